@@ -1,0 +1,55 @@
+# Everything a newcomer needs: `make demo`, `make test`. Set-up is done once, in .venv, and again when its inputs change.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# -qq: errors only.
+INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt
+
+# The temporary server that Prefect starts for a local run: time to start on a busy machine, and nothing sent anywhere.
+export PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS ?= 120
+export PREFECT_SERVER_ANALYTICS_ENABLED ?= false
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint browser clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.stamp ## Run the demonstration
+	@$(BIN)/python flows/demo.py
+
+test: lint browser ## Check style and types, then run the tests
+	@$(BIN)/python -m pytest
+
+lint: $(VENV)/.stamp-dev ## Check style and types
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+
+browser: ## Install Chromium for the browser tests, where apt-get can
+	@if command -v chromium >/dev/null && command -v chromedriver >/dev/null; then :; \
+	elif command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
+		echo "Installing Chromium for the browser tests"; \
+		log=$$(mktemp); \
+		{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
+			apt-get install -y -qq --no-install-recommends chromium chromium-driver; } >"$$log" 2>&1 \
+		|| { tail -n 5 "$$log"; echo "Chromium could not be installed: the browser tests will be skipped."; }; \
+		rm -f "$$log"; \
+	else echo "Chromium is missing: the browser tests will be skipped."; fi
+
+clean: ## Remove the virtual environment and all that was built
+	@rm -rf $(VENV) build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/.stamp: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "constraints.txt needs Python 3.11 or later. Name one: make PYTHON=python3.11")'
+	@echo "Setting up $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(INSTALL) -e '.[demo]'
+	@touch $@
+
+$(VENV)/.stamp-dev: $(VENV)/.stamp
+	@echo "Adding the development tools to $(VENV)"
+	@$(INSTALL) -e '.[demo,dev]'
+	@touch $@

@@ -1,0 +1,26 @@
+"""Sparse features from plain columns."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+
+def one_hot(codes: np.ndarray, width: int) -> sparse.csr_array:
+    """Turn integer codes of shape (rows,) into indicators of shape (rows, width); a negative code gives zeros."""
+    rows = np.flatnonzero(codes >= 0)
+    return sparse.csr_array((np.ones(len(rows)), (rows, codes[rows])), shape=(len(codes), width))
+
+
+def categories(values: pd.Series) -> sparse.csr_array:
+    """Turn text into one indicator column per distinct value, in sorted order; a missing value gives zeros."""
+    codes, names = pd.factorize(values, sort=True)
+    return one_hot(codes, len(names))
+
+
+def unit_scaled(values: pd.Series, reference: pd.Series) -> sparse.csr_array:
+    """Scale numbers to one column in which `reference` spans 0 to 1; a constant reference gives zeros."""
+    low, high = reference.min(), reference.max()
+    scaled = (values.to_numpy(dtype=float) - low) / (high - low) if high > low else np.zeros(len(values))
+    return sparse.csr_array(scaled[:, np.newaxis])

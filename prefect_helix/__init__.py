@@ -1,0 +1,41 @@
+"""Incremental Prefect 3 workflows: each step is versioned by itself, and each run computes only what it must."""
+
+from prefect_helix.core.digest import register_digest
+from prefect_helix.core.errors import (
+    BlobMissingError,
+    ConfigurationError,
+    CorruptError,
+    FileChangedError,
+    HelixError,
+    NondeterministicTaskError,
+    NotStorableError,
+    StoreError,
+    UndigestibleError,
+    UnhashableArgumentError,
+    VerificationError,
+)
+from prefect_helix.flows import helix_flow, helix_plan
+from prefect_helix.storage.files import File
+from prefect_helix.tasks import HelixTask, helix_task
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "BlobMissingError",
+    "ConfigurationError",
+    "CorruptError",
+    "File",
+    "FileChangedError",
+    "HelixError",
+    "HelixTask",
+    "NondeterministicTaskError",
+    "NotStorableError",
+    "StoreError",
+    "UndigestibleError",
+    "UnhashableArgumentError",
+    "VerificationError",
+    "helix_flow",
+    "helix_plan",
+    "helix_task",
+    "register_digest",
+]

@@ -1,0 +1,43 @@
+"""Every internal of Prefect that this package relies on, in one place; nothing else imports a private name."""
+
+from __future__ import annotations
+
+from prefect.context import FlowRunContext, TaskRunContext
+from prefect.task_engine import (
+    _create_task_run_locally as create_task_run,  # pyright: ignore[reportPrivateUsage]
+)
+from prefect.task_engine import run_task_sync
+from prefect.utilities.engine import emit_task_run_state_change_event, link_state_to_task_run_result
+from prefect.utilities.visualization import get_task_viz_tracker
+
+try:
+    from prefect._flow_run_suspension import raise_if_flow_run_suspension_requested
+except ImportError:  # before suspension became cooperative there was nothing to ask
+
+    def raise_if_flow_run_suspension_requested() -> None:
+        """Do nothing: this version of Prefect suspends a flow run from outside."""
+
+
+__all__ = [
+    "FlowRunContext",
+    "TaskRunContext",
+    "create_task_run",
+    "emit_task_run_state_change_event",
+    "get_task_viz_tracker",
+    "in_task_run",
+    "link_state_to_task_run_result",
+    "raise_if_flow_run_suspension_requested",
+    "run_task_sync",
+]
+
+
+def in_task_run() -> bool:
+    """Return whether the caller is the body of a task of the current flow run.
+
+    A subflow started inside a task still sees that task's context, but the task belongs to another flow run.
+    """
+    task_context, flow_context = TaskRunContext.get(), FlowRunContext.get()
+    if task_context is None:
+        return False
+    flow_run = flow_context.flow_run if flow_context else None
+    return flow_run is None or task_context.task_run.flow_run_id == flow_run.id

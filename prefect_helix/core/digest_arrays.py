@@ -1,0 +1,166 @@
+"""What is written for NumPy arrays, scalars and dtypes, and for SciPy's sparse arrays.
+
+NumPy is looked up where it is used: a value of one of these types is there only if the caller has loaded it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from prefect_helix.core.digest_objects import Encoder
+from prefect_helix.core.digest_writer import Writer, type_name
+
+_PIECE_BYTES = 1 << 18
+
+
+def library_name(value: object, out: Writer) -> str:
+    """Return ``library:Class`` of a value, free of private modules; of a subclass from elsewhere, make a witness."""
+    cls = type(value)
+    library = cls.__module__.partition(".")[0]
+    if library in _LIBRARIES:
+        return f"{library}:{cls.__qualname__}"
+    out.witness()
+    return type_name(cls)
+
+
+_LIBRARIES = ("numpy", "scipy", "pandas", "pyarrow")
+
+
+def _array(value: Any, out: Writer) -> None:
+    np: Any = sys.modules["numpy"]
+    if type(value) is np.memmap:  # an array, wherever its memory is
+        out.add("numpy:ndarray")
+    else:
+        out.add(library_name(value, out))
+        if type(value) is not np.ndarray:
+            out.attributes(getattr(value, "__dict__", {}))
+    _content(value.view(np.ndarray), out)
+
+
+def _masked_array(value: Any, out: Writer) -> None:
+    ma: Any = sys.modules["numpy.ma"]
+    fill_value = value._fill_value  # the public property would set it
+    if fill_value is None:
+        fill_value = sys.modules["numpy"].array(ma.default_fill_value(value.dtype), value.dtype)
+    out.add(library_name(value, out), str(value.hardmask))
+    out.attributes({"data": value.data, "mask": ma.getmask(value), "fill_value": fill_value})
+
+
+def _scalar(value: Any, out: Writer) -> None:
+    out.add("numpy:scalar")
+    _content(sys.modules["numpy"].asarray(value), out)
+
+
+def _dtype(value: Any, out: Writer) -> None:
+    out.add("numpy:dtype", _dtype_text(value))
+    out.child(getattr(value, "na_object", None))
+
+
+def _content(array: Any, out: Writer) -> None:
+    """Write dtype, shape, memory layout, and the elements in the order in which they lie in memory."""
+    dtype = array.dtype
+    out.add(_dtype_text(dtype), str(array.shape), _layout(array))
+    if dtype.names is not None and not _is_all_content(dtype):
+        for name in dtype.names:
+            _content(array[name], out)
+        return
+    strides = [-abs(stride) for stride in array.strides]
+    view = array.transpose(sorted(range(array.ndim), key=strides.__getitem__))
+    if dtype.hasobject:
+        out.child(getattr(dtype, "na_object", None))
+        out.items(view.flat, ".flat[{}]".format)
+    elif array.nbytes:
+        for piece in _pieces(view):
+            out.stream(piece)
+
+
+def _pieces(view: Any) -> Iterator[Any]:
+    """Yield the bytes of `view` in C order: at once where they lie so, else copied in bounded pieces."""
+    np: Any = sys.modules["numpy"]
+    is_all_content = _is_all_content(view.dtype)
+    if view.flags.c_contiguous and is_all_content:
+        yield view.reshape(-1).view("u1")
+        return
+    pieces = np.nditer(
+        view,
+        flags=["external_loop", "buffered"],
+        op_flags=[["readonly", "contig"]],
+        order="C",
+        buffersize=max(1, _PIECE_BYTES // view.itemsize),
+    )
+    for piece in pieces:
+        octets = piece.reshape(-1).view("u1")
+        yield octets if is_all_content else _without_padding(octets)
+
+
+def _without_padding(octets: Any) -> Any:
+    """Return the ten bytes that count of each 80-bit float."""
+    np: Any = sys.modules["numpy"]
+    return np.ascontiguousarray(octets.reshape(-1, np.dtype("g").itemsize)[:, :10]).reshape(-1)
+
+
+def _layout(array: Any) -> str:
+    if array.flags.c_contiguous:
+        return "C"
+    if array.flags.f_contiguous:
+        return "F"
+    return str(tuple(stride if length > 1 else 0 for stride, length in zip(array.strides, array.shape, strict=True)))
+
+
+def _dtype_text(dtype: Any) -> str:
+    """Return a text that only equal dtypes share, byte order and alignment included."""
+    if dtype.names is not None:
+        fields = [
+            f"{name!r}:{_dtype_text(part)}@{offset}:{title!r}"
+            for name, (part, offset, title) in ((name, (*dtype.fields[name], None)[:3]) for name in dtype.names)
+        ]
+        return f"{{{','.join(fields)}}}{dtype.itemsize}:{dtype.isalignedstruct}:{dtype.type.__name__}"
+    if dtype.subdtype is not None:
+        base, shape = dtype.subdtype
+        return f"{_dtype_text(base)}{shape}"
+    if dtype.kind == "T":
+        return f"StringDType(coerce={dtype.coerce})"
+    return f"{dtype.str}:{dtype.type.__name__}" if dtype.kind == "V" else str(dtype.str)
+
+
+def _is_all_content(dtype: Any) -> bool:
+    """Tell whether every byte of an element is part of its value: no padding, no pointers."""
+    if dtype.names is not None:
+        end = 0
+        for part, offset in sorted((dtype.fields[name][:2] for name in dtype.names), key=lambda field: field[1]):
+            if offset != end or not _is_all_content(part):
+                return False
+            end += part.itemsize
+        return bool(end == dtype.itemsize)
+    if dtype.subdtype is not None:
+        return _is_all_content(dtype.subdtype[0])
+    has_padding = dtype.char in "gG" and sys.modules["numpy"].finfo(dtype).nmant == 63
+    return not (dtype.hasobject or has_padding)
+
+
+_SPARSE_PARTS = {
+    "csr": ("data", "indices", "indptr"),
+    "csc": ("data", "indices", "indptr"),
+    "bsr": ("data", "indices", "indptr"),
+    "coo": ("data", "coords"),
+    "dia": ("data", "offsets"),
+    "lil": ("data", "rows"),
+    "dok": ("_dict",),
+}
+
+
+def _sparse(value: Any, out: Writer) -> None:
+    out.add(library_name(value, out), str(value.shape), _dtype_text(value.dtype))
+    out.attributes({name: getattr(value, name) for name in _SPARSE_PARTS[value.format]})
+
+
+ARRAY_TYPES: dict[tuple[str, str], Encoder] = {
+    ("numpy", "ndarray"): _array,
+    ("numpy", "MaskedArray"): _masked_array,
+    ("numpy", "generic"): _scalar,
+    ("numpy", "dtype"): _dtype,
+    ("scipy", "_spbase"): _sparse,
+}
+"""By library and class: encoders for the class and its subclasses."""

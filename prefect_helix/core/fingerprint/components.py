@@ -1,0 +1,118 @@
+"""The graph of what a function reaches, and its one hash."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from prefect_helix.core.digest import hash_parts
+
+Kind = Literal["function", "class", "constant", "module", "distribution", "opaque", "state", "dependency"]
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """One thing a fingerprint is made of.
+
+    Attributes:
+        name: ``features.clean``, ``features.SCALE``, ``numpy 2.4.6``, ``python 3.11``; for people, in no hash.
+        kind: What it is.
+        hash: Hash of it alone, without what it reaches; 32 hexadecimal digits.
+        file: Where it is defined; for people, in no hash.
+        line: Its first line there.
+        source: Source text of a function, or a short form of a constant.
+    """
+
+    name: str
+    kind: Kind
+    hash: str
+    file: str | None
+    line: int | None
+    source: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """Semantic hash of a function and of all code and constants it reaches.
+
+    Attributes:
+        hash: 32 hexadecimal digits.
+        components: What it is made of, by name.
+        notes: What it could not see into or does not count, in whole sentences with the way out.
+    """
+
+    hash: str
+    components: tuple[Component, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(slots=True, eq=False)
+class Node:
+    """A component while the graph is being built.
+
+    Attributes:
+        kind: What it is; None for structure that is no component of its own (a container, a partial).
+        name: Its name, for people.
+        own: Canonical text of what it is, without what it reaches and without where it lives.
+        edges: What it reaches, in an order that follows from `own`.
+    """
+
+    kind: Kind | None
+    name: str
+    own: str = ""
+    edges: list[Edge] = field(default_factory=list)
+    file: str | None = None
+    line: int | None = None
+    source: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """A use of a component.
+
+    Attributes:
+        label: The last name it goes by where it is used; tells people (and the user's own hash) which one it is.
+        rest: Attributes read from it that are not followed; part of the hash.
+        target: What is used, found when the graph is complete.
+    """
+
+    label: str
+    rest: str
+    target: Callable[[], Node]
+
+
+def summarise(root: Node) -> tuple[str, tuple[Component, ...]]:
+    """Return the hash of the graph below `root`, and its components by name.
+
+    Nodes are numbered breadth first along the ordered edges, which is canonical for a rooted graph with ordered edges.
+    So recursion needs no special case: equal hashes mean equal components, tied together in the same way. Leaves are
+    told apart by what they are, never by identity. Complexity: O(nodes + edges).
+    """
+    targets: dict[int, list[Node]] = {}
+    numbers: dict[int | str, int] = {id(root): 0}
+    order, waiting = [root], deque([root])
+    parts: list[str] = []
+    while waiting:
+        node = waiting.popleft()
+        found = targets[id(node)] = [edge.target() for edge in node.edges]
+        line = [node.kind or "", node.own]
+        for edge, target in zip(node.edges, found, strict=True):
+            key = id(target) if target.edges else f"{target.kind}:{target.own}"
+            if key not in numbers:
+                numbers[key] = len(numbers)
+                order.append(target)
+                waiting.append(target)
+            line += (edge.rest, str(numbers[key]))
+        parts.append(hash_parts("node", *line))
+    components: list[Component] = []
+    seen: Counter[str] = Counter()
+    for node in order:
+        if node.kind is not None:
+            seen[node.name] += 1
+            name = node.name if seen[node.name] == 1 else f"{node.name} #{seen[node.name]}"
+            labels = [part for edge in node.edges for part in (edge.label, edge.rest)]
+            alone = hash_parts(node.kind, node.own, *labels)
+            components.append(Component(name, node.kind, alone, node.file, node.line, node.source))
+    return hash_parts("fingerprint", *parts), tuple(sorted(components, key=lambda component: component.name))

@@ -1,0 +1,52 @@
+"""What is known of a function once it is normalised."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+Chain = tuple[str, ...]
+"""A dotted name, split: ``features.clean`` is ``("features", "clean")``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """An import statement inside a function: ``from ..pkg import a, b`` is ``Imported("pkg", 2, ("a", "b"))``."""
+
+    module: str
+    level: int = 0
+    names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class NormalForm:
+    """What a function is, and which names tie it to the rest of the program.
+
+    Attributes:
+        text: Canonical text; names from outside are ``#0``, ``#1``, ... into `references`.
+        references: Dotted names it reads from outside, by first occurrence.
+        passed: References given away as values, each with the callee that gets them (None if not known).
+        writes: Dotted names from outside, or of parameters, that it binds.
+        item_writes: Those whose items it sets.
+        mutations: Those it calls a method of that changes a container in place.
+        named: Names its strings may be read for (``df.query("a > @limit")``).
+        imports: Import statements, and calls with a literal name that amount to one.
+        tokens: Identifiers inside its string constants.
+        renamed: Local variables whose names are not in `text`.
+        opaque: What it does that cannot be seen into, in words.
+        reads_frames: Whether it may read local variables by name.
+        reads_docs: Whether it may read docstrings or annotations.
+    """
+
+    text: str
+    references: tuple[Chain, ...] = ()
+    passed: tuple[tuple[Chain, Chain | None], ...] = ()
+    writes: frozenset[Chain] = frozenset()
+    item_writes: frozenset[Chain] = frozenset()
+    mutations: frozenset[Chain] = frozenset()
+    named: frozenset[str] = frozenset()
+    imports: tuple[Imported, ...] = ()
+    tokens: frozenset[str] = frozenset()
+    renamed: frozenset[str] = frozenset()
+    opaque: frozenset[str] = frozenset()
+    reads_frames: bool = False
+    reads_docs: bool = False

@@ -1,0 +1,112 @@
+"""Whole modules, read from their files without importing them.
+
+A module counts as a whole where code uses it other than by naming what is in it: an import inside a function, a dynamic
+import with a literal name, a module passed as a value or given as a dependency. Whether it happens to be loaded must
+not matter, or the fingerprint would change while the function runs.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from functools import partial
+from importlib.util import resolve_name
+from pathlib import Path
+from typing import Any
+
+from prefect_helix.core.digest import hash_parts
+from prefect_helix.core.fingerprint.components import Edge, Node
+from prefect_helix.core.fingerprint.distributions import (
+    OUR_MODULES,
+    Distribution,
+    Origin,
+    find_distribution,
+    module_file,
+    owner_of_file,
+)
+from prefect_helix.core.fingerprint.form import Imported
+from prefect_helix.core.fingerprint.normalise import normalise_statements
+from prefect_helix.core.fingerprint.source import find_module, parse, read_text
+
+
+class Modules:
+    """The modules and distributions that one fingerprint reaches."""
+
+    def __init__(self) -> None:
+        self._modules: dict[str, Node] = {}
+        self._distributions: dict[str, Node] = {}
+
+    def distribution(self, distribution: Distribution) -> Node:
+        """Return the node of an installed distribution, with what it requires."""
+        node = self._distributions.get(distribution.name)
+        if node is None:
+            shown = f"{distribution.name} {distribution.version}"
+            node = self._distributions[distribution.name] = Node("distribution", shown, distribution.hash)
+            for name in distribution.requires:
+                required = find_distribution(name)
+                if required is not None:
+                    node.edges.append(_edge(name, self.distribution(required)))
+        return node
+
+    def module(self, name: str) -> Node:
+        """Return the node of module `name`, with the modules it imports."""
+        node = self._modules.get(name)
+        if node is None:
+            node = self._modules[name] = Node(None, name, f"module {name}")
+            if name.partition(".")[0] not in OUR_MODULES | sys.stdlib_module_names:
+                self._read(node, name)
+        return node
+
+    def imported(self, imports: Sequence[Imported], package: str) -> list[Edge]:
+        """Return edges to the modules that import statements load, for code in `package`."""
+        names = dict.fromkeys(name for statement in imports for name in _loaded_by(statement, package))
+        return [_edge(name, self.module(name)) for name in names]
+
+    def _read(self, node: Node, name: str) -> None:
+        loaded = sys.modules.get(name)
+        spec = find_module(name) if name != "__main__" else None
+        if spec is not None and spec.has_location and spec.origin is not None:
+            file, context = spec.origin, {"__name__": name, "__loader__": spec.loader}
+            package = name if spec.submodule_search_locations is not None else name.rpartition(".")[0]
+        elif loaded is not None and module_file(loaded) is not None:
+            file, context = str(module_file(loaded)), vars(loaded)
+            package = str(context.get("__package__") or "")
+        else:
+            return  # a namespace package, a module made at run time, or none at all
+        owner = owner_of_file(file)
+        if isinstance(owner, Distribution):
+            node.edges = [_edge(owner.name, self.distribution(owner))]
+        elif owner is Origin.PROJECT:
+            node.kind, node.file = "module", file
+            self._read_project_file(node, file, context, package)
+
+    def _read_project_file(self, node: Node, file: str, context: dict[str, Any], package: str) -> None:
+        if not file.endswith(".py"):
+            node.own = hash_parts("extension", Path(file).read_bytes())
+            return
+        text = read_text(file, context)
+        parsed = parse(text)
+        if parsed is None:
+            node.own = f"unparsed {text}"
+            return
+        form = normalise_statements(parsed.tree.body)
+        node.own = f"source {form.text}"
+        node.edges = self.imported(form.imports, package)
+
+
+def _edge(label: str, node: Node) -> Edge:
+    return Edge(label, "", partial(_same, node))
+
+
+def _same(node: Node) -> Node:
+    return node
+
+
+def _loaded_by(statement: Imported, package: str) -> Iterator[str]:
+    if statement.level and not package:
+        return
+    base = resolve_name("." * statement.level + statement.module, package)
+    parts = base.split(".")
+    yield from (".".join(parts[:depth]) for depth in range(1, len(parts) + 1))
+    if parts[0] not in OUR_MODULES | sys.stdlib_module_names:
+        yield from (name for leaf in statement.names if find_module(name := f"{base}.{leaf}") is not None)

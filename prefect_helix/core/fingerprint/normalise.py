@@ -1,0 +1,371 @@
+"""The normal form of a function's syntax tree: what it means, without how it is written.
+
+Two functions have the same normal form if they differ in comments, formatting, docstrings, annotations or the names of
+local variables only. Names from outside the function are replaced by numbered references, so that the form does not
+depend on which module a helper lives in; what they refer to is found among the live objects (see `reach`).
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from prefect_helix.core.fingerprint.form import Chain, Imported, NormalForm
+from prefect_helix.core.fingerprint.opaque import (
+    DOC_READERS,
+    FRAME_READERS,
+    OPAQUE_NAMES,
+    STRING_READERS,
+    unseen_inputs,
+)
+from prefect_helix.core.fingerprint.scope import Scope
+
+FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
+
+_IDENTIFIER = re.compile(r"[^\W\d]\w*")
+_AT_NAME = re.compile(r"@\s*([^\W\d]\w*)")
+_IGNORED_FIELDS = frozenset({"ctx", "type_comment", "kind", "type_ignores"})
+# fmt: off
+_MUTATORS = frozenset({
+    "append", "extend", "insert", "add", "update", "setdefault", "pop", "popitem", "remove", "discard", "clear", "sort",
+    "reverse", "appendleft", "popleft", "extendleft", "difference_update", "intersection_update",
+    "symmetric_difference_update", "subtract", "move_to_end", "rotate",
+})
+# fmt: on
+
+
+def normalise(function: FunctionNode, scope: Scope, kept: Collection[str], documented: bool) -> NormalForm:
+    """Return the normal form of `function`, without its decorators and defaults (they are live objects).
+
+    Args:
+        function: Its node.
+        scope: What its names stand for.
+        kept: Local variables that keep their names.
+        documented: Whether docstrings and annotations count.
+    """
+    writer = _Writer(scope, scope.renamable.difference(kept), documented)
+    writer.find_nested_values(function)
+    writer.function(function, top=True)
+    return writer.form([function])
+
+
+def normalise_statements(statements: Sequence[ast.stmt]) -> NormalForm:
+    """Return the normal form of module-level code; all names keep their names."""
+    writer = _Writer(Scope(), frozenset(), documented=False)
+    writer.in_class = True
+    writer.value(_without_docstring(list(statements)))
+    return writer.form(statements)
+
+
+def statements_in(node: ast.AST) -> Iterator[ast.AST]:
+    """Yield the statements below `node`, and what holds some; far fewer nodes than `ast.walk` gives."""
+    for part in ("body", "orelse", "finalbody", "handlers", "cases"):
+        nested = getattr(node, part, ())
+        for statement in nested if isinstance(nested, list) else ():
+            yield statement
+            yield from statements_in(statement)
+
+
+def _without_docstring(body: list[ast.stmt]) -> list[ast.stmt]:
+    match body:
+        case [ast.Expr(value=ast.Constant(value=str())), *rest]:
+            return rest or [ast.Pass()]
+    return body
+
+
+@dataclass(slots=True)
+class _Writer:
+    """Writes one normal form."""
+
+    scope: Scope
+    renamed: frozenset[str]
+    documented: bool
+    in_class: bool = False
+    out: list[str] = field(default_factory=list)
+    numbers: dict[str, int] = field(default_factory=dict)
+    references: dict[Chain, int] = field(default_factory=dict)
+    passed: list[tuple[Chain, Chain | None]] = field(default_factory=list)
+    writes: set[Chain] = field(default_factory=set)
+    item_writes: set[Chain] = field(default_factory=set)
+    mutations: set[Chain] = field(default_factory=set)
+    named: set[str] = field(default_factory=set)
+    imports: list[Imported] = field(default_factory=list)
+    tokens: set[str] = field(default_factory=set)
+    opaque: set[str] = field(default_factory=set)
+    calls: list[ast.Call] = field(default_factory=list)
+    nested_values: set[str] = field(default_factory=set)
+    reads_frames: bool = False
+    reads_docs: bool = False
+
+    def form(self, roots: Sequence[ast.AST]) -> NormalForm:
+        return NormalForm(
+            text="".join(self.out),
+            references=tuple(self.references),
+            passed=tuple(self.passed),
+            writes=frozenset(self.writes),
+            item_writes=frozenset(self.item_writes),
+            mutations=frozenset(self.mutations),
+            named=frozenset(self.named),
+            imports=tuple(self.imports),
+            tokens=frozenset(self.tokens),
+            renamed=self.renamed,
+            opaque=frozenset(self.opaque) | unseen_inputs(roots, self.calls),
+            reads_frames=self.reads_frames,
+            reads_docs=self.reads_docs,
+        )
+
+    # -- the tree ---------------------------------------------------------------------------------------------------
+
+    def value(self, value: object) -> None:
+        if isinstance(value, ast.AST):
+            handler = _HANDLERS.get(type(value))
+            if handler is None:
+                self.generic(value)
+            else:
+                handler(self, value)
+        elif isinstance(value, list):
+            self.out.append("[")
+            for item in value:
+                self.value(item)
+            self.out.append("]")
+        else:
+            self.out.append(f"{value!r};")
+
+    def generic(self, node: ast.AST) -> None:
+        self.out.append(type(node).__name__)
+        self.out.append("(")
+        for name in node._fields:
+            if name not in _IGNORED_FIELDS:
+                self.value(getattr(node, name, None))
+        self.out.append(")")
+
+    def identifier(self, name: str | None) -> None:
+        if name in self.renamed:
+            self.out.append(f"%{self.numbers.setdefault(name, len(self.numbers))};")
+        else:
+            self.out.append(f"{name!r};")
+
+    # -- names from outside -----------------------------------------------------------------------------------------
+
+    def chain(self, node: ast.AST, roots: Collection[str]) -> Chain | None:
+        attributes: list[str] = []
+        while isinstance(node, ast.Attribute):
+            attributes.append(node.attr)
+            node = node.value
+        if isinstance(node, ast.Name) and node.id in roots:
+            return (node.id, *reversed(attributes))
+        return None
+
+    def refer(self, chain: Chain) -> None:
+        self.out.append(f"#{self.references.setdefault(chain, len(self.references))};")
+        if len(chain) == 1 and chain[0] in OPAQUE_NAMES:
+            self.opaque.add(chain[0])
+        if not FRAME_READERS.isdisjoint(chain):
+            self.reads_frames = True
+        if not DOC_READERS.isdisjoint(chain):
+            self.reads_docs = True
+        if not {"environ", "environb", "getenv"}.isdisjoint(chain):
+            self.opaque.add("os.environ")
+
+    def write(self, target: ast.AST, written: set[Chain]) -> None:
+        chain = self.chain(target, self.scope.outer | self.scope.mixed | self.scope.parameters)
+        if chain is not None:
+            written.add(chain)
+
+    def name(self, node: ast.Name) -> None:
+        if not isinstance(node.ctx, ast.Load):
+            if node.id in self.scope.outer or node.id in self.scope.mixed:
+                self.writes.add((node.id,))
+            self.identifier(node.id)
+        elif node.id in self.scope.outer:
+            self.refer((node.id,))
+            self.passed.append(((node.id,), None))
+        else:
+            self.identifier(node.id)
+            if node.id in self.scope.mixed:
+                self.refer((node.id,))
+
+    def attribute(self, node: ast.Attribute) -> None:
+        if node.attr in DOC_READERS:
+            self.reads_docs = True
+        if node.attr in FRAME_READERS:
+            self.reads_frames = True
+        chain = self.chain(node, self.scope.outer)
+        if not isinstance(node.ctx, ast.Load):
+            self.write(node, self.writes)
+            self.generic(node)
+        elif chain is None:
+            self.generic(node)
+        else:
+            self.refer(chain)
+            self.passed.append((chain, None))
+
+    def subscript(self, node: ast.Subscript) -> None:
+        if not isinstance(node.ctx, ast.Load):
+            container = node.value
+            while isinstance(container, ast.Subscript):
+                container = container.value
+            self.write(container, self.item_writes)
+        self.generic(node)
+
+    def call(self, node: ast.Call) -> None:
+        self.calls.append(node)
+        callee = self.chain(node.func, self.scope.outer)
+        self.out.append("Call(")
+        if callee is None:
+            self.value(node.func)
+        else:
+            self.refer(callee)
+        if isinstance(node.func, ast.Attribute) and node.func.attr in _MUTATORS:
+            self.write(node.func.value, self.mutations)
+        for argument in node.args:
+            self.argument(argument, callee)
+        for keyword in node.keywords:
+            self.out.append(f"{keyword.arg!r}=")
+            self.argument(keyword.value, callee)
+        self.out.append(")")
+        self.by_name(node)
+
+    def argument(self, node: ast.expr, callee: Chain | None) -> None:
+        chain = self.chain(node, self.scope.outer)
+        if chain is None:
+            self.value(node)
+        else:
+            self.refer(chain)
+            self.passed.append((chain, callee))
+
+    def by_name(self, node: ast.Call) -> None:
+        """Look at a call that may reach something by a name in a string."""
+        called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+        match called, node.args:
+            case "getattr", [target, ast.Constant(value=str(attribute)), *_]:
+                chain = self.chain(target, self.scope.outer)
+                if chain is not None:
+                    self.refer((*chain, attribute))
+            case (("import_module" | "__import__"), [ast.Constant(value=str(module)), *_]):
+                level = len(module) - len(module.lstrip("."))
+                self.imports.append(Imported(module.lstrip("."), level))
+            case name, [first, *_] if name in STRING_READERS:
+                literals = [part for part in ast.walk(first) if isinstance(part, ast.Constant)]
+                self.named.update(_IDENTIFIER.findall(" ".join(str(part.value) for part in literals)))
+                if not isinstance(first, ast.Constant):
+                    self.reads_frames = True
+
+    def constant(self, node: ast.Constant) -> None:
+        if isinstance(node.value, str):
+            self.tokens.update(_IDENTIFIER.findall(node.value))
+            self.named.update(_AT_NAME.findall(node.value))
+        self.out.append(f"{node.value!r};")
+
+    # -- definitions ------------------------------------------------------------------------------------------------
+
+    def find_nested_values(self, function: ast.AST) -> None:
+        """Collect the names used other than by calling or returning them: nested functions of these are given away."""
+        if not any(isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) for node in statements_in(function)):
+            return
+        harmless = {
+            id(node.func if isinstance(node, ast.Call) else node.value)
+            for node in ast.walk(function)
+            if isinstance(node, ast.Call | ast.Return)
+        }
+        self.nested_values = {
+            node.id
+            for node in ast.walk(function)
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and id(node) not in harmless
+        }
+
+    def function(self, node: FunctionNode, top: bool = False) -> None:
+        before = self.documented, self.in_class
+        name = getattr(node, "name", "<lambda>")
+        decorators = [] if top else getattr(node, "decorator_list", [])
+        self.documented = self.documented or bool(decorators) or (not top and name in self.nested_values)
+        self.in_class = False
+        self.out.append(f"{type(node).__name__}({name!r}")
+        self.value(decorators)
+        self.parameters(node.args, with_defaults=not top)
+        body = node.body if self.documented or isinstance(node, ast.Lambda) else _without_docstring(node.body)
+        if self.documented:
+            self.value(getattr(node, "returns", None))
+        self.value(body)
+        self.out.append(")")
+        self.documented, self.in_class = before
+
+    def parameters(self, node: ast.arguments, with_defaults: bool) -> None:
+        groups = (node.posonlyargs, node.args, [node.vararg], node.kwonlyargs, [node.kwarg])
+        for group in groups:
+            self.out.append("|")
+            for parameter in group:
+                if parameter is not None:
+                    self.out.append(f"{parameter.arg!r};")
+                    if self.documented:
+                        self.value(parameter.annotation)
+        if with_defaults:
+            self.value(node.defaults)
+            self.value(node.kw_defaults)
+
+    def klass(self, node: ast.ClassDef) -> None:
+        before = self.in_class
+        self.out.append(f"ClassDef({node.name!r}")
+        for part in (node.decorator_list, node.bases, node.keywords):
+            self.value(part)
+        self.in_class = True
+        self.value(node.body if self.documented else _without_docstring(node.body))
+        self.in_class = before
+        self.out.append(")")
+
+    def annotated(self, node: ast.AnnAssign) -> None:
+        if self.in_class:
+            self.generic(node)
+        elif node.value is None:
+            self.out.append("Declared(")
+            self.value(node.target)
+            self.out.append(")")
+        else:
+            self.generic(ast.Assign(targets=[node.target], value=node.value))
+
+    def importing(self, node: ast.Import | ast.ImportFrom) -> None:
+        if isinstance(node, ast.Import):
+            self.imports.extend(Imported(alias.name) for alias in node.names)
+        else:
+            self.imports.append(Imported(node.module or "", node.level, tuple(alias.name for alias in node.names)))
+        self.generic(node)
+
+    def binding(self, node: ast.AST) -> None:
+        """Write a node that binds a name it holds as a string (``except E as name``, a capture pattern)."""
+        self.out.append(type(node).__name__)
+        self.out.append("(")
+        for part in node._fields:
+            if part in ("name", "rest"):
+                self.identifier(getattr(node, part))
+            else:
+                self.value(getattr(node, part))
+        self.out.append(")")
+
+    def nonlocal_(self, node: ast.Nonlocal) -> None:
+        self.out.append("Nonlocal(")
+        for name in node.names:
+            self.identifier(name)
+        self.out.append(")")
+
+
+_HANDLERS: dict[type[ast.AST], Callable[[_Writer, ast.AST], None]] = {
+    ast.Name: _Writer.name,  # type: ignore[dict-item]
+    ast.Attribute: _Writer.attribute,  # type: ignore[dict-item]
+    ast.Subscript: _Writer.subscript,  # type: ignore[dict-item]
+    ast.Call: _Writer.call,  # type: ignore[dict-item]
+    ast.Constant: _Writer.constant,  # type: ignore[dict-item]
+    ast.FunctionDef: _Writer.function,  # type: ignore[dict-item]
+    ast.AsyncFunctionDef: _Writer.function,  # type: ignore[dict-item]
+    ast.Lambda: _Writer.function,  # type: ignore[dict-item]
+    ast.ClassDef: _Writer.klass,  # type: ignore[dict-item]
+    ast.AnnAssign: _Writer.annotated,  # type: ignore[dict-item]
+    ast.Import: _Writer.importing,  # type: ignore[dict-item]
+    ast.ImportFrom: _Writer.importing,  # type: ignore[dict-item]
+    ast.ExceptHandler: _Writer.binding,
+    ast.MatchAs: _Writer.binding,
+    ast.MatchStar: _Writer.binding,
+    ast.MatchMapping: _Writer.binding,
+    ast.Nonlocal: _Writer.nonlocal_,  # type: ignore[dict-item]
+}

@@ -1,0 +1,169 @@
+"""The source of live code: found, checked against what runs, and normalised.
+
+A file may have changed since it was imported, and one line may hold two lambdas. So a syntax tree is trusted only if it
+compiles to the very code object that runs; everything else is normalised from its bytecode.
+"""
+
+from __future__ import annotations
+
+import ast
+import linecache
+import symtable
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.machinery import ModuleSpec, PathFinder
+from types import CodeType, FunctionType
+from typing import Any
+
+from prefect_helix.core.fingerprint.bytecode import normalise_bytecode
+from prefect_helix.core.fingerprint.form import NormalForm
+from prefect_helix.core.fingerprint.normalise import (
+    FunctionNode,
+    normalise,
+    normalise_statements,
+    statements_in,
+)
+from prefect_helix.core.fingerprint.scope import Scope
+
+_Place = tuple[str, int]
+"""Name of a function and its first line, decorators included."""
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedSource:
+    """One file's source, indexed by where its functions are."""
+
+    text: str
+    tree: ast.Module
+    nodes: Mapping[_Place, list[FunctionNode]]
+    codes: Mapping[_Place, list[CodeType]]
+    tables: Mapping[_Place, list[symtable.SymbolTable]]
+
+    def definition(self, code: CodeType) -> FunctionNode | None:
+        """Return the node that `code` was compiled from; None if it is not there or not the only one at its place."""
+        place = (code.co_name, code.co_firstlineno)
+        nodes = self.nodes.get(place, [])
+        return nodes[0] if len(nodes) == 1 and self.codes.get(place) == [code] else None
+
+    def scope(self, node: FunctionNode) -> Scope | None:
+        """Return what the names in `node` stand for, None if two functions share its place."""
+        name = "lambda" if isinstance(node, ast.Lambda) else node.name
+        tables = self.tables.get((name, node.lineno), [])
+        return Scope.of(tables[0]) if len(tables) == 1 else None
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionSource:
+    """A function's normal form, and its source for people (None where there is none)."""
+
+    form: NormalForm
+    source: str | None
+
+
+def read_function(
+    function: FunctionType, *, kept: frozenset[str] = frozenset(), documented: bool = False
+) -> FunctionSource:
+    """Return the normal form of `function` and its source.
+
+    Args:
+        function: The live function.
+        kept: Local variables that keep their names.
+        documented: Whether docstrings and annotations count.
+    """
+    code = function.__code__
+    return _read(code, code.co_filename, read_text(code.co_filename, function.__globals__), kept, documented)
+
+
+@lru_cache(maxsize=16384)
+def _read(code: CodeType, filename: str, text: str, kept: frozenset[str], documented: bool) -> FunctionSource:
+    parsed = parse(text) if text else None
+    node = parsed.definition(code) if parsed else None
+    scope = parsed.scope(node) if parsed and node else None
+    if parsed is None or node is None or scope is None:
+        return FunctionSource(normalise_bytecode(code), None)
+    lines = parsed.text.splitlines(keepends=True)[code.co_firstlineno - 1 : node.end_lineno]
+    return FunctionSource(normalise(node, scope, kept, documented), "".join(lines))
+
+
+def initialisers(filename: str, module_globals: dict[str, Any], name: str) -> str:
+    """Return the normal form of the module-level assignments to `name`; empty if there are none."""
+    parsed = parse(read_text(filename, module_globals))
+    if parsed is None:
+        return ""
+    targets = (ast.Assign, ast.AnnAssign, ast.AugAssign)
+    found: list[ast.stmt] = [
+        statement
+        for statement in parsed.tree.body
+        if isinstance(statement, targets)
+        for target in (statement.targets if isinstance(statement, ast.Assign) else [statement.target])
+        if isinstance(target, ast.Name) and target.id == name
+    ]
+    return normalise_statements(found).text
+
+
+_texts: dict[str, tuple[list[str], str]] = {}
+
+
+def read_text(filename: str, module_globals: dict[str, Any] | None = None) -> str:
+    """Return the source of `filename` as it is now, from disk, a loader or a notebook; empty if there is none."""
+    linecache.checkcache(filename)
+    lines = linecache.getlines(filename, module_globals)
+    known = _texts.get(filename)
+    if known is None or known[0] is not lines:
+        known = _texts[filename] = (lines, "".join(lines))
+    return known[1]
+
+
+@lru_cache(maxsize=1024)
+def parse(text: str) -> ParsedSource | None:
+    """Return `text` parsed and indexed, None if it is no Python source."""
+    try:
+        tree = ast.parse(text)
+        code = compile(tree, "<source>", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
+        table = symtable.symtable(text, "<source>", "exec")
+    except (SyntaxError, ValueError):
+        return None
+    nodes: defaultdict[_Place, list[FunctionNode]] = defaultdict(list)
+    codes: defaultdict[_Place, list[CodeType]] = defaultdict(list)
+    tables: defaultdict[_Place, list[symtable.SymbolTable]] = defaultdict(list)
+    for node in statements_in(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
+            nodes[node.name, first].append(node)
+    for expression in ast.walk(tree) if "lambda" in text else ():
+        if isinstance(expression, ast.Lambda):
+            nodes["<lambda>", expression.lineno].append(expression)
+    for nested in _nested_codes(code):
+        codes[nested.co_name, nested.co_firstlineno].append(nested)
+    for child in _nested_tables(table):
+        if child.get_type() == "function":
+            tables[child.get_name(), child.get_lineno()].append(child)
+    return ParsedSource(text, tree, nodes, codes, tables)
+
+
+def _nested_codes(code: CodeType) -> Iterator[CodeType]:
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield constant
+            yield from _nested_codes(constant)
+
+
+def _nested_tables(table: symtable.SymbolTable) -> Iterator[symtable.SymbolTable]:
+    for child in table.get_children():
+        yield child
+        yield from _nested_tables(child)
+
+
+def find_module(name: str) -> ModuleSpec | None:
+    """Return the spec of module `name` without importing anything; None where the search path has none."""
+    search: list[str] | None = None
+    spec = None
+    parts = name.split(".")
+    for depth in range(1, len(parts) + 1):
+        spec = PathFinder.find_spec(".".join(parts[:depth]), search)
+        if spec is None:
+            return None
+        search = list(spec.submodule_search_locations or ())
+    return spec

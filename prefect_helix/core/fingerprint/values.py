@@ -1,0 +1,179 @@
+"""Kinds of live values: plain data, containers, things made of parts, things without content."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import copyreg
+import datetime
+import decimal
+import fractions
+import functools
+import io
+import logging
+import queue
+import re
+import socket
+import subprocess
+import sys
+import threading
+import types
+import uuid
+import weakref
+from collections import Counter, OrderedDict, defaultdict, deque
+from collections.abc import Iterable
+from typing import Any
+
+PLAIN_TYPES: frozenset[type] = frozenset(
+    {int, float, complex, bool, str, bytes, bytearray, type(None), type(...), range, re.Pattern}
+    | {datetime.date, datetime.datetime, datetime.time, datetime.timedelta, datetime.timezone}
+    | {decimal.Decimal, fractions.Fraction, uuid.UUID}
+)
+"""Types whose values hold no code."""
+
+MAPPINGS: frozenset[type] = frozenset({dict, OrderedDict, defaultdict, Counter, types.MappingProxyType})
+SEQUENCES: frozenset[type] = frozenset({list, tuple, deque})
+SETS: frozenset[type] = frozenset({set, frozenset})
+
+PARTS: dict[type, tuple[str, ...]] = {
+    functools.partial: ("func", "args", "keywords"),
+    functools._lru_cache_wrapper: ("__wrapped__",),
+    property: ("fget", "fset", "fdel"),
+    staticmethod: ("__func__",),
+    classmethod: ("__func__",),
+    functools.cached_property: ("func",),
+    types.MethodType: ("__func__", "__self__"),
+    types.GenericAlias: ("__origin__", "__args__"),
+}
+"""Types whose values are the sum of these attributes."""
+
+BUILTIN_CALLABLES = (
+    types.BuiltinFunctionType,
+    types.MethodDescriptorType,
+    types.WrapperDescriptorType,
+    types.MethodWrapperType,
+    types.ClassMethodDescriptorType,
+    types.GetSetDescriptorType,
+    types.MemberDescriptorType,
+)
+
+_IDENTIFIER = re.compile(r"[^\W\d]\w*")
+_PROXY_MODULES = frozenset({"wrapt", "_wrappers"})  # proxies refuse to be pickled
+_MANY_PARTS = 20_000
+
+_WITHOUT_CONTENT = (
+    logging.Logger,
+    logging.LoggerAdapter,
+    logging.Handler,
+    type(threading.Lock()),
+    type(threading.RLock()),
+    threading.Thread,
+    threading.Event,
+    threading.Condition,
+    threading.Semaphore,
+    threading.local,
+    io.IOBase,
+    socket.socket,
+    queue.Queue,
+    subprocess.Popen,
+    asyncio.AbstractEventLoop,
+    asyncio.Future,
+    contextvars.ContextVar,
+    contextvars.Context,
+    weakref.ReferenceType,
+    weakref.WeakKeyDictionary,
+    weakref.WeakValueDictionary,
+    weakref.WeakSet,
+    types.GeneratorType,
+    types.CoroutineType,
+    types.FrameType,
+    types.TracebackType,
+)
+
+
+def has_no_content(value: object) -> bool:
+    """Return whether `value` is a means (a logger, lock, connection, mock), no data: only its type counts."""
+    mocks = getattr(sys.modules.get("unittest.mock"), "NonCallableMock", ())
+    compiled_schema = type(value).__module__.startswith("pydantic_core.")  # holds identities; follows from its model
+    return compiled_schema or isinstance(value, (*_WITHOUT_CONTENT, mocks))
+
+
+def is_plain(value: object) -> bool:
+    """Return whether `value` is data all through: its digest is all there is to it."""
+    cls = type(value)
+    if cls in PLAIN_TYPES:
+        return True
+    if cls in MAPPINGS:
+        items: Iterable[object] = (*value.keys(), *value.values())  # type: ignore[attr-defined]
+        if cls is defaultdict and value.default_factory not in PLAIN_TYPES:  # type: ignore[attr-defined]
+            return False
+    elif cls in SEQUENCES or cls in SETS:
+        items = value  # type: ignore[assignment]
+    else:
+        return False
+    others = [item for item in items if type(item) not in PLAIN_TYPES]
+    return all(map(_is_plain_container, others))
+
+
+def _is_plain_container(value: object) -> bool:
+    try:
+        return is_plain(value)
+    except RecursionError:  # a container that holds itself
+        return False
+
+
+def strings_in(value: object) -> set[str] | None:
+    """Return the identifiers in all strings of plain data, None if there is too much to look through."""
+    found: set[str] = set()
+    waiting: list[Any] = [value]
+    seen = 0
+    while waiting:
+        item = waiting.pop()
+        cls = type(item)
+        seen += 1
+        if seen > _MANY_PARTS:
+            return None
+        if isinstance(item, str):
+            found.update(_IDENTIFIER.findall(item))
+        elif cls in MAPPINGS:
+            waiting += [*item.keys(), *item.values()]
+        elif cls in SEQUENCES or cls in SETS:
+            waiting += item
+    return found
+
+
+def reduced_parts(value: object) -> tuple[str, list[tuple[str, object]]] | None:
+    """Return what makes up an instance, as a text and named parts; None if it does not say.
+
+    This is what pickle would store (PEP 307), else its attributes.
+    """
+    if any(base.__module__.partition(".")[0] in _PROXY_MODULES for base in type(value).__mro__):
+        return "proxy", [(name, getattr(value, name, None)) for name in ("__wrapped__", "_self_wrapper")]
+    try:
+        reduced = value.__reduce_ex__(4)
+    except Exception:  # a class may refuse in any way it likes; its attributes then stand for it
+        attributes = getattr(value, "__dict__", None)
+        return None if attributes is None else ("attributes", sorted(attributes.items()))
+    if isinstance(reduced, str):
+        return f"global {reduced}", []
+    maker, arguments, state, items, entries = (*reduced, None, None, None)[:5]
+    parts: list[tuple[str, object]] = []
+    if maker is copyreg.__newobj__:  # type: ignore[attr-defined]
+        arguments = arguments[1:]
+    elif maker is not copyreg.__newobj_ex__:  # type: ignore[attr-defined]
+        parts.append(("made by", maker))
+    parts += [("arguments", part) for part in arguments]
+    if isinstance(state, tuple) and len(state) == 2 and isinstance(state[1], dict):
+        parts += sorted(state[1].items())
+        state = state[0]
+    if isinstance(state, dict) and all(isinstance(name, str) for name in state):
+        parts += sorted(state.items())
+    elif state is not None:
+        parts.append(("state", state))
+    parts += [("items", list(items or ())), ("entries", list(entries or ()))]
+    return "object", parts
+
+
+def size_bytes(value: object) -> int:
+    """Return about how large a value is, without looking inside a container."""
+    return int(getattr(value, "nbytes", 0) if "__array_interface__" in dir(type(value)) else sys.getsizeof(value))

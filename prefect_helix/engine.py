@@ -1,0 +1,238 @@
+"""Prefect's engine as the session sees it: nodes are computed by `run_task` and by the flow's own task runner."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextvars
+import copy
+import functools
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID, uuid4
+
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import RunInput
+from prefect.futures import PrefectConcurrentFuture
+from prefect.states import Failed, State
+from prefect.tasks import Task
+from prefect.utilities.annotations import NotSet, quote
+from prefect.utilities.collections import StopVisiting, visit_collection
+
+from prefect_helix.compat import run_task_sync
+from prefect_helix.futures import HelixFuture, Ref, completed
+from prefect_helix.runtime.arguments import Given
+from prefect_helix.runtime.nodes import Cell, Node
+from prefect_helix.runtime.session import Session
+from prefect_helix.runtime.standin import is_stand_in, plain
+
+Dependencies = Mapping[str, set[RunInput]]
+Submit = Callable[..., PrefectConcurrentFuture[Any]]
+
+
+class Body:
+    """A task's function that keeps what it returned and how long it took; on a retry, the last time counts."""
+
+    def __init__(self, fn: Callable[..., Any]) -> None:
+        functools.update_wrapper(self, fn)
+        self._fn = fn
+        self.called = False
+        self.value: Any = None
+        self.elapsed_us = 0
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the function."""
+        started = time.perf_counter_ns()
+        self.value = self._fn(*args, **kwargs)
+        self.elapsed_us = (time.perf_counter_ns() - started) // 1000
+        self.called = True
+        return self.value
+
+
+@dataclass
+class Call:
+    """One call of a helix task, as Prefect has to be told of it.
+
+    Attributes:
+        task: The task.
+        wait_for: What it waits for, with futures of helix tasks.
+        dependencies: Further edges, by parameter.
+        context: The context variables at the call.
+        state: The state it ended in, once Prefect ran it.
+    """
+
+    task: Task[..., Any]
+    wait_for: Any
+    dependencies: Dependencies | None
+    context: contextvars.Context
+    state: State[Any] | None = None
+
+
+class PrefectEngine:
+    """Computes the nodes of one flow run.
+
+    Args:
+        submit: The `submit` of the flow run's task runner; None if helix tasks cannot be submitted to it.
+    """
+
+    def __init__(self, submit: Submit | None) -> None:
+        self.session: Session
+        self.calls: dict[str, Call] = {}
+        self.errors: list[BaseException] = []
+        self._submit = submit
+
+    # -- calls ---------------------------------------------------------------------------------------------------
+
+    def enter(
+        self,
+        task: Task[..., Any],
+        spec: Any,
+        parameters: Mapping[str, Any],
+        wait_for: Any = None,
+        dependencies: Dependencies | None = None,
+        *,
+        submitted: bool = False,
+    ) -> Node:
+        """Enter a call of a helix task into the session."""
+        given = {name: self._given(value) for name, value in parameters.items()}
+        waits = [cell.node for cell in self._given(wait_for).cells] if wait_for is not None else []
+        node = self.session.call(spec, given, waits, submitted=submitted)
+        node.task_run_id = str(uuid4())
+        self.calls[node.key] = Call(task, wait_for, dependencies, contextvars.copy_context())
+        return node
+
+    def future(self, node: Node) -> HelixFuture:
+        """Return the future of a submitted node."""
+        return HelixFuture(self.session, node, self.state)
+
+    def state(self, node: Node) -> State[Any] | None:
+        """Return the state in which Prefect ended the node; None if it never ran it."""
+        return self.calls[node.key].state
+
+    def native(self, value: Any, *, waits_only: bool = False) -> Any:
+        """Return arguments as Prefect's own engine takes them: results of helix tasks as references.
+
+        Args:
+            value: The arguments.
+            waits_only: Whether they are only waited for, so that nothing is loaded.
+        """
+        return self._visit(value, lambda cell: Ref(self.session, cell, self.state, waits_only=waits_only))
+
+    def completed(self, node: Node) -> State[Any]:
+        """Return the state that a direct call with ``return_state=True`` gives back."""
+        return completed(node, lambda: self.session.value(node.cell(), exposed=True))
+
+    def supply(self, parameters: Mapping[str, Any]) -> None:
+        """Have the results of helix tasks that a plain task takes on their way, so that it need not wait for a thread."""
+        cells = [cell for value in parameters.values() for cell in self._given(value).cells]
+        self.session.supply([cell.node for cell in cells])
+
+    def resolved(self, value: Any) -> Any:
+        """Return a value with its stand-ins, which are demanded together, replaced by what they stand for."""
+        cells: list[Cell] = []
+        _visit(value, lambda part: cells.append(self._cell(part)) or part if is_stand_in(part) else part)
+        self.session.demand([cell.node for cell in cells if cell is not None])
+        return _visit(value, lambda part: plain(part) if is_stand_in(part) else part)
+
+    def _cell(self, value: Any) -> Cell:
+        return value.__helix_handle__()  # type: ignore[no-any-return]
+
+    def _given(self, value: Any) -> Given:
+        cells: list[Cell] = []
+
+        def keep(cell: Cell) -> Cell:
+            cells.append(cell)
+            return cell
+
+        return Given(self._visit(value, keep), cells)
+
+    def _visit(self, value: Any, replace: Callable[[Cell], Any]) -> Any:
+        def visit(part: Any) -> Any:
+            if isinstance(part, Cell):
+                return replace(part)
+            cell = self.session.reference(part)
+            if cell is not None:
+                return replace(cell)
+            return plain(part) if is_stand_in(part) else part
+
+        return _visit(value, visit)
+
+    # -- Engine --------------------------------------------------------------------------------------------------
+
+    def run(self, node: Node) -> None:
+        """Compute `node` in this thread; raises what the task raised."""
+        call = self.calls[node.key]
+        body, task = _instrumented(call.task)
+        arguments = self._arguments(node, call)
+        state = call.context.copy().run(
+            run_task_sync, task, task_run_id=UUID(node.task_run_id), return_type="state", **arguments
+        )
+        assert isinstance(state, State)
+        self._ended(node, body, state)
+        if not state.is_completed():
+            state.result(raise_on_failure=True, _sync=True)  # type: ignore[call-overload]
+
+    def start(self, node: Node) -> None:
+        """Hand `node` to the task runner."""
+        assert self._submit is not None, "a call was submitted"
+        call = self.calls[node.key]
+        body, task = _instrumented(call.task)
+        future = call.context.copy().run(self._submit, task, **self._arguments(node, call))
+        node.task_run_id = str(future.task_run_id)
+        future.wrapped_future.add_done_callback(lambda done: self._returned(node, body, done))
+
+    def _arguments(self, node: Node, call: Call) -> dict[str, Any]:
+        # A reference carries its own edge; other edges can only be told for parameters.
+        return {
+            "parameters": self.native(dict(node.parameters)),
+            "wait_for": self.native(call.wait_for, waits_only=True),
+            "dependencies": call.dependencies,
+        }
+
+    def _returned(self, node: Node, body: Body, done: concurrent.futures.Future[Any]) -> None:
+        """Take over in the runner's thread what a submitted node gave."""
+        try:
+            state = done.result()
+        except BaseException as error:
+            state = Failed(message=f"The task run was not finished: {error!r}", data=error)
+        try:
+            self._ended(node, body, state)
+        except BaseException as error:
+            self.errors.append(error)
+            if not node.settled.is_set():
+                self.session.fail(node)
+
+    def _ended(self, node: Node, body: Body, state: State[Any]) -> None:
+        self.calls[node.key].state = state
+        if not state.is_completed():
+            self.session.fail(node)
+        elif body.called:
+            self.session.observe(node, body.value, body.elapsed_us)
+        else:  # Prefect's own cache, which the user asked for, had the result
+            self.session.observe(node, state.result(_sync=True), 0)  # type: ignore[call-overload]
+
+
+def _instrumented(task: Task[..., Any]) -> tuple[Body, Task[..., Any]]:
+    """Return a copy of `task` that measures its function and, unless the user set a policy, caches nothing of its own.
+
+    Prefect's default policy hashes all inputs on every call, although nothing is stored.
+    """
+    body, clone = Body(task.fn), copy.copy(task)
+    clone.fn = body
+    if task._user_cache_policy is NotSet and task.cache_key_fn is None and task.result_storage_key is None:
+        clone.cache_policy = NO_CACHE
+    return body, clone
+
+
+def _visit(value: Any, visit: Callable[[Any], Any]) -> Any:
+    """Return `value` with `visit` applied to all parts of nested collections that Prefect would look into."""
+
+    def visit_unquoted(part: Any, context: dict[str, Any]) -> Any:
+        if isinstance(context.get("annotation"), quote):
+            raise StopVisiting
+        return visit(part)
+
+    return visit_collection(value, visit_unquoted, return_data=True, context={})
+
+

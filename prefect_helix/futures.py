@@ -1,0 +1,163 @@
+"""What a submitted helix task gives back, and how results of nodes look to Prefect's engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+from prefect.client.schemas.objects import StateType
+from prefect.futures import PrefectFuture, PrefectTaskRunFuture
+from prefect.states import State
+from pydantic import PrivateAttr
+
+from prefect_helix.compat import raise_if_flow_run_suspension_requested
+from prefect_helix.core.graph import Decision
+from prefect_helix.runtime.nodes import Cell, Node
+from prefect_helix.runtime.session import Session, UpstreamFailedError
+
+STATE_NAMES = {Decision.LOAD: "Loaded", Decision.PRUNE: "Pruned", Decision.COMPUTE: "Completed"}
+
+
+class HelixState(State[Any]):
+    """A completed state whose result is loaded or computed when somebody asks for it."""
+
+    _cell: Cell = PrivateAttr()
+    _give: Callable[[], Any] = PrivateAttr()
+
+    def __helix_handle__(self) -> Cell:
+        """Return the cell of the value."""
+        return self._cell
+
+    def result(self, raise_on_failure: bool = True, retry_result_failure: bool = True, **_: Any) -> Any:  # type: ignore[override]
+        """Return the result, loaded or computed now if need be."""
+        return self._give()
+
+    async def aresult(self, raise_on_failure: bool = True, retry_result_failure: bool = True) -> Any:  # type: ignore[override]
+        """Return the result, loaded or computed now if need be."""
+        return self._give()
+
+
+def completed(node: Node, give: Callable[[], Any]) -> HelixState:
+    """Return the state of a node whose value is there or can be had."""
+    name = STATE_NAMES[node.decision] if node.decision and not node.original else "Completed"
+    state = HelixState(type=StateType.COMPLETED, name=name)
+    state.state_details.task_run_id = UUID(node.task_run_id)
+    state._cell = node.cell()
+    state._give = give
+    return state
+
+
+class Ref(PrefectTaskRunFuture[Any]):
+    """A result of a node as an argument of a task: Prefect resolves it, so that it is loaded where Prefect loads.
+
+    Args:
+        session: The run.
+        cell: The result.
+        failed_state: Gives the state of a node that failed.
+        waits_only: Whether it is only waited for, so that it loads nothing.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        cell: Cell,
+        failed_state: Callable[[Node], State[Any] | None],
+        *,
+        waits_only: bool = False,
+    ) -> None:
+        super().__init__(UUID(cell.node.task_run_id))
+        self._session = session
+        self._cell = cell
+        self._give = (lambda: None) if waits_only else lambda: session.value(cell)
+        self._failed_state = failed_state
+
+    @property
+    def state(self) -> State[Any]:
+        """The state of the node as the task that takes its value has to see it."""
+        if self._final_state is None:
+            self.wait()
+        assert self._final_state is not None
+        return self._final_state
+
+    def wait(self, timeout: float | None = None) -> None:
+        """Wait for the node if it computes."""
+        node = self._cell.node
+        if node.started:
+            self._session.wait(node, timeout)
+        failed = self._failed_state(node) if node.failed else None
+        self._final_state = failed or completed(node, self._give)
+
+    def result(self, timeout: float | None = None, raise_on_failure: bool = True) -> Any:
+        """Return the value."""
+        return self.state.result(raise_on_failure=raise_on_failure, _sync=True)  # type: ignore[call-overload]
+
+    def add_done_callback(self, fn: Callable[[PrefectFuture[Any]], None]) -> None:
+        """Call `fn` once the node has ended."""
+        self._session.when_settled(self._cell.node, lambda: fn(self))
+
+
+class HelixFuture(PrefectTaskRunFuture[Any]):
+    """The future of a submitted helix task; what it stands for is computed or loaded when it is demanded."""
+
+    def __init__(self, session: Session, node: Node, failed_state: Callable[[Node], State[Any] | None]) -> None:
+        self._session = session
+        self._node = node
+        self._failed_state = failed_state
+
+    def __helix_handle__(self) -> Cell:
+        """Return the cell of the value."""
+        return self._node.cell()
+
+    @property
+    def task_run_id(self) -> UUID:
+        """Id of the task run that shows the node."""
+        return UUID(self._node.task_run_id)
+
+    @property
+    def _final_state(self) -> State[Any] | None:  # type: ignore[override]
+        node = self._node
+        if not node.settled.is_set():
+            return None
+        if node.failed:
+            return self._failed_state(node)
+        return completed(node, self._value)
+
+    @property
+    def state(self) -> State[Any]:
+        """The node's state now; never waits."""
+        final = self._final_state
+        if final is not None:
+            return final
+        name = "Running" if self._node.started else "Pending"
+        return State(type=StateType[name.upper()], name=name)
+
+    def wait(self, timeout: float | None = None) -> None:
+        """Wait until the node is computed, or need not be."""
+        self._session.wait(self._node, timeout)
+        raise_if_flow_run_suspension_requested()
+
+    def result(self, timeout: float | None = None, raise_on_failure: bool = True) -> Any:
+        """Return the value, loaded or computed if need be.
+
+        Raises:
+            TimeoutError: If the node is not computed in `timeout` seconds.
+        """
+        self._session.demand([self._node])
+        if not self._session.wait(self._node, timeout):
+            raise TimeoutError(f"Task run {self.task_run_id} did not complete within {timeout} seconds")
+        raise_if_flow_run_suspension_requested()
+        try:
+            return self._value()
+        except UpstreamFailedError:
+            failed = self._failed_state(self._node)
+            if failed is None:
+                raise
+            return failed.result(raise_on_failure=raise_on_failure, _sync=True)  # type: ignore[call-overload]
+
+    def add_done_callback(self, fn: Callable[[PrefectFuture[Any]], None]) -> None:
+        """Call `fn` once the node is computed, or need not be."""
+        self._session.when_settled(self._node, lambda: fn(self))
+
+    def _value(self) -> Any:
+        return self._session.value(self._node.cell(), exposed=True)

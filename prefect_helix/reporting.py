@@ -1,0 +1,73 @@
+"""Tells Prefect what happened: task runs for what was loaded or pruned, and one artifact with the plan."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+from uuid import UUID
+
+from prefect.artifacts import create_markdown_artifact
+from prefect.client.schemas.objects import StateType
+from prefect.states import State
+
+from prefect_helix.compat import create_task_run, emit_task_run_state_change_event
+from prefect_helix.core.graph import Decision
+from prefect_helix.core.lineage import Lineage, Trace
+from prefect_helix.engine import PrefectEngine
+from prefect_helix.futures import STATE_NAMES
+from prefect_helix.runtime.nodes import Node
+from prefect_helix.views.steps import saved_us
+from prefect_helix.views.tables import run_markdown
+from prefect_helix.views.units import format_us
+
+REPORTED_NODES = 500
+"""Loaded and pruned nodes of one run that become task runs: the server's event queue drops what is too much for it."""
+
+
+def report(engine: PrefectEngine, lineage: Lineage, prior: Lineage | None) -> None:
+    """Show a run in the Prefect UI. Called in the flow body's context, while the flow run is still running."""
+    nodes = [node for node in engine.session.world.called if not node.started]
+    for node, trace in _with_traces(nodes[:REPORTED_NODES], lineage):
+        _report_node(engine, node, trace)
+    create_markdown_artifact(  # type: ignore[unused-coroutine]
+        run_markdown(lineage, prior),
+        key=artifact_key(lineage.run.flow),
+        description=f"What this run of {lineage.run.flow} computed, loaded and pruned, and why.",
+        _sync=True,  # type: ignore[call-arg]
+    )
+
+
+def artifact_key(flow: str) -> str:
+    """Return the key of a flow's plan artifact: lower-case letters, digits and dashes, as Prefect wants it."""
+    return "helix-" + (re.sub(r"[^a-z0-9]+", "-", flow.lower()).strip("-") or "flow")
+
+
+def _with_traces(nodes: Iterable[Node], lineage: Lineage) -> Iterable[tuple[Node, Trace]]:
+    by_call = {trace.call: trace for trace in lineage.traces}
+    return ((node, by_call[node.call]) for node in nodes)
+
+
+def _report_node(engine: PrefectEngine, node: Node, trace: Trace) -> None:
+    call = engine.calls[node.key]
+    task_run = create_task_run(
+        call.task,
+        id=UUID(node.task_run_id),
+        parameters=engine.native(dict(node.parameters)),
+        wait_for=engine.native(call.wait_for, waits_only=True),
+    )
+    state: State[Any] = State(
+        type=StateType.COMPLETED, name=STATE_NAMES[trace.decision], message=_message(trace), data=None
+    )
+    state.state_details.task_run_id = task_run.id
+    state.state_details.flow_run_id = task_run.flow_run_id
+    task_run.state, task_run.state_id = state, state.id
+    task_run.state_type, task_run.state_name = state.type, state.name
+    task_run.start_time = task_run.end_time = state.timestamp
+    emit_task_run_state_change_event(task_run=task_run, initial_state=None, validated_state=state)
+
+
+def _message(trace: Trace) -> str:
+    saved = saved_us(trace)
+    what = "Loaded" if trace.decision is Decision.LOAD else "Pruned"
+    return f"{what}: {trace.reason}." + (f" Saved {format_us(saved)}." if saved else "")

@@ -1,0 +1,274 @@
+"""The helix run of each flow run of this process: opened by the hook or by the first call, closed with the flow body."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import logging
+import threading
+import weakref
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol, TypeAlias, cast, runtime_checkable
+from uuid import UUID
+
+from prefect.client.schemas.objects import FlowRun
+from prefect.exceptions import Abort, Pause
+from prefect.flows import Flow
+from prefect.logging import get_run_logger
+from prefect.states import State
+from prefect.task_runners import ThreadPoolTaskRunner
+from prefect.tasks import Task
+
+from prefect_helix.compat import FlowRunContext, get_task_viz_tracker, in_task_run
+from prefect_helix.core.errors import HelixError, VerificationError
+from prefect_helix.core.graph import Decision
+from prefect_helix.core.lineage import Lineage, RunStatus
+from prefect_helix.engine import Dependencies, PrefectEngine
+from prefect_helix.reporting import report
+from prefect_helix.runtime.nodes import TaskSpec
+from prefect_helix.runtime.opening import Order, Outlook, Warnings, look_ahead, open_session
+from prefect_helix.runtime.session import Session
+from prefect_helix.settings import FlowOptions, resolve
+from prefect_helix.storage.store import open_store
+from prefect_helix.views.steps import count_decisions, plan_line, run_time_summary, step_summary
+
+Log: TypeAlias = "logging.Logger | logging.LoggerAdapter[Any]"
+
+_WRAPPED = "__helix_body__"
+
+
+@runtime_checkable
+class Versioned(Protocol):
+    """A task that knows what a run needs to know of it."""
+
+    def spec(self) -> TaskSpec:
+        """Return it, the task's code as it is now included."""
+
+
+_lock = threading.RLock()
+_runs: dict[UUID, HelixRun | None] = {}
+_tasks: weakref.WeakValueDictionary[str, Versioned] = weakref.WeakValueDictionary()
+
+
+def register(task: Versioned, *names: str) -> None:
+    """Make a task known under its key and its name, so that it can be expected before it is called."""
+    _tasks.update(dict.fromkeys(names, task))
+
+
+class HelixRun:
+    """One flow run: its session, and the engine that computes for it."""
+
+    def __init__(self, session: Session, engine: PrefectEngine, prior: Lineage | None, log: Log) -> None:
+        self.session = session
+        self.engine = engine
+        self._prior = prior
+        self._log = log
+        self._specs: dict[tuple[int, int, str], TaskSpec] = {}
+
+    def call(self, task: Task[..., Any], parameters: dict[str, Any], wait_for: Any, *, return_state: bool) -> Any:
+        """Make a direct call of a helix task."""
+        node = self.engine.enter(task, self._spec(task), parameters, wait_for)
+        try:
+            value = self.session.deliver(node)
+        except Exception:
+            state = self.engine.state(node)
+            if return_state and state is not None and not state.is_completed():
+                return state
+            raise
+        return self.engine.completed(node) if return_state else value
+
+    def adopt(self, runner: ThreadPoolTaskRunner[Any]) -> None:
+        """Have what is submitted to the flow run's own task runner pass through the session."""
+        submit = runner.submit
+
+        def adopted(
+            task: Task[..., Any],
+            parameters: dict[str, Any],
+            wait_for: Any = None,
+            dependencies: Dependencies | None = None,
+        ) -> Any:
+            if in_task_run() or self.session.finished:
+                return submit(task, parameters, wait_for, dependencies)
+            if not isinstance(task, Versioned) or task.isasync or task.isgenerator:
+                self.engine.supply(parameters)
+                waits = self.engine.native(wait_for, waits_only=True)
+                return submit(task, self.engine.native(parameters), waits, dependencies)
+            spec = self._spec(task)
+            node = self.engine.enter(task, spec, parameters, wait_for, dependencies, submitted=True)
+            self.session.submit(node)
+            return self.engine.future(node)
+
+        runner.submit = adopted  # type: ignore[method-assign]
+
+    def _spec(self, task: Task[..., Any]) -> TaskSpec:
+        versioned = cast("Versioned", task)
+        key = (id(task.fn), id(getattr(task, "helix", None)), task.name)
+        if key not in self._specs:
+            self._specs[key] = versioned.spec()
+        return self._specs[key]
+
+    def close(self, status: RunStatus) -> None:
+        """End the run: wait for what computes, write what is kept, commit the lineage and show it.
+
+        Raises:
+            VerificationError: In mode ``verify``, if results differ from the recorded ones.
+        """
+        lineage = self.session.finish(status)
+        self._log.info("helix: %s", run_time_line(lineage))
+        try:
+            report(self.engine, lineage, self._prior)
+        except Exception as error:  # what is shown of a run must not fail it
+            self._log.warning("helix: The run is not shown in the Prefect UI: %s: %s", type(error).__name__, error)
+        if self.session.mismatched and lineage.run.mode == "verify":
+            raise VerificationError(self.session.mismatched)
+
+
+def current_run() -> HelixRun | None:
+    """Return the helix run of the flow run that the caller is the body of; None where tasks are plain Prefect tasks.
+
+    A flow without the hook gets its run here, with its first call.
+    """
+    context = FlowRunContext.get()
+    if context is None or context.flow_run is None or in_task_run() or get_task_viz_tracker() is not None:
+        return None
+    with _lock:
+        if context.flow_run.id not in _runs:
+            _open(FlowOptions())
+            _close_with_hooks(context.flow)
+            install(context.flow, FlowOptions())
+        return _runs[context.flow_run.id]
+
+
+def install(flow: Flow[..., Any], options: FlowOptions) -> None:
+    """Have every run of `flow` in this process open a helix run around its body."""
+    with _lock:
+        fn = flow.fn
+        if getattr(fn, _WRAPPED, False) or inspect.isgeneratorfunction(fn) or inspect.isasyncgenfunction(fn):
+            return
+
+        @functools.wraps(fn)
+        def body(*args: Any, **kwargs: Any) -> Any:
+            with _running(options) as run:
+                value = fn(*args, **kwargs)
+                return value if run is None else run.engine.resolved(value)
+
+        @functools.wraps(fn)
+        async def async_body(*args: Any, **kwargs: Any) -> Any:
+            with _running(options) as run:
+                value = await fn(*args, **kwargs)
+                return value if run is None else run.engine.resolved(value)
+
+        wrapped = async_body if inspect.iscoroutinefunction(fn) else body
+        setattr(wrapped, _WRAPPED, True)
+        flow.fn = wrapped
+
+
+@contextmanager
+def _running(options: FlowOptions) -> Iterator[HelixRun | None]:
+    context = FlowRunContext.get()
+    if context is None or context.flow_run is None:
+        yield None
+        return
+    with _lock:
+        run = _open(options)
+    try:
+        yield run
+        if run is not None and run.engine.errors:
+            raise run.engine.errors[0]
+    except BaseException as error:
+        _close(context.flow_run.id, _status(error))
+        raise
+    _close(context.flow_run.id, "completed")
+
+
+def _open(options: FlowOptions) -> HelixRun | None:
+    """Open the helix run of the current flow run. What goes wrong is told, and the flow runs as plain Prefect."""
+    context = FlowRunContext.get()
+    assert context is not None and context.flow_run is not None
+    logger = get_run_logger(context)
+    run = None
+    try:
+        run = _opened(context, options, logger)
+    except HelixError as error:
+        logger.error("helix: %s This run computes every step and keeps nothing.", error)
+    except Exception:
+        logger.exception("helix: The plan could not be made; this run computes every step and keeps nothing.")
+    _runs[context.flow_run.id] = run
+    return run
+
+
+def _opened(context: FlowRunContext, options: FlowOptions, logger: Log) -> HelixRun | None:
+    resolved = resolve(options)
+    if resolved.mode == "off":
+        return None
+    assert context.flow is not None and context.flow_run is not None
+    warn = Warnings(logger)
+    order = Order(
+        run_id=str(context.flow_run.id),
+        flow=context.flow.name,
+        name=context.flow_run.name,
+        parameters=context.parameters or {},
+        mode=resolved.mode,
+        policy=resolved.policy,
+        budget_bytes=resolved.budget_bytes,
+        spec_of=known_spec,
+    )
+    outlook = look_ahead(open_store(resolved.store, storage_options=resolved.storage_options), order, warn)
+    logger.info(outlook_line(outlook))
+    adopted = context.task_runner if isinstance(context.task_runner, ThreadPoolTaskRunner) else None
+    engine = PrefectEngine(adopted.submit if adopted else None)
+    engine.session = open_session(outlook, engine, warn)
+    run = HelixRun(engine.session, engine, outlook.prior, logger)
+    if adopted is not None:
+        run.adopt(adopted)
+    return run
+
+
+def known_spec(key: str, name: str) -> TaskSpec | None:
+    """Return today's task of that key, or else of that name (a script's tasks move between ``__main__`` and a module)."""
+    task = _tasks.get(key) or _tasks.get(name)
+    return task.spec() if task is not None else None
+
+
+def outlook_line(outlook: Outlook) -> str:
+    """Return the plan of a run in one line."""
+    if outlook.plan is None:
+        return "helix: first run of this flow; every step is computed"
+    counts = Counter(node.decision for node in outlook.world.nodes)
+    return plan_line({decision: counts[decision] for decision in Decision}, outlook.plan.cost_us, outlook.scratch_us)
+
+
+def run_time_line(lineage: Lineage) -> str:
+    """Return what a run did in one line."""
+    return f"{step_summary(count_decisions(lineage.traces))}; {run_time_summary(lineage.traces)}"
+
+
+def _close(flow_run_id: UUID, status: RunStatus) -> None:
+    with _lock:
+        run = _runs.pop(flow_run_id, None)
+    if run is not None:
+        run.close(status)
+
+
+def _close_with_hooks(flow: Flow[..., Any] | None) -> None:
+    """Close this run with the flow's terminal hooks, since its body is already running and cannot be wrapped."""
+    if flow is None:
+        return
+    for hooks in (flow.on_completion_hooks, flow.on_failure_hooks, flow.on_cancellation_hooks, flow.on_crashed_hooks):
+        if _finish_helix_run not in hooks:
+            hooks.append(_finish_helix_run)
+
+
+def _finish_helix_run(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
+    statuses: dict[str, RunStatus] = {"COMPLETED": "completed", "FAILED": "failed", "CRASHED": "crashed"}
+    _close(flow_run.id, statuses.get(state.type.value, "cancelled"))
+
+
+def _status(error: BaseException) -> RunStatus:
+    if isinstance(error, Pause):
+        return "suspended"
+    if isinstance(error, Abort):
+        return "cancelled"
+    return "failed" if isinstance(error, Exception) else "crashed"

@@ -1,0 +1,133 @@
+"""The arguments of a call: which are results of other nodes, which are literal, and where literals come from."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from prefect_helix.core.digest import digest
+from prefect_helix.core.errors import UndigestibleError, UnhashableArgumentError
+from prefect_helix.core.lineage import Argument, Trace
+from prefect_helix.runtime.nodes import Cell, Edge, TaskSpec
+from prefect_helix.storage.codec import decode
+from prefect_helix.storage.files import File
+
+SHOWN_CHARACTERS = 80
+FROZEN_ITEMS = 10_000
+
+_IMMUTABLE = (type(None), bool, int, float, complex, str, bytes, File, Cell, range, frozenset)
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """One argument of a call, as the flow passed it.
+
+    Attributes:
+        value: The argument, with `Cell`s in place of results of nodes.
+        cells: Those cells, in the order they occur.
+    """
+
+    value: Any
+    cells: Sequence[Cell] = ()
+
+
+def bind(
+    spec: TaskSpec, given: Mapping[str, Given], parameters: Mapping[str, str]
+) -> tuple[tuple[Edge, ...], tuple[Argument, ...]]:
+    """Return the edges and the literal arguments of a call.
+
+    Args:
+        spec: The task.
+        given: Its arguments by parameter.
+        parameters: Digests of the flow's parameters, to recognise an argument that is one of them.
+
+    Raises:
+        UnhashableArgumentError: If an argument that is not ignored has no digest.
+    """
+    edges: list[Edge] = []
+    arguments: list[Argument] = []
+    for parameter, one in given.items():
+        if parameter in spec.ignore:
+            continue
+        edges.extend(Edge(cell, parameter) for cell in one.cells)
+        arguments.append(_literal(spec, parameter, one.value, parameters))
+    return tuple(edges), tuple(arguments)
+
+
+def _literal(spec: TaskSpec, parameter: str, value: Any, parameters: Mapping[str, str]) -> Argument:
+    try:
+        content = digest(value).hex
+    except UndigestibleError as error:
+        raise UnhashableArgumentError(spec.name, parameter, error) from error
+    if isinstance(value, File):
+        return Argument(parameter, content, "file", value.path, shown(value))
+    if type(value) is not Cell:
+        same = [name for name, known in parameters.items() if known == content]
+        if same:
+            origin = parameter if parameter in same else same[0]
+            return Argument(parameter, content, "flow_parameter", origin, shown(value))
+    return Argument(parameter, content, shown=shown(value))
+
+
+def shown(value: Any) -> str:
+    """Return a short form of an argument for people; never the content of large objects."""
+    if type(value) is Cell:
+        return repr(value)
+    if not _is_plain(value):
+        return f"<{type(value).__qualname__}>"
+    text = repr(value)
+    return text if len(text) <= SHOWN_CHARACTERS else text[: SHOWN_CHARACTERS - 1] + "…"
+
+
+def frozen(parameters: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return the parameters so that nobody can change them any more; None where that would cost too much."""
+    if not all(_is_plain(value) for value in parameters.values()):
+        return None
+    return {name: copy.deepcopy(value) for name, value in parameters.items()}
+
+
+def files(value: Any) -> Iterator[File]:
+    """Yield the files in an argument or a result."""
+    if isinstance(value, File):
+        yield value
+    elif type(value) in (list, tuple, set, frozenset):
+        for item in value:
+            yield from files(item)
+    elif type(value) is dict:
+        yield from files(list(value.values()))
+
+
+def _is_plain(value: Any) -> bool:
+    """Return whether `value` is a small tree of built-in containers and immutable values."""
+    stack, items = [value], 0
+    while stack:
+        item = stack.pop()
+        items += 1
+        if items > FROZEN_ITEMS:
+            return False
+        if type(item) in (list, tuple, set):
+            stack.extend(item)
+        elif type(item) is dict:
+            stack.extend(item.values())
+        elif type(item) not in _IMMUTABLE:
+            return False
+    return True
+
+
+def metrics(traces: Sequence[Trace]) -> dict[str, float]:
+    """Return the numbers in the small dicts that tasks returned: the run's metrics, later tasks first in rank.
+
+    A name that several tasks report is prefixed with the task's name for all but the last.
+    """
+    found: dict[str, float] = {}
+    for trace in reversed(traces):
+        if trace.result is None or trace.result.inline is None or trace.result.type_name != "builtins:dict":
+            continue
+        value = decode(trace.result.inline)
+        if isinstance(value, dict) and all(isinstance(key, str) for key in value):
+            for key, number in value.items():
+                if isinstance(number, (int, float)) and not isinstance(number, bool):
+                    found.setdefault(key if key not in found else f"{trace.task}.{key}", float(number))
+    return found

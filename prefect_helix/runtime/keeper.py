@@ -1,0 +1,231 @@
+"""Keeps results and traces: what the store holds, what is worth writing, and the writing itself, in the background."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from prefect_helix.core.errors import StoreError
+from prefect_helix.core.lineage import Lineage, Result, Run, Trace
+from prefect_helix.core.materialization import (
+    Candidate,
+    Policy,
+    Stored,
+    victims,
+    worth_keeping,
+    worth_keeping_for_now,
+)
+from prefect_helix.storage.catalog import Catalog
+from prefect_helix.storage.codec import ChangedWhileWritingError, Encoded
+from prefect_helix.storage.store import Store
+
+PENDING_BYTES = 512 * 1024 * 1024
+"""Bytes that may wait to be written before a task that offers more has to wait as well."""
+
+JOURNAL_SECONDS = 0.3
+"""Traces wait at most this long for company before they are journaled."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Write:
+    trace: Trace
+    pieces: tuple[Encoded, ...]
+    room_for: int
+
+
+class Keeper:
+    """The store as one run sees it.
+
+    Results are written by one background thread: blobs first, then the trace that names them, so that whatever the
+    journal names is there. A store that fails stops being written to, with one warning; the run goes on computing.
+
+    Args:
+        store: Where to keep things.
+        policy: What is worth keeping.
+        budget_bytes: What the store may hold in blobs.
+        last_used_us: When each blob was last named by a lineage.
+        warn: Called with a key and a sentence for whatever goes wrong; the same key is told once.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        policy: Policy,
+        budget_bytes: int,
+        last_used_us: Mapping[str, int],
+        warn: Callable[[str, str], None],
+    ) -> None:
+        self.store = store
+        self.catalog = Catalog(store)
+        self.policy = policy
+        self.budget_bytes = budget_bytes
+        self._last_used_us = last_used_us
+        self._in_use: Callable[[], Collection[str]] = frozenset
+        self._warn = warn
+        self._blobs: dict[str, int] = store.blobs()
+        self._extra: dict[str, int] = {}
+        self._lock = threading.Condition()
+        self._pending_bytes = 0
+        self._writable = True
+        self._queue: queue.Queue[_Write | threading.Event | None] = queue.Queue()
+        self._head: Run | None = None
+        self._thread: threading.Thread | None = None
+
+    def start(self, head: Run, in_use: Callable[[], Collection[str]]) -> None:
+        """Begin the run's journal.
+
+        Args:
+            head: The run.
+            in_use: Gives the names of the blobs that the run may still load.
+        """
+        self._head = head
+        self._in_use = in_use
+        self._thread = threading.Thread(target=self._work, name="helix-keeper", daemon=True)
+        self._thread.start()
+
+    # -- reading -------------------------------------------------------------------------------------------------
+
+    def loadable(self, result: Result) -> bool:
+        """Return whether every part of `result` is in the lineage or the store."""
+        blobs = result.blobs
+        return blobs is not None and all(name in self._blobs for name in blobs)
+
+    def get(self, name: str) -> object:
+        """Return the value of a blob.
+
+        Raises:
+            StoreError: If it cannot be read; it counts as not materialized from then on.
+        """
+        try:
+            return self.store.get_blob(name)
+        except StoreError:
+            with self._lock:
+                self._blobs.pop(name, None)
+            raise
+
+    # -- writing -------------------------------------------------------------------------------------------------
+
+    def offer(self, trace: Trace, pieces: Sequence[Encoded], candidate: Candidate) -> None:
+        """Keep a computed result if that is worth it, and its trace in any case."""
+        new = {piece.name: piece for piece in pieces if piece.name not in self._blobs}
+        size_bytes = sum(piece.size_bytes for piece in new.values())
+        room_for = 0
+        if new and self._writable and worth_keeping_for_now(self.policy, candidate):
+            room_for = size_bytes
+            with self._lock:
+                self._lock.wait_for(lambda: not self._pending_bytes or self._pending_bytes + size_bytes <= PENDING_BYTES)
+                self._pending_bytes += size_bytes
+                if not worth_keeping(self.policy, candidate):
+                    self._extra.update({name: piece.size_bytes for name, piece in new.items()})
+        self._queue.put(_Write(trace, tuple(new.values()) if room_for else (), room_for))
+
+    def record(self, trace: Trace) -> None:
+        """Journal a trace whose result is not to be kept."""
+        self._queue.put(_Write(trace, (), 0))
+
+    def flush(self) -> None:
+        """Wait until everything offered so far is written and journaled."""
+        done = threading.Event()
+        self._queue.put(done)
+        if self._thread is not None and self._thread.is_alive():
+            done.wait()
+
+    def drain(self) -> None:
+        """Finish writing, and give up what was only kept in case the run is killed."""
+        if self._thread is not None:
+            self._queue.put(None)
+            self._thread.join()
+        try:
+            for name in self._extra if self._writable else ():
+                self._delete(name)
+        except StoreError as error:
+            self._give_up(error)
+
+    def commit(self, lineage: Lineage, code: Mapping[str, Mapping[str, Any]]) -> None:
+        """Write the lineage of the run, and the code of its tasks by fingerprint."""
+        if not self._writable:
+            return
+        try:
+            for fingerprint, components in code.items():
+                self.catalog.put_document("code", fingerprint, components)
+            self.catalog.commit(lineage)
+        except StoreError as error:
+            self._give_up(error)
+
+    def _work(self) -> None:
+        journal: list[Trace] = []
+        while True:
+            try:
+                item = self._queue.get(timeout=JOURNAL_SECONDS if journal else None)
+            except queue.Empty:
+                self._append(journal)
+                continue
+            if isinstance(item, _Write):
+                self._write(item)
+                journal.append(item.trace)
+                continue
+            self._append(journal)
+            if item is None:
+                return
+            item.set()
+
+    def _append(self, journal: list[Trace]) -> None:
+        if journal and self._writable and self._head is not None:
+            try:
+                self.catalog.append(self._head, tuple(journal))
+            except StoreError as error:
+                self._give_up(error)
+        journal.clear()
+
+    def _write(self, write: _Write) -> None:
+        try:
+            if write.room_for and self._writable and self._make_room(write.room_for):
+                for piece in write.pieces:
+                    self.store.put_blob(piece)
+                    with self._lock:
+                        self._blobs[piece.name] = piece.size_bytes
+        except ChangedWhileWritingError:
+            self._warn(
+                f"changed:{write.trace.key}",
+                f"The result of {write.trace.task} was changed in place while it was being stored, so it was not kept. "
+                "Copy it before changing it.",
+            )
+        except StoreError as error:
+            self._give_up(error)
+        finally:
+            with self._lock:
+                self._pending_bytes -= write.room_for
+                self._lock.notify_all()
+
+    def _make_room(self, size_bytes: int) -> bool:
+        """Remove results that nobody expects to need, least recently used first, until `size_bytes` fit."""
+        missing = sum(self._blobs.values()) + size_bytes - self.budget_bytes
+        if missing <= 0:
+            return True
+        needed = set(self._in_use())
+        candidates = [
+            Stored(name, size, self._last_used_us.get(name, 0))
+            for name, size in self._blobs.items()
+            if name not in needed
+        ]
+        chosen = victims(candidates, missing)
+        for name in chosen:
+            self._delete(name)
+        return bool(chosen)
+
+    def _delete(self, name: str) -> None:
+        with self._lock:
+            known = self._blobs.pop(name, None)
+        if known is not None:
+            self.store.delete_blob(name)
+
+    def _give_up(self, error: StoreError) -> None:
+        self._writable = False
+        self._warn("store", f"{error} Results are not kept in this run; it goes on computing.")

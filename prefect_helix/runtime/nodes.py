@@ -1,0 +1,214 @@
+"""The nodes of one run: calls that were made, and calls the prior run makes us expect."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import Any
+
+from prefect_helix.core.digest import register_digest
+from prefect_helix.core.fingerprint import Fingerprint
+from prefect_helix.core.graph import Decision
+from prefect_helix.core.lineage import Argument, Leaf, Result, Trace
+from prefect_helix.core.materialization import Choice
+from prefect_helix.core.signature import Input
+
+
+@dataclass(frozen=True, slots=True)
+class TaskSpec:
+    """What the run needs to know of a task.
+
+    Attributes:
+        name: Its name.
+        key: ``module:qualname`` of its function.
+        fn: The function.
+        code: Fingerprint of its code.
+        deterministic: Whether equal inputs give equal results.
+        lazy: Whether an original node waits until somebody demands it.
+        materialize: What the task asks for.
+        ignore: Parameters left out of its signature.
+        max_age_us: Age after which its results count as original; None for never.
+        returns: Class of its results where it is declared and a stand-in can take its place.
+    """
+
+    name: str
+    key: str
+    fn: Callable[..., Any]
+    code: Fingerprint
+    deterministic: bool = True
+    lazy: bool = False
+    materialize: Choice = "auto"
+    ignore: frozenset[str] = frozenset()
+    max_age_us: int | None = None
+    returns: type | None = None
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of its code."""
+        return self.code.hash
+
+    @property
+    def by_digest(self) -> bool:
+        """Whether its signature does not determine its result."""
+        return not self.deterministic or self.max_age_us is not None
+
+
+class Standing(Enum):
+    """What the lineage says of a node."""
+
+    ORIGINAL = auto()
+    PROVISIONAL = auto()
+    EQUIVALENT = auto()
+
+
+class Cell:
+    """One object of the run: a node's value, or one leaf of it, as the flow body and tasks share it.
+
+    Attributes:
+        node: The node that made it.
+        leaf: Index of the leaf; None for the whole value.
+        value: The object; meaningful once `present`.
+        present: Whether the object is in memory.
+        exposed: Whether the flow body may have changed it since it was last digested.
+        diverged: Whether somebody did; from then on it is a literal, not the node's result.
+    """
+
+    __slots__ = ("__weakref__", "diverged", "exposed", "leaf", "node", "present", "value")
+
+    def __init__(self, node: Node, leaf: int | None) -> None:
+        self.node = node
+        self.leaf = leaf
+        self.value: Any = None
+        self.present = False
+        self.exposed = False
+        self.diverged = False
+
+    def put(self, value: Any) -> None:
+        """Keep the object."""
+        self.value = value
+        self.present = True
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Cell:
+        return self
+
+    def __repr__(self) -> str:
+        part = "" if self.leaf is None else f"[{self.leaf}]"
+        return f"<result of {self.node.spec.name}{part}>"
+
+
+# In a literal argument, a result is a placeholder; which result it is, the edges say.
+register_digest(Cell, lambda cell: "a result")
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """A value that a node takes from another."""
+
+    cell: Cell
+    parameter: str
+
+    @property
+    def node(self) -> Node:
+        """The parent."""
+        return self.cell.node
+
+    def input(self) -> Input:
+        """Return what is known of the value now."""
+        parent, leaf = self.cell.node, self.cell.leaf
+        known = parent.result
+        part: Result | Leaf | None = known
+        if known is not None and leaf is not None:
+            part = known.leaves[leaf] if leaf < len(known.leaves) else None
+        return Input(
+            signature=parent.signature,
+            leaf=leaf,
+            parameter=self.parameter,
+            digest=part.digest if part else None,
+            exact=part.exact if part else False,
+            pending=known is None,
+            by_digest=parent.by_digest,
+        )
+
+
+@dataclass(eq=False, slots=True)
+class Node:
+    """One call of a helix task in this run, made or expected.
+
+    Attributes:
+        spec: The task.
+        key: What the plan calls it, unique in its run.
+        call: Position of the call in its run; for an expected call, in the prior run.
+        called: Whether the call was made; an expected call has no parameters yet.
+        parameters: The call's parameters, with `Cell`s where results of nodes go.
+        edges: The values it takes from other nodes.
+        wait_for: Nodes it only waits for.
+        arguments: Its literal arguments.
+        literals: One hash over them.
+        history_key: Merkle hash over its code, arguments and parents.
+        signature: What its children go by: its history key, or the signature of the trace it is equivalent to.
+        standing: What the lineage says of it.
+        trace: The trace it is equivalent to.
+        prior: The call of the prior run that it takes the place of.
+        result: What is known of its result: computed in this run, or the trace's.
+        decision: What the plan says; None before there is one.
+        reason: Why it is original, in words.
+        demanded: Whether its value is needed outside of helix tasks.
+        submitted: Whether the call was made through a task runner.
+        started: Whether somebody computes it, or did.
+        done: Whether it was computed in this run.
+        failed: Whether its compute failed.
+        used: Whether its value was handed out or given to a task.
+        by_digest: Whether its signature does not determine its result.
+        settled: Set once nobody has to wait for it: it is computed, has failed, or need not be computed.
+        watchers: Called once when it is.
+    """
+
+    spec: TaskSpec
+    key: str
+    call: int
+    called: bool = False
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    edges: tuple[Edge, ...] = ()
+    wait_for: tuple[Node, ...] = ()
+    arguments: tuple[Argument, ...] = ()
+    literals: str = ""
+    history_key: str = ""
+    signature: str = ""
+    standing: Standing = Standing.ORIGINAL
+    trace: Trace | None = None
+    prior: Trace | None = None
+    result: Result | None = None
+    decision: Decision | None = None
+    reason: str = ""
+    demanded: bool = False
+    submitted: bool = False
+    started: bool = False
+    done: bool = False
+    failed: bool = False
+    used: bool = False
+    by_digest: bool = False
+    started_us: int = 0
+    compute_us: int | None = None
+    load_us: int | None = None
+    computed_at_us: int | None = None
+    changed_inputs: tuple[str, ...] = ()
+    task_run_id: str = ""
+    cells: dict[int | None, Cell] = field(default_factory=dict)
+    settled: threading.Event = field(default_factory=threading.Event)
+    watchers: list[Callable[[], None]] = field(default_factory=list)
+
+    def cell(self, leaf: int | None = None) -> Cell:
+        """Return the one cell for the value, or for a leaf of it."""
+        return self.cells.setdefault(leaf, Cell(self, leaf))
+
+    @property
+    def original(self) -> bool:
+        """Whether it must be computed when it is demanded."""
+        return self.standing is not Standing.EQUIVALENT and not self.done
+
+    @property
+    def parents(self) -> tuple[Node, ...]:
+        """The nodes whose values it takes."""
+        return tuple(edge.node for edge in self.edges)

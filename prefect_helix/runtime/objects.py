@@ -1,0 +1,112 @@
+"""The objects of one run: where each came from, whether somebody changed it, and how the flow body gets it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from prefect_helix.core.lineage import Result
+from prefect_helix.runtime.nodes import Cell, Node
+from prefect_helix.runtime.results import Described, skeleton_of, try_digest
+from prefect_helix.runtime.standin import stand_in
+from prefect_helix.runtime.values import find_type, join
+
+# Objects of these types are shared by the interpreter, so that being the same object tells nothing.
+_UNTRACEABLE = (type(None), bool, int, float, complex, str, bytes, type)
+
+
+class Objects:
+    """Keeps the objects that nodes made and knows each by identity.
+
+    Args:
+        get_blob: Gives the value of a blob; raises `StoreError`.
+        value: Gives the object of a cell to the flow body, whatever it takes.
+    """
+
+    def __init__(self, get_blob: Callable[[str], object], value: Callable[[Cell], Any]) -> None:
+        self._get_blob = get_blob
+        self._value = value
+        self._cells: dict[int, Cell] = {}
+        self._loading = threading.RLock()
+
+    def keep(self, node: Node, value: Any, described: Described) -> None:
+        """Keep a computed value and its leaves."""
+        for index, leaf in enumerate(described.leaves):
+            self._put(node.cell(index), leaf)
+        self._put(node.cell(), value)
+
+    def load(self, cell: Cell) -> None:
+        """Load the object of a cell, and only what of its node's value belongs to it.
+
+        Raises:
+            StoreError: If a blob cannot be read.
+        """
+        node, result = cell.node, cell.node.result
+        assert result is not None, "only equivalent nodes are loaded"
+        with self._loading:
+            if cell.present:
+                return
+            started = time.perf_counter_ns()
+            if cell.leaf is not None:
+                self._load_leaf(node, result, cell.leaf)
+            else:
+                leaves = [self._load_leaf(node, result, index) for index in range(len(result.leaves))]
+                self._put(cell, join(skeleton_of(result, self._get_blob), leaves))
+            node.load_us = (node.load_us or 0) + (time.perf_counter_ns() - started) // 1000
+
+    def _load_leaf(self, node: Node, result: Result, index: int) -> Any:
+        cell = node.cell(index)
+        blob = result.leaves[index].blob
+        if not cell.present and blob is not None:
+            self._put(cell, self._get_blob(blob))
+        return cell.value
+
+    def _put(self, cell: Cell, value: Any) -> None:
+        cell.put(value)
+        if type(value) not in _UNTRACEABLE:
+            self._cells[id(value)] = cell
+
+    def reference(self, value: Any) -> Cell | None:
+        """Return the cell of an object that this run made and nobody changed since; None for any other object."""
+        handle = getattr(type(value), "__helix_handle__", None)
+        cell = self._cells.get(id(value)) if handle is None else handle(value)
+        return cell if isinstance(cell, Cell) and not self.diverged(cell) else None
+
+    def diverged(self, cell: Cell, *, look: bool = False) -> bool:
+        """Return whether an object is no longer what its node made; from then on it is a literal.
+
+        Args:
+            cell: The object.
+            look: Digest it again even if the flow body never had it.
+        """
+        if cell.present and not cell.diverged and (cell.exposed or look):
+            result = cell.node.result
+            part = result if result is None or cell.leaf is None else result.leaves[cell.leaf]
+            if part is not None and part.digest is not None:
+                content = try_digest(cell.value)
+                cell.diverged = content is None or content.hex != part.digest
+        return cell.diverged
+
+    def hand_out(self, node: Node) -> Any:
+        """Return a node's value as the flow body gets it: large parts as stand-ins, everything else as it is.
+
+        Raises:
+            StoreError: If what is no stand-in cannot be read.
+        """
+        result = node.result
+        assert result is not None, "what is handed out is computed or equivalent"
+        types = [find_type(leaf.type_name) for leaf in result.leaves]
+        if not result.leaves or None in types:
+            return self._value(node.cell())
+        if result.standin:
+            return self.stand_in(node.cell(), types[0] or object)
+        stand_ins = [self.stand_in(node.cell(index), cls or object) for index, cls in enumerate(types)]
+        return join(skeleton_of(result, self._get_blob), stand_ins)
+
+    def stand_in(self, cell: Cell, cls: type) -> Any:
+        """Return a stand-in for the object of a cell."""
+        return stand_in(lambda: self._value(cell), cls, cell)
+
+

@@ -1,0 +1,237 @@
+"""Opening a session: read what earlier runs left, expect this one, and plan it."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import logging
+import platform
+import re
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from prefect_helix.core.fingerprint import Fingerprint
+from prefect_helix.core.history import History, last_used
+from prefect_helix.core.lineage import Lineage, Result, Run, Trace
+from prefect_helix.core.materialization import Policy
+from prefect_helix.core.planner import Plan
+from prefect_helix.runtime.arguments import files, shown
+from prefect_helix.runtime.keeper import Keeper
+from prefect_helix.runtime.nodes import TaskSpec
+from prefect_helix.runtime.prediction import predict
+from prefect_helix.runtime.results import skeleton_of, try_digest
+from prefect_helix.runtime.session import Engine, Session, now_us
+from prefect_helix.runtime.world import World
+from prefect_helix.storage.catalog import Catalog
+from prefect_helix.storage.files import File
+from prefect_helix.storage.store import Store
+
+SHOWN_PROBLEMS = 5
+
+_SECRET = re.compile(r"secret|passw|token|credential|api_?key|private_?key", re.IGNORECASE)
+_DISTRIBUTIONS = {
+    "prefect": "prefect",
+    "prefect_helix": "prefect-helix",
+    "numpy": "numpy",
+    "pandas": "pandas",
+    "pyarrow": "pyarrow",
+    "scipy": "scipy",
+    "sklearn": "scikit-learn",
+    "torch": "torch",
+}
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a run is asked to be.
+
+    Attributes:
+        run_id: The flow run's id.
+        flow: The flow's name.
+        name: The flow run's name.
+        parameters: The flow's validated parameters.
+        mode: ``auto``, ``recompute`` or ``verify``.
+        policy: Decides what is materialized.
+        budget_bytes: What the store may hold.
+        spec_of: Gives today's task for a key (``module:qualname``) and name; None where it is not loaded yet.
+    """
+
+    run_id: str
+    flow: str
+    name: str
+    parameters: Mapping[str, Any]
+    mode: str
+    policy: Policy
+    budget_bytes: int
+    spec_of: Callable[[str, str], TaskSpec | None]
+
+
+@dataclass
+class Warnings:
+    """Tells each problem of a run once, and remembers what it told."""
+
+    log: logging.Logger | logging.LoggerAdapter[Any]
+    told: dict[str, str] = field(default_factory=dict)
+
+    def __call__(self, key: str, sentence: str) -> None:
+        """Log `sentence` as a warning unless `key` was told before."""
+        if key not in self.told:
+            self.told[key] = sentence
+            self.log.warning("helix: %s", sentence)
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What a run is expected to be before it begins.
+
+    Attributes:
+        head: What is known of it.
+        world: Its nodes, planned.
+        keeper: The store.
+        prior: The run it is expected to resemble.
+        plan: The plan over the nodes; None where nothing is expected.
+    """
+
+    head: Run
+    world: World
+    keeper: Keeper
+    prior: Lineage | None
+    plan: Plan | None
+
+    @property
+    def scratch_us(self) -> int | None:
+        """What computing every expected step would take; None if the time of one is not known."""
+        costs = self.world.history.costs
+        times = [costs.compute(node.spec.key, node.trace) for node in self.world.nodes]
+        known = [time for time in times if time is not None]
+        return sum(known) if known and len(known) == len(times) else None
+
+
+def look_ahead(store: Store, order: Order, warn: Callable[[str, str], None]) -> Outlook:
+    """Read what earlier runs left, expect this one, and plan it. Computes and writes nothing.
+
+    Raises:
+        StoreError: If the store cannot be read.
+    """
+    known = Catalog(store).read()
+    history = History(known.lineages)
+    head = _head(order)
+    keeper = Keeper(
+        store,
+        policy=order.policy,
+        budget_bytes=order.budget_bytes,
+        last_used_us=last_used(known.lineages),
+        warn=warn,
+    )
+    world = World(
+        history,
+        loadable=keeper.loadable,
+        holds=lambda result: _holds(result, keeper),
+        now_us=head.started_us,
+        reuse=order.mode == "auto",
+    )
+    for problem in known.problems[:SHOWN_PROBLEMS]:
+        warn(problem, problem)
+    if len(known.problems) > SHOWN_PROBLEMS:
+        warn("problems", f"{len(known.problems) - SHOWN_PROBLEMS} more files of the store are damaged.")
+    prior = history.prior(order.flow, head.parameters)
+    plan = None
+    if prior is not None:
+        predict(
+            world,
+            prior,
+            spec_of=lambda trace: order.spec_of(trace.key, trace.task) or _past(trace),
+            parameters=head.parameters,
+            file_digest=_file_digest,
+        )
+        _tell_lost(prior, keeper, warn)
+        plan = world.plan()
+    return Outlook(replace(head, prior_run_id=prior.run.run_id if prior else None), world, keeper, prior, plan)
+
+
+def open_session(outlook: Outlook, engine: Engine, warn: Callable[[str, str], None]) -> Session:
+    """Begin the run that was looked ahead to."""
+    head = outlook.head
+    if outlook.plan is not None:
+        head = replace(head, predicted_us=outlook.plan.cost_us, scratch_us=outlook.scratch_us)
+    outlook.keeper.start(head, in_use=outlook.world.blobs)
+    priors = outlook.prior.traces if outlook.prior else ()
+    return Session(head, world=outlook.world, keeper=outlook.keeper, engine=engine, warn=warn, priors=priors)
+
+
+def _head(order: Order) -> Run:
+    secrets = {name for name in order.parameters if _SECRET.search(name)}
+    digests = {name: None if name in secrets else try_digest(value) for name, value in order.parameters.items()}
+    return Run(
+        run_id=order.run_id,
+        flow=order.flow,
+        name=order.name,
+        status="running",
+        started_us=now_us(),
+        finished_us=None,
+        parameters={name: content.hex if content else "" for name, content in digests.items()},
+        shown_parameters={n: "********" if n in secrets else shown(value) for n, value in order.parameters.items()},
+        prior_run_id=None,
+        mode=order.mode,
+        policy=order.policy.name,
+        budget_bytes=order.budget_bytes,
+        versions=_versions(),
+    )
+
+
+def _versions() -> dict[str, str]:
+    versions = {"python": platform.python_version(), "platform": platform.platform()}
+    for module, distribution in _DISTRIBUTIONS.items():
+        if module in sys.modules:
+            with contextlib.suppress(importlib.metadata.PackageNotFoundError):  # a checkout that is not installed
+                versions[distribution] = importlib.metadata.version(distribution)
+    return versions
+
+
+def _past(trace: Trace) -> TaskSpec:
+    """Return the task of a trace as it was, where today's is not known: if it changed, the call will depart."""
+    return TaskSpec(
+        name=trace.task,
+        key=trace.key,
+        fn=_not_loaded,
+        code=Fingerprint(trace.fingerprint, (), ()),
+        deterministic=trace.deterministic,
+    )
+
+
+def _not_loaded(*_: object, **__: object) -> None:
+    raise AssertionError("an expected task is not called before its call is made")
+
+
+def _file_digest(path: str) -> str | None:
+    try:
+        content = try_digest(File(path))
+    except OSError:
+        return None
+    return content.hex if content else None
+
+
+def _holds(result: Result, keeper: Keeper) -> bool:
+    """Return whether the files that a small result names still have the content they had."""
+    if result.inline is None:
+        return True
+    value = skeleton_of(result, keeper.get)
+    if not any(files(value)):
+        return True
+    try:
+        content = try_digest(value)
+    except OSError:
+        return False
+    return content is not None and content.hex == result.digest
+
+
+def _tell_lost(prior: Lineage, keeper: Keeper, warn: Callable[[str, str], None]) -> None:
+    lost = sorted({t.task for t in prior.traces if t.stored and t.result and not keeper.loadable(t.result)})
+    if lost:
+        warn(
+            "lost",
+            f"The store no longer holds the results of {', '.join(lost)}: they were removed by hand, or by another run "
+            "that needed the room. They are computed again where they are needed.",
+        )

@@ -1,0 +1,52 @@
+"""What the next run will call, told from the prior run, today's code and the flow's parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from prefect_helix.core.lineage import Argument, Lineage, Trace
+from prefect_helix.runtime.nodes import Edge, Node, TaskSpec
+from prefect_helix.runtime.world import World
+
+
+def predict(
+    world: World,
+    prior: Lineage,
+    *,
+    spec_of: Callable[[Trace], TaskSpec],
+    parameters: Mapping[str, str],
+    file_digest: Callable[[str], str | None],
+) -> None:
+    """Enter into `world` the calls that the prior run makes us expect, and classify them.
+
+    A wrong prediction costs time, never correctness. Complexity: O(traces + edges).
+
+    Args:
+        world: The run's nodes; empty.
+        prior: The lineage to predict from.
+        spec_of: The task of a trace, with today's fingerprint.
+        parameters: Digests of today's flow parameters.
+        file_digest: Digest of the file at a path; None where there is none.
+    """
+    nodes: dict[str, Node] = {}
+    for trace in prior.traces:
+        if any(link.signature not in nodes for link in trace.parents):
+            continue
+        edges = tuple(Edge(nodes[link.signature].cell(link.leaf), link.parameter) for link in trace.parents)
+        arguments = tuple(_argument_now(a, parameters, file_digest) for a in trace.arguments)
+        node = world.expect(spec_of(trace), trace, edges, arguments)
+        node.wait_for = tuple(nodes[s] for s in trace.wait_for if s in nodes)
+        nodes[trace.signature] = node
+        world.classify(node)
+
+
+def _argument_now(
+    argument: Argument, parameters: Mapping[str, str], file_digest: Callable[[str], str | None]
+) -> Argument:
+    digest: str | None = None
+    if argument.source == "flow_parameter":
+        digest = parameters.get(argument.origin)
+    elif argument.source == "file":
+        digest = file_digest(argument.origin)
+    return replace(argument, digest=digest) if digest else argument

@@ -1,0 +1,128 @@
+"""What a computed value is in the lineage and in the store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from prefect_helix.core.digest import Digest, digest, hash_parts
+from prefect_helix.core.errors import NotStorableError, UndigestibleError
+from prefect_helix.core.lineage import Leaf, Result
+from prefect_helix.runtime.values import LeafRef, approximate_size, split, type_name
+from prefect_helix.storage.codec import Encoded, decode, encode
+
+SMALL_BYTES = 64 * 1024
+"""A result of at most this size is given to the flow body as it is."""
+
+INLINE_BYTES = 4 * 1024
+"""A result of at most this size sits in the lineage."""
+
+
+@dataclass(frozen=True)
+class Described:
+    """A value taken apart.
+
+    Attributes:
+        result: What the lineage says of it.
+        leaves: Its large leaves, in the order of `result.leaves`.
+        pieces: What has to be written to materialize it: views on the live value, not copies.
+        problem: Why it cannot be materialized, if so.
+    """
+
+    result: Result
+    leaves: Sequence[object]
+    pieces: tuple[Encoded, ...]
+    problem: str | None = None
+
+
+def describe(value: object) -> Described:
+    """Take a freshly computed value apart, digest it and serialise it, before anybody else sees it.
+
+    Complexity: one pass for the digest and one for the checksums of the serialised form.
+    """
+    problems: list[str] = []
+    skeleton, leaves = split(value, _is_large)
+    encoded = [_encode(leaf, problems) for leaf in leaves]
+    records = tuple(_leaf(leaf, blob) for leaf, blob in zip(leaves, encoded, strict=True))
+    body = _encode(skeleton, problems)
+    inline = b"".join(map(bytes, body.chunks)) if body is not None and body.size_bytes <= INLINE_BYTES else None
+    whole = _whole_digest(skeleton, records)
+    result = Result(
+        digest=whole.hex if whole else None,
+        exact=whole.exact if whole else False,
+        size_bytes=(body.size_bytes if body else 0) + sum(leaf.size_bytes for leaf in records),
+        type_name=type_name(value),
+        inline=inline,
+        blob=body.name if body is not None and inline is None else None,
+        leaves=records,
+        standin=isinstance(skeleton, LeafRef),
+    )
+    pieces = [*encoded, *([body] if inline is None else [])]
+    return Described(
+        result=result,
+        leaves=leaves,
+        pieces=tuple(piece for piece in pieces if piece is not None),
+        problem=problems[0] if problems else None,
+    )
+
+
+def try_digest(value: object) -> Digest | None:
+    """Return the digest of `value`, or None if it has none."""
+    try:
+        return digest(value)
+    except UndigestibleError:
+        return None
+
+
+def skeleton_of(result: Result, get_blob: Callable[[str], object]) -> object:
+    """Return the value of a result as far as it is not in its leaves.
+
+    Raises:
+        StoreError: If its blob cannot be read.
+    """
+    if result.inline is not None:
+        return decode(result.inline)
+    if result.blob is None:
+        raise NotStorableError(result.type_name, "it was never stored")
+    return get_blob(result.blob)
+
+
+def _is_large(value: object) -> bool:
+    size_bytes = approximate_size(value)
+    if size_bytes is None:
+        encoded = _encode(value, [])
+        return encoded is not None and encoded.size_bytes > SMALL_BYTES
+    return size_bytes > SMALL_BYTES
+
+
+def _encode(value: object, problems: list[str]) -> Encoded | None:
+    try:
+        return encode(value)
+    except NotStorableError as error:
+        problems.append(str(error))
+        return None
+
+
+def _leaf(value: object, encoded: Encoded | None) -> Leaf:
+    content = try_digest(value)
+    return Leaf(
+        digest=content.hex if content else None,
+        exact=content.exact if content else False,
+        size_bytes=encoded.size_bytes if encoded else approximate_size(value) or 0,
+        type_name=type_name(value),
+        blob=encoded.name if encoded else None,
+    )
+
+
+def _whole_digest(skeleton: object, leaves: Sequence[Leaf]) -> Digest | None:
+    if isinstance(skeleton, LeafRef):
+        (leaf,) = leaves
+        return Digest(leaf.digest, leaf.exact) if leaf.digest else None
+    own = try_digest(skeleton)
+    if not leaves or own is None:
+        return own
+    digests = [leaf.digest for leaf in leaves if leaf.digest is not None]
+    if len(digests) < len(leaves):
+        return None
+    exact = own.exact and all(leaf.exact for leaf in leaves)
+    return Digest(hash_parts("container", own.hex, *digests), exact)

@@ -1,0 +1,268 @@
+"""The graph of one run: which calls were made, which are expected, what each is worth, and the plan over them."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from prefect_helix.core.explain import changes
+from prefect_helix.core.graph import Decision
+from prefect_helix.core.history import History
+from prefect_helix.core.lineage import Argument, Result, Trace
+from prefect_helix.core.planner import Plan, PlanNode, solve
+from prefect_helix.core.signature import Match, literals_hash, match, signature
+from prefect_helix.runtime.nodes import Edge, Node, Standing, TaskSpec
+
+
+class World:
+    """Holds the nodes of a run and keeps every node's standing and decision up to date.
+
+    Not thread-safe: the session guards it.
+
+    Args:
+        history: What earlier runs tell.
+        loadable: Whether all parts of a result are in the store.
+        holds: Whether a result still means what it meant, such as a file that is still there.
+        now_us: Time of the run, since the epoch, for ``max_age``.
+        reuse: False to treat every node as original (modes ``recompute`` and ``verify``).
+    """
+
+    def __init__(
+        self,
+        history: History,
+        *,
+        loadable: Callable[[Result], bool],
+        holds: Callable[[Result], bool],
+        now_us: int,
+        reuse: bool = True,
+    ) -> None:
+        self.history = history
+        self.nodes: list[Node] = []
+        self._by_key: dict[str, Node] = {}
+        self._expected: dict[str, list[Node]] = {}
+        self._children: dict[str, list[Node]] = {}
+        self._loadable = loadable
+        self._holds = holds
+        self._now_us = now_us
+        self._reuse = reuse
+        self._keys = (f"n{i}" for i in itertools.count())
+        self._calls = itertools.count()
+
+    # -- nodes ---------------------------------------------------------------------------------------------------
+
+    def expect(self, spec: TaskSpec, prior: Trace, edges: tuple[Edge, ...], arguments: tuple[Argument, ...]) -> Node:
+        """Add a call that the prior run makes us expect; its parents were added before it."""
+        node = Node(spec, next(self._keys), prior.call, prior=prior, demanded=prior.demanded)
+        node.arguments, node.literals = arguments, literals_hash(arguments)
+        self._connect(node, edges)
+        self._add(node)
+        self._expected.setdefault(spec.key, []).append(node)
+        return node
+
+    def call(
+        self,
+        spec: TaskSpec,
+        parameters: Mapping[str, Any],
+        edges: tuple[Edge, ...],
+        wait_for: tuple[Node, ...],
+        arguments: tuple[Argument, ...],
+    ) -> tuple[Node, bool]:
+        """Enter a call that was made.
+
+        Returns:
+            Its node, and whether the run departs with it from what was expected.
+        """
+        literals = literals_hash(arguments)
+        key = signature(spec.fingerprint, literals, [e.input() for e in edges], [n.signature for n in wait_for])
+        node = self._take_expected(spec, key)
+        departed = node is None or node.history_key != key
+        if node is None:
+            node = Node(spec, next(self._keys), 0)
+            self._add(node)
+        node.spec, node.call, node.called = spec, next(self._calls), True
+        node.parameters, node.wait_for = parameters, wait_for
+        node.arguments, node.literals = arguments, literals
+        self._connect(node, edges)
+        self.classify(node)
+        if departed:
+            node.decision, node.demanded = None, False
+            self.reconsider()
+        return node, departed
+
+    def _add(self, node: Node) -> None:
+        self.nodes.append(node)
+        self._by_key[node.key] = node
+
+    def _connect(self, node: Node, edges: tuple[Edge, ...]) -> None:
+        for edge in edges:
+            siblings = self._children.setdefault(edge.node.key, [])
+            if node not in siblings:
+                siblings.append(node)
+        node.edges = edges
+
+    def _take_expected(self, spec: TaskSpec, key: str) -> Node | None:
+        """Return the expected call that this one is; else the one call expected of its task, if there is just one."""
+        expected = self._expected.get(spec.key, [])
+        found = next((n for n in expected if n.history_key == key), expected[0] if len(expected) == 1 else None)
+        if found is not None:
+            expected.remove(found)
+        return found
+
+    def __contains__(self, node: Node) -> bool:
+        """Return whether `node` is one of this run."""
+        return self._by_key.get(node.key) is node
+
+    @property
+    def called(self) -> list[Node]:
+        """The nodes of calls that were made, in their order."""
+        return sorted((n for n in self.nodes if n.called), key=lambda n: n.call)
+
+    def descendants(self, start: Node) -> list[Node]:
+        """Return the nodes that take the value of `start`, directly or not, parents before children."""
+        return _depth_first(start, self.children)[::-1]
+
+    def children(self, node: Node) -> list[Node]:
+        """Return the nodes that take the value of `node`."""
+        return [child for child in self._children.get(node.key, ()) if node in child.parents]
+
+    def ancestors(self, start: Node) -> list[Node]:
+        """Return the nodes whose values `start` takes, directly or not, parents before children."""
+        return _depth_first(start, lambda node: node.parents)
+
+    def blobs(self) -> set[str]:
+        """Return the names of all blobs that a node may still be loaded from."""
+        return {blob for node in self.nodes if node.result for blob in node.result.blobs or ()}
+
+    # -- standing ------------------------------------------------------------------------------------------------
+
+    def classify(self, node: Node) -> None:
+        """Find out whether `node` is original or equivalent, as far as its parents are known.
+
+        A node that was computed in this run keeps what it has.
+        """
+        if node.done:
+            return
+        inputs = [edge.input() for edge in node.edges]
+        waits = [n.signature for n in node.wait_for]
+        node.history_key = node.signature = signature(node.spec.fingerprint, node.literals, inputs, waits)
+        node.by_digest = node.spec.by_digest or self.history.ambiguous(node.signature)
+        node.standing, node.trace, node.result = Standing.ORIGINAL, None, None
+        if not self._reuse or not node.spec.deterministic or any(n.original or n.done for n in node.wait_for):
+            return
+        for trace in self.history.candidates(node.spec.fingerprint, node.literals):
+            found = match(trace, inputs, waits)
+            if found is Match.YES and self._serves(node, trace):
+                node.standing, node.trace, node.result = Standing.EQUIVALENT, trace, trace.result
+                node.signature = trace.signature
+                node.by_digest = node.spec.by_digest or self.history.ambiguous(trace.signature)
+                node.compute_us, node.computed_at_us = trace.compute_us, trace.computed_at_us
+                return
+            if found is Match.MAYBE:
+                node.standing = Standing.PROVISIONAL
+
+    def _serves(self, node: Node, trace: Trace) -> bool:
+        if trace.changed_inputs or trace.result is None:
+            return False
+        age_us = node.spec.max_age_us
+        if age_us is not None and (trace.computed_at_us is None or trace.computed_at_us + age_us < self._now_us):
+            return False
+        return self._holds(trace.result)
+
+    def reconsider(self, nodes: Iterable[Node] | None = None) -> None:
+        """Classify `nodes` (or all expected ones) again after something they rest on changed. O(nodes + edges)."""
+        for node in self.nodes if nodes is None else nodes:
+            if nodes is not None or not node.called:
+                self.classify(node)
+
+    def loadable(self, node: Node) -> bool:
+        """Return whether the node's value can be had without computing."""
+        if node.cell().present:
+            return True
+        return not node.original and node.result is not None and self._loadable(node.result)
+
+    def proven(self, node: Node) -> bool:
+        """Return whether the node's task was seen to repeat itself."""
+        return self.history.proven(node.spec.fingerprint)
+
+    def explain(self, node: Node, priors: Sequence[Trace]) -> str:
+        """Return in words why an original node is original, beside the likest of `priors`."""
+        facts = self.facts(node)
+        same_task = [t for t in ([node.prior] if node.prior else priors) if t.key == node.spec.key]
+        found = min((changes(t, facts) for t in same_task or [None]), key=len)
+        return "; ".join(map(str, found)) or "no earlier result can be used"
+
+    def facts(self, node: Node) -> Trace:
+        """Return the node as the lineage records it."""
+        return Trace(
+            task=node.spec.name,
+            key=node.spec.key,
+            call=node.call,
+            signature=node.signature,
+            fingerprint=node.spec.fingerprint,
+            arguments=node.arguments,
+            literals=node.literals,
+            parents=tuple(edge.input().link() for edge in node.edges),
+            wait_for=tuple(n.signature for n in node.wait_for),
+            decision=node.decision or Decision.PRUNE,
+            reason=node.reason,
+            status="failed" if node.failed else "completed",
+            result=node.result,
+            compute_us=node.compute_us,
+            load_us=node.load_us,
+            demanded=node.demanded,
+            started_us=node.started_us,
+            computed_at_us=node.computed_at_us,
+            task_run_id=node.task_run_id,
+            changed_inputs=node.changed_inputs,
+            deterministic=node.spec.deterministic,
+        )
+
+    # -- plan ----------------------------------------------------------------------------------------------------
+
+    def plan(self) -> Plan:
+        """Solve for every node whose value is not settled yet, and write the decisions to the nodes."""
+        plan = solve([self._plan_node(node) for node in self.nodes])
+        for node in self.nodes:
+            if not node.done and not node.failed:
+                node.decision = plan.decisions[node.key]
+        return plan
+
+    def _plan_node(self, node: Node) -> PlanNode:
+        present = node.cell().present
+        costs = self.history.costs
+        load_us = None
+        if present:
+            load_us = 0
+        elif node.result is not None and self.loadable(node):
+            load_us = costs.load(node.result)
+        return PlanNode(
+            key=node.key,
+            parents=tuple(dict.fromkeys(parent.key for parent in node.parents)),
+            compute_us=costs.compute(node.spec.key, node.trace),
+            load_us=load_us,
+            original=node.original and not present,
+            demanded=not node.failed and (node.demanded or (node.original and not node.spec.lazy)),
+        )
+
+    def recreate_us(self, node: Node) -> int:
+        """Return what computing `node` takes with nothing stored, as far as known."""
+        return sum(n.compute_us or 0 for n in (node, *self.ancestors(node)))
+
+
+def _depth_first(start: Node, following: Callable[[Node], Iterable[Node]]) -> list[Node]:
+    """Return every node reached from `start`, itself excluded, each after all that it leads to. O(nodes + edges)."""
+    order: list[Node] = []
+    seen = {start.key}
+    stack = [(start, iter(following(start)))]
+    while stack:
+        node, rest = stack[-1]
+        for other in rest:
+            if other.key not in seen:
+                seen.add(other.key)
+                stack.append((other, iter(following(other))))
+                break
+        else:
+            stack.pop()
+            order.append(node)
+    return order[:-1]

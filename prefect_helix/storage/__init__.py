@@ -1,0 +1,1 @@
+"""Keeping: blobs, traces and files behind one fsspec URL."""

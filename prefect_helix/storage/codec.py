@@ -1,0 +1,248 @@
+"""Values to blobs and back: pickle protocol 5 with its buffers outside the stream, aligned and checksummed.
+
+A blob is::
+
+    header    magic, format version, number of parts; size and checksum of every part; checksum of all that
+    part 0    the pickle stream
+    part 1…   the buffers of arrays and frames, as they lie in memory
+
+Header and parts are padded with zeros to 64 bytes, so that a mapped blob gives aligned arrays. Checksums are
+BLAKE3, 16 bytes. The header names every byte that follows, so its own checksum is the content name of the blob.
+
+A loaded value computes what the encoded one would, bit for bit. NumPy's and pandas' own pickles drop the strides of
+views with gaps (every `frame.iloc[:n]` is one), and pandas' join the chunks of Arrow columns; either changes how floats
+are summed. Both are kept here.
+Known exceptions: strided object arrays and strided masked arrays come back contiguous, in C order.
+"""
+
+from __future__ import annotations
+
+import copyreg
+import io
+import pickle
+import struct
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import cloudpickle
+from blake3 import blake3
+
+from prefect_helix.core.errors import HelixError, NotStorableError
+
+if TYPE_CHECKING:
+    import numpy
+
+Chunk = bytes | memoryview
+
+FORMAT_VERSION = 1
+CHECKSUM_BYTES = 16
+
+_ALIGNMENT = 64
+_MAGIC = b"\x93HELIX\r\n"
+_PREFIX = struct.Struct("<8sII")
+_PART = struct.Struct(f"<Q{CHECKSUM_BYTES}s")
+_PIECE_BYTES = 1 << 20
+
+
+class DecodingError(HelixError):
+    """A blob is damaged, foreign, too new, or cannot be unpickled here; whatever it held is computed again.
+
+    Its text is a cause, in words that follow a colon.
+    """
+
+
+class ChangedWhileWritingError(NotStorableError):
+    """A value changed after it was encoded and before all of it was written, so nothing was kept."""
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """An encoded value whose buffers are still the value's own memory.
+
+    Attributes:
+        name: Content name, 32 hex digits: equal names mean equal blobs.
+        size_bytes: Length of the whole blob.
+        chunks: The blob in order; memory views are views on live memory, not copies.
+        checksums: For each chunk the checksum taken when the value was encoded.
+        type_name: Type of the value, for messages.
+    """
+
+    name: str
+    size_bytes: int
+    chunks: tuple[Chunk, ...]
+    checksums: tuple[bytes, ...]
+    type_name: str
+
+    def verified_chunks(self) -> Iterator[bytes]:
+        """Yield the blob in pieces of bounded size, each hashed in the very copy that is yielded.
+
+        Raises:
+            ChangedWhileWritingError: After a chunk that is no longer what was encoded; what was written is to be
+                thrown away.
+        """
+        for chunk, expected in zip(self.chunks, self.checksums, strict=True):
+            written = blake3()
+            for start in range(0, len(chunk), _PIECE_BYTES):
+                piece = bytes(chunk[start : start + _PIECE_BYTES])
+                written.update(piece)
+                yield piece
+            if written.digest(CHECKSUM_BYTES) != expected:
+                raise ChangedWhileWritingError(self.type_name, "its memory changed while it was being written")
+
+
+def checksum(data: Chunk | bytearray) -> bytes:
+    """Return the 16-byte BLAKE3 checksum of `data`."""
+    return blake3(data).digest(CHECKSUM_BYTES)
+
+
+def encode(value: object) -> Encoded:
+    """Return `value` as a blob.
+
+    Arrays and frames are not copied unless their memory has gaps. Complexity: O(bytes), one pass to hash them.
+
+    Raises:
+        NotStorableError: If the value cannot be pickled.
+    """
+    type_name = f"{type(value).__module__}.{type(value).__qualname__}"
+    stream = io.BytesIO()
+    buffers: list[pickle.PickleBuffer] = []
+    try:
+        _Pickler(stream, protocol=5, buffer_callback=buffers.append).dump(value)
+        parts: list[Chunk] = [stream.getvalue(), *(buffer.raw() for buffer in buffers)]
+    except Exception as error:
+        raise NotStorableError(type_name, f"{type(error).__name__}: {error}") from error
+
+    checksums = [checksum(part) for part in parts]
+    facts = _PREFIX.pack(_MAGIC, FORMAT_VERSION, len(parts)) + b"".join(
+        _PART.pack(len(part), digest) for part, digest in zip(parts, checksums, strict=True)
+    )
+    name = checksum(facts)
+    header = facts + name
+    chunks: list[Chunk] = []
+    chunk_checksums: list[bytes] = []
+    for chunk, digest in zip((header, *parts), (checksum(header), *checksums), strict=True):
+        padding = bytes(_padding(len(chunk)))
+        chunks += (chunk, padding)
+        chunk_checksums += (digest, checksum(padding))
+    return Encoded(name.hex(), sum(map(len, chunks)), tuple(chunks), tuple(chunk_checksums), type_name)
+
+
+def decode(data: Chunk | bytearray, *, name: str | None = None) -> object:
+    """Return the value of a blob after checking every byte of it.
+
+    Arrays lie in `data` itself where it is writable (a private map, a bytearray) and in a copy where it is not, so
+    that a loaded array can be written like the one that was stored.
+
+    Args:
+        data: The whole blob.
+        name: The content name it must have, if known.
+
+    Raises:
+        DecodingError: If the blob is damaged, foreign, of a newer format or another name, or if unpickling fails
+            (a module is missing, a class has changed).
+    """
+    view = memoryview(data).cast("B")
+    parts = _verified_parts(view, name)
+    buffers = [bytearray(part) if view.readonly else part for part in parts[1:]]
+    try:
+        return pickle.loads(parts[0], buffers=buffers)
+    except Exception as error:
+        raise DecodingError(f"it cannot be unpickled here ({type(error).__name__}: {error})") from error
+
+
+def _verified_parts(view: memoryview, name: str | None) -> list[memoryview]:
+    if len(view) < _PREFIX.size:
+        raise DecodingError("it is shorter than a header")
+    magic, version, count = _PREFIX.unpack_from(view)
+    if magic != _MAGIC:
+        raise DecodingError("it does not begin like a blob")
+    if version != FORMAT_VERSION:
+        raise DecodingError(f"its format has version {version}, and this release reads version {FORMAT_VERSION}")
+    table_end = _PREFIX.size + count * _PART.size
+    header_end = table_end + CHECKSUM_BYTES
+    if header_end > len(view):
+        raise DecodingError("it ends inside its header")
+    digest = checksum(view[:table_end])
+    if digest != view[table_end:header_end]:
+        raise DecodingError("its header does not have the checksum it was written with")
+    if name is not None and digest.hex() != name:
+        raise DecodingError("it has the content of another blob")
+
+    parts = []
+    end = _skip_padding(view, header_end)
+    for size, expected in _PART.iter_unpack(view[_PREFIX.size : table_end]):
+        start, end = end, end + size
+        if end > len(view):
+            raise DecodingError("it is truncated")
+        part = view[start:end]
+        if checksum(part) != expected:
+            raise DecodingError("its content does not have the checksum it was written with")
+        parts.append(part)
+        end = _skip_padding(view, end)
+    if not parts or end != len(view):
+        raise DecodingError("it does not have the length it was written with")
+    return parts
+
+
+def _padding(size: int) -> int:
+    return -size % _ALIGNMENT
+
+
+def _skip_padding(view: memoryview, end: int) -> int:
+    padding = _padding(end)
+    if view[end : end + padding] != bytes(padding):
+        raise DecodingError("its padding is damaged or missing")
+    return end + padding
+
+
+class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types
+    """cloudpickle, with the memory layout of arrays and columns kept."""
+
+    def reducer_override(self, obj: Any) -> Any:
+        kind = type(obj)
+        reduce = _LAYOUT_REDUCERS.get((kind.__module__, kind.__qualname__))
+        reduced = NotImplemented if reduce is None else reduce(obj)
+        return super().reducer_override(obj) if reduced is NotImplemented else reduced
+
+
+def _reduce_array(array: numpy.ndarray[Any, Any]) -> Any:
+    if array.flags.c_contiguous or array.flags.f_contiguous or array.dtype.hasobject:
+        return NotImplemented
+    return _restore_array, (array.copy(order="C"), array.strides, array.flags.writeable)
+
+
+def _restore_array(
+    content: numpy.ndarray[Any, Any], strides: tuple[int, ...], writeable: bool
+) -> numpy.ndarray[Any, Any]:
+    """Return `content` laid out by `strides`, in a block as large as the one the original was a view on."""
+    reaches = [(length - 1) * stride for length, stride in zip(content.shape, strides, strict=True)]
+    block = bytearray(sum(map(abs, reaches)) + content.itemsize)
+    offset = -sum(reach for reach in reaches if reach < 0)
+    array = type(content)(content.shape, content.dtype, block, offset, strides)
+    array[...] = content
+    array.flags.writeable = writeable
+    return array
+
+
+def _reduce_block(block: Any) -> Any:
+    # Block.__reduce_ex__ would make a view contiguous first; __reduce__ leaves that to `_reduce_array`.
+    return block.__reduce__()
+
+
+def _reduce_arrow_column(column: Any) -> Any:
+    chunks = column._pa_array.chunks
+    if len(chunks) < 2:
+        return NotImplemented
+    # Concatenating a chunk with nothing leaves out the rows of the column it was cut from.
+    compact = [sys.modules["pyarrow"].concat_arrays([chunk]) for chunk in chunks]
+    return copyreg.__newobj__, (type(column),), {**column.__dict__, "_pa_array": compact, "_cache": {}}  # type: ignore[attr-defined]
+
+
+_LAYOUT_REDUCERS: dict[tuple[str, str], Callable[[Any], Any]] = {
+    ("numpy", "ndarray"): _reduce_array,
+    ("pandas.core.internals.blocks", "NumpyBlock"): _reduce_block,
+    ("pandas.arrays", "ArrowExtensionArray"): _reduce_arrow_column,
+    ("pandas.arrays", "ArrowStringArray"): _reduce_arrow_column,
+}

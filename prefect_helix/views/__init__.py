@@ -1,0 +1,1 @@
+"""Pictures: a plan or a lineage in, text out."""

@@ -1,0 +1,98 @@
+"""What the steps of a run cost and saved, and the sentences that say so."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+
+from prefect_helix.core.graph import Decision
+from prefect_helix.core.lineage import Trace
+from prefect_helix.views.units import format_count, format_us
+
+
+def spent_us(trace: Trace) -> int | None:
+    """Return what the step cost this run; None if that was not measured."""
+    match trace.decision:
+        case Decision.COMPUTE:
+            return trace.compute_us
+        case Decision.LOAD:
+            return trace.load_us
+        case Decision.PRUNE:
+            return 0
+
+
+def saved_us(trace: Trace) -> int | None:
+    """Return what not computing the step saved this run, never below zero; None if that is not known."""
+    spent = spent_us(trace)
+    if trace.decision is Decision.COMPUTE:
+        return 0
+    return None if spent is None or trace.compute_us is None else max(0, trace.compute_us - spent)
+
+
+def size_bytes(trace: Trace) -> int | None:
+    """Return the size of the step's result; None if it has none."""
+    return None if trace.result is None else trace.result.size_bytes
+
+
+def total(amounts: Iterable[int | None]) -> int | None:
+    """Return the sum of `amounts`; None as soon as one of them is not known."""
+    known = 0
+    for amount in amounts:
+        if amount is None:
+            return None
+        known += amount
+    return known
+
+
+def call_numbers(traces: Sequence[Trace]) -> list[int | None]:
+    """Return for each trace which call of its task it is, from 1; None for the only call of a task."""
+    calls = Counter(trace.task for trace in traces)
+    seen: Counter[str] = Counter()
+    numbers: list[int | None] = []
+    for trace in traces:
+        seen[trace.task] += 1
+        numbers.append(seen[trace.task] if calls[trace.task] > 1 else None)
+    return numbers
+
+
+def count_decisions(traces: Iterable[Trace]) -> dict[Decision, int]:
+    """Return how many steps were computed, loaded and pruned."""
+    counts = Counter(trace.decision for trace in traces)
+    return {decision: counts[decision] for decision in Decision}
+
+
+def step_summary(counts: Mapping[Decision, int]) -> str:
+    """Return "12 steps: compute 2, load 1, prune 9"."""
+    parts = ", ".join(f"{decision} {counts.get(decision, 0)}" for decision in Decision)
+    return f"{format_count(sum(counts.values()), 'step')}: {parts}"
+
+
+def time_summary(spent: int | None, scratch_us: int | None) -> str:
+    """Return "4.1 s instead of 63 s"; only "4.1 s" where nothing is known to be saved, "" where nothing is known."""
+    if spent is None:
+        return ""
+    took = format_us(spent)
+    if scratch_us is None or scratch_us <= spent or format_us(scratch_us) == took:
+        return took
+    return f"{took} instead of {format_us(scratch_us)}"
+
+
+def run_time_summary(traces: Sequence[Trace]) -> str:
+    """Return `time_summary` of what the steps cost this run and what computing each of them takes."""
+    return time_summary(total(map(spent_us, traces)), total(trace.compute_us for trace in traces))
+
+
+def plan_line(counts: Mapping[Decision, int], predicted_us: int | None, scratch_us: int | None) -> str:
+    """Return the line that a run logs about its plan.
+
+    Args:
+        counts: How many steps are to be computed, loaded and pruned.
+        predicted_us: What they are expected to take; None if not known.
+        scratch_us: What computing each of them would take; None if not known.
+
+    Returns:
+        "helix: 12 steps: compute 2, load 1, prune 9; about 4.1 s instead of 63 s", without what is not known.
+    """
+    line = f"helix: {step_summary(counts)}"
+    times = time_summary(predicted_us, scratch_us)
+    return f"{line}; about {times}" if times else line

@@ -1,0 +1,196 @@
+"""The report of a run as markdown: its headline, its picture, its steps, and what changed since the run before."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+
+from prefect_helix.core.explain import changes
+from prefect_helix.core.graph import Decision
+from prefect_helix.core.lineage import Lineage, Run, Trace
+from prefect_helix.views.steps import (
+    call_numbers,
+    count_decisions,
+    run_time_summary,
+    saved_us,
+    size_bytes,
+    spent_us,
+    step_summary,
+)
+from prefect_helix.views.svg import dag_svg
+from prefect_helix.views.units import format_bytes, format_count, format_us, shorten
+
+MAX_ROWS = 100
+"""Steps a table shows, and lines a list of changes."""
+
+_ENDED = {
+    "running": "The run has not ended.",
+    "completed": "",
+    "failed": "The run failed.",
+    "cancelled": "The run was cancelled.",
+    "crashed": "The run crashed.",
+    "suspended": "The run is suspended.",
+}
+
+
+def plan_table(lineage: Lineage, *, max_rows: int = MAX_ROWS) -> str:
+    """Return a markdown table of the steps: what ran first, then what was loaded and pruned, each in call order.
+
+    Args:
+        lineage: The run.
+        max_rows: Steps shown; a line below the table counts the others.
+    """
+    ordered = sorted(lineage.traces, key=lambda trace: trace.call)
+    rank = list(Decision)
+    steps = sorted(zip(ordered, call_numbers(ordered), strict=True), key=lambda step: rank.index(step[0].decision))
+    rows = [_step_row(trace, number) for trace, number in steps[:max_rows]]
+    table = _table("step | decision | reason | >cost | >saved | >size", rows)
+    hidden = [trace for trace, _ in steps[max_rows:]]
+    return f"{table}\n\nNot shown: {step_summary(count_decisions(hidden))}." if hidden else table
+
+
+def run_markdown(lineage: Lineage, prior: Lineage | None) -> str:
+    """Return the whole report of a run for the Prefect UI.
+
+    Args:
+        lineage: The run.
+        prior: The run it is compared with; None if there is none.
+    """
+    run = lineage.run
+    sections = [f"**{_headline(lineage)}**"]
+    if run.problems:
+        sections.append(_list(f"**Problem:** {_escape(problem, 1_000)}" for problem in run.problems))
+    if lineage.traces:
+        picture = base64.b64encode(dag_svg(lineage).encode()).decode("ascii")
+        sections += [f"![plan](data:image/svg+xml;base64,{picture})", "### Steps", plan_table(lineage)]
+    sections += ["### Changes", _changes(lineage, prior)]
+    metrics = _metric_rows(run, prior.run if prior else None)
+    if metrics:
+        sections += ["### Metrics", _table("metric | >this run | >before | >change", metrics)]
+    return "\n\n".join(sections) + "\n"
+
+
+def _headline(lineage: Lineage) -> str:
+    traces = lineage.traces
+    if not traces:
+        return f"No helix task was called. {_ENDED[lineage.run.status]}".rstrip()
+    counts = count_decisions(traces)
+    failed = sum(trace.status == "failed" for trace in traces)
+    parts = [
+        f"{counts[Decision.COMPUTE]} of {format_count(len(traces), 'step')} computed"
+        + (f" ({failed} failed)" if failed else "")
+    ]
+    for decision, word in ((Decision.LOAD, "loaded"), (Decision.PRUNE, "pruned")):
+        if counts[decision]:
+            parts.append(f"{counts[decision]} {word}")
+    times = run_time_summary(traces)
+    return f"{', '.join(parts)}{f': {times}' if times else ''}. {_ENDED[lineage.run.status]}".rstrip()
+
+
+def _step_row(trace: Trace, number: int | None) -> list[str]:
+    size = size_bytes(trace)
+    return [
+        _escape(trace.task, 80) + (f" #{number}" if number else ""),
+        f"{trace.decision}, failed" if trace.status == "failed" else trace.decision.value,
+        _escape(trace.reason, 240),
+        "" if trace.decision is Decision.PRUNE else format_us(spent_us(trace)),
+        "" if trace.decision is Decision.COMPUTE else format_us(saved_us(trace)),
+        "" if size is None else format_bytes(size),
+    ]
+
+
+def _changes(lineage: Lineage, prior: Lineage | None) -> str:
+    if prior is None:
+        return "There is no earlier run to compare with."
+    name = _escape(prior.run.name or prior.run.run_id, 80)
+    lines = [*_parameter_changes(lineage.run, prior.run), *_step_changes(lineage, prior)]
+    if not lines:
+        return f"Same parameters, code and inputs as in the run {name}."
+    hidden = len(lines) - MAX_ROWS
+    shown = [*lines[:MAX_ROWS], f"and {hidden} more"] if hidden > 0 else lines
+    return f"Since the run {name}:\n\n{_list(shown)}"
+
+
+def _parameter_changes(run: Run, prior: Run) -> Iterator[str]:
+    for parameter in {**prior.parameters, **run.parameters}:
+        name = f"Parameter {_escape(parameter, 80)}"
+        before, after = (_escape(r.shown_parameters.get(parameter, ""), 120) for r in (prior, run))
+        if parameter not in run.parameters:
+            yield f"{name} removed (was {before})"
+        elif parameter not in prior.parameters:
+            yield f"{name} added: {after}"
+        elif before != after:
+            yield f"{name}: {before} → {after}"
+        elif run.parameters[parameter] != prior.parameters[parameter]:
+            yield f"{name} changed"
+
+
+def _step_changes(lineage: Lineage, prior: Lineage) -> Iterator[str]:
+    """Yield what changed in the steps, calls of one task that changed alike in one line.
+
+    Steps are the same if their signatures are; the others of a task are compared in call order. A step that only
+    has other inputs is a consequence of another's change and counted in the last line. What a run that did not
+    complete has not called was not removed.
+    """
+    before, after = _unmatched(prior.traces, lineage.traces), _unmatched(lineage.traces, prior.traces)
+    found: Counter[tuple[str, str]] = Counter()
+    only_inputs = 0
+    for key in {**before, **after}:
+        old, new = before[key], after[key]
+        for was, now in zip(old, new, strict=False):
+            own = [
+                "code changed" if change.kind == "code" else str(change)
+                for change in changes(was, now)
+                if change.kind != "input"
+            ]
+            found.update([(now.task, "; ".join(own))] if own else [])
+            only_inputs += not own
+        if prior.run.status == "completed":
+            found.update((trace.task, "new step") for trace in new[len(old) :])
+        if lineage.run.status == "completed":
+            found.update((trace.task, "step removed") for trace in old[len(new) :])
+    for (task, what), count in found.items():
+        yield f"{_escape(task, 80)}{f' ({count} calls)' if count > 1 else ''}: {_escape(what, 240)}"
+    if only_inputs:
+        yield f"{format_count(only_inputs, 'step')} with other inputs"
+
+
+def _unmatched(traces: Sequence[Trace], others: Sequence[Trace]) -> defaultdict[str, list[Trace]]:
+    """Return by task those of `traces` that have no partner of the same signature among `others`."""
+    partners = Counter(trace.signature for trace in others)
+    left: defaultdict[str, list[Trace]] = defaultdict(list)
+    for trace in traces:
+        partners[trace.signature] -= 1
+        if partners[trace.signature] < 0:
+            left[trace.key].append(trace)
+    return left
+
+
+def _metric_rows(run: Run, prior: Run | None) -> list[list[str]]:
+    before = prior.metrics if prior else {}
+    rows = []
+    for name in {**run.metrics, **before}:
+        was, now = before.get(name), run.metrics.get(name)
+        delta = f"{now - was:+.4g}" if was is not None and now is not None and was != now else ""
+        rows.append([_escape(name, 80), *("" if v is None else f"{v:.6g}" for v in (now, was)), delta])
+    return rows
+
+
+def _table(header: str, rows: Iterable[Sequence[str]]) -> str:
+    """Return a table; a column whose name starts with ">" is aligned to the right."""
+    columns = header.split(" | ")
+    rule = ["---:" if column.startswith(">") else "---" for column in columns]
+    lines = [[column.lstrip(">") for column in columns], rule, *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _list(lines: Iterable[str]) -> str:
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _escape(text: str, limit: int) -> str:
+    """Return `text` on one line, so that markdown shows it as it is, within a table too."""
+    line = shorten(text, limit).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"[\\`*\[\]|~]|(?<![^\W_])_|_(?![^\W_])", r"\\\g<0>", line)

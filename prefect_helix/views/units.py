@@ -1,0 +1,62 @@
+"""Times, sizes and names in a form for people."""
+
+from __future__ import annotations
+
+_SIZE_UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
+_LONG_UNITS_S = (("min", 60), ("h", 3_600), ("d", 86_400))
+
+
+def format_us(us: int | None) -> str:
+    """Return a time given in microseconds with two significant digits or more: "3.2 ms", "63 s", "2 min 5 s".
+
+    Seconds go up to two minutes, minutes to two hours, hours to two days. None is "unknown".
+    """
+    if us is None:
+        return "unknown"
+    if us < 0:
+        return f"-{format_us(-us)}"
+    if us == 0:
+        return "0 s"
+    if us < 1_000:
+        return f"{us} µs"
+    if us < 999_500:
+        return f"{_two_digits(us / 1_000)} ms"
+    if us < 119_500_000:
+        return f"{_two_digits(us / 1_000_000)} s"
+    seconds = round(us / 1_000_000)
+    small, large = ("s", 1), _LONG_UNITS_S[0]
+    for longer in _LONG_UNITS_S[1:]:
+        if seconds >= 2 * longer[1]:
+            small, large = large, longer
+    count, rest = divmod(seconds // small[1], large[1] // small[1])
+    return f"{count} {large[0]} {rest} {small[0]}" if rest else f"{count} {large[0]}"
+
+
+def format_bytes(size_bytes: int | None) -> str:
+    """Return a size in decimal units, as budgets are given: "512 B", "1.5 kB", "64 MB". None is "unknown"."""
+    if size_bytes is None:
+        return "unknown"
+    if size_bytes < 1_000:
+        return f"{size_bytes} B"
+    size, unit = float(size_bytes), 0
+    while size >= 999.5 and unit < len(_SIZE_UNITS) - 1:
+        size /= 1_000
+        unit += 1
+    return f"{_two_digits(size)} {_SIZE_UNITS[unit]}"
+
+
+def format_count(count: int, noun: str) -> str:
+    """Return "1 step", "12 steps"."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def shorten(text: str, limit: int) -> str:
+    """Return `text` on one line without control or formatting characters, at most `limit` characters long."""
+    head = text[: 4 * limit + 4]
+    line = " ".join("".join(c if c.isprintable() else " " for c in head).split())
+    cut = len(line) > limit or len(head) < len(text)
+    return f"{line[: limit - 1].rstrip()}…" if cut else line
+
+
+def _two_digits(number: float) -> str:
+    return f"{number:.1f}" if number < 9.95 else f"{number:.0f}"

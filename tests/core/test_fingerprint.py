@@ -1,0 +1,345 @@
+"""What a fingerprint says beside its hash, and where its rules come from."""
+
+from __future__ import annotations
+
+import linecache
+import sys
+import types
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from prefect_helix.core.digest import register_digest
+from prefect_helix.core.fingerprint import Fingerprint, fingerprint
+from prefect_helix.core.fingerprint.distributions import Distribution, Origin, owner_of_file, owner_of_module
+
+Load = Callable[[str], ModuleType]
+
+
+@pytest.fixture
+def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Load]:
+    """Import the project module with a given source."""
+    monkeypatch.syspath_prepend(tmp_path)
+    names: list[str] = []
+
+    def load(text: str, name: str = "project_under_test") -> ModuleType:
+        names.append(name)
+        sys.modules.pop(name, None)
+        path = tmp_path / f"{name}.py"
+        path.write_text(text)
+        module = types.ModuleType(name)
+        module.__file__ = str(path)
+        sys.modules[name] = module
+        exec(compile(text, str(path), "exec", dont_inherit=True), vars(module))
+        return module
+
+    yield load
+    for name in names:
+        sys.modules.pop(name, None)
+
+
+def kinds(result: Fingerprint) -> dict[str, str]:
+    return {component.name: component.kind for component in result.components}
+
+
+def test_components_are_named_located_and_sorted(load: Load) -> None:
+    module = load("SCALE = 3\n\ndef clean(x):\n    return x * SCALE\n\ndef task(x):\n    return clean(x)\n")
+    result = fingerprint(module.task)
+    python = f"python {sys.version_info.major}.{sys.version_info.minor}"
+    assert kinds(result) == {
+        "project_under_test.SCALE": "constant",
+        "project_under_test.clean": "function",
+        "project_under_test.task": "function",
+        python: "distribution",
+    }
+    assert [component.name for component in result.components] == sorted(kinds(result))
+    clean = result.components[1]
+    assert (clean.line, clean.source) == (3, "def clean(x):\n    return x * SCALE\n")
+    assert Path(str(clean.file)).name == "project_under_test.py"
+    assert result.components[0].source == "3"
+    assert result.notes == ()
+
+
+def test_a_component_has_a_hash_of_it_alone(load: Load) -> None:
+    def hashes(constant: int) -> dict[str, str]:
+        module = load(f"K = {constant}\ndef task(): return K\n")
+        return {component.name: component.hash for component in fingerprint(module.task).components}
+
+    one, two = hashes(1), hashes(2)
+    assert {name for name in one if one[name] != two[name]} == {"project_under_test.K"}
+
+
+def test_two_components_of_one_name_are_told_apart(load: Load) -> None:
+    module = load("f, g = (lambda: 1), (lambda: 2)\ndef task(): return f(), g()\n")
+    assert {"project_under_test.<lambda>", "project_under_test.<lambda> #2"} <= kinds(fingerprint(module.task)).keys()
+
+
+# -- state ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "C = {}\ndef task(k):\n    C[k] = 1\n",
+        "C = {}\ndef task(k):\n    C.setdefault(k, 1)\n",
+        "C = []\ndef put(k): C.append(k)\ndef task(k): put(k)\n",
+        "C = None\ndef task(k):\n    global C\n    C = C or k\n",
+        "C = {'a': {}}\ndef task(k):\n    C['a'][k] = 1\n",
+    ],
+)
+def test_a_global_that_reached_code_writes_is_state_with_a_note(load: Load, text: str) -> None:
+    module = load(text)
+    before = fingerprint(module.task)
+    module.task(7)
+    assert fingerprint(module.task).hash == before.hash
+    assert kinds(before)["project_under_test.C"] == "state"
+    assert len(before.notes) == 1
+    assert "project_under_test.C is written" in before.notes[0]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "def task(k, seen={}):\n    seen[k] = 1\n",
+        "class C: n = 0\ndef task(k): C.n += 1\n",
+        "class C:\n    n = 0\nc = C()\ndef task(k): c.n += 1\n",
+        "def task(k): task.calls = k\n",
+        "def memo(f):\n    seen = {}\n    def w(k): seen[k] = f(k)\n    return w\n@memo\ndef task(k): return k\n",
+        "def make():\n    n = 0\n    def f(k):\n        nonlocal n\n        n += k\n    return f\ntask = make()\n",
+        "import functools\n@functools.lru_cache\ndef h(k): return k\ndef task(k): return h(k)\n",
+    ],
+)
+def test_writing_state_does_not_move_the_fingerprint(load: Load, text: str) -> None:
+    module = load(text)
+    before = fingerprint(module.task).hash
+    module.task(7)
+    assert fingerprint(module.task).hash == before
+
+
+def test_a_mutable_constant_is_digested_at_every_call(load: Load) -> None:
+    module = load("K = [1]\ndef task(): return K\n")
+    before = fingerprint(module.task).hash
+    module.K.append(2)
+    assert fingerprint(module.task).hash != before
+
+
+def test_a_constant_too_large_for_its_job_has_a_note(load: Load) -> None:
+    module = load("import numpy\nK = numpy.zeros(9 * 2**20)\ndef task(): return K\n")
+    assert "Make it an argument" in fingerprint(module.task).notes[0]
+
+
+# -- what cannot be seen ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("body", "what"),
+    [
+        ("eval('1')", "eval"),
+        ("exec(x)", "exec"),
+        ("getattr(x, x.name)", "getattr with a computed name"),
+        ("__import__(x)", "__import__ with a computed name"),
+        ("importlib.import_module(x)", "import_module with a computed name"),
+        ("os.environ['A']", "os.environ"),
+        ("os.getenv('A')", "os.environ"),
+        ("open('data.csv')", "open of a file that is no argument"),
+        ("open(NAME)", "open of a file that is no argument"),
+        ("pathlib.Path('a').read_text()", "read_text of a file that is no argument"),
+        ("pd.read_csv('data.csv')", "read_csv of a file that is no argument"),
+    ],
+)
+def test_opaque_code_is_a_component_and_one_note(load: Load, body: str, what: str) -> None:
+    module = load(f"import importlib, os, pathlib\nNAME = 'a'\ndef task(x): return {body}\n")
+    result = fingerprint(module.task)
+    assert kinds(result)[f"project_under_test.task: {what}"] == "opaque"
+    assert len(result.notes) == 1
+    assert "depends_on=" in result.notes[0]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "open(x)",
+        "open(x + '.csv').read()",
+        "pathlib.Path(x, 'a').read_text()",
+        "open('out.csv', 'w')",
+        "pathlib.Path('out.csv').open(mode='wb')",
+        "getattr(x, 'name')",
+        "re.compile('a')",
+    ],
+)
+def test_files_named_by_arguments_and_literal_names_are_seen(load: Load, body: str) -> None:
+    module = load(f"import pathlib, re\ndef task(x):\n    return {body}\n")
+    assert fingerprint(module.task).notes == ()
+
+
+def test_a_file_name_derived_through_variables_is_an_argument(load: Load) -> None:
+    module = load("def task(x):\n    p = x / 'a'\n    with open(p) as f:\n        return f.read()\n")
+    assert fingerprint(module.task).notes == ()
+
+
+# -- source -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_file_that_changed_after_import_does_not_count(load: Load, tmp_path: Path) -> None:
+    module = load("def task():\n    return 1\n")
+    (tmp_path / "project_under_test.py").write_text("def task():\n    return 2  # now\n")
+    stale = fingerprint(module.task)
+    assert next(c for c in stale.components if c.kind == "function").source is None
+    assert fingerprint(load("def task():\n    return 2  # now\n").task).hash != stale.hash
+
+
+def test_a_notebook_cell_has_source() -> None:
+    cell = "def task(x):\n    total = x  # note\n    return total\n"
+    linecache.cache["<cell 1>"] = (len(cell), None, cell.splitlines(keepends=True), "<cell 1>")
+    namespace: dict[str, Any] = {"__name__": "__main__"}
+    exec(compile(cell, "<cell 1>", "exec", dont_inherit=True), namespace)
+    result = fingerprint(namespace["task"])
+    assert next(c for c in result.components if c.kind == "function").source == cell
+
+
+def test_a_module_in_a_zip_has_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with zipfile.ZipFile(tmp_path / "code.zip", "w") as archive:
+        archive.writestr("zipped_project.py", "def task():\n    return 1\n")
+    monkeypatch.syspath_prepend(tmp_path / "code.zip")
+    import zipped_project  # type: ignore[import-not-found]  # noqa: PLC0415 - written above
+
+    result = fingerprint(zipped_project.task)
+    assert next(c for c in result.components if c.kind == "function").source == "def task():\n    return 1\n"
+    del sys.modules["zipped_project"]
+
+
+# -- arguments --------------------------------------------------------------------------------------------------------
+
+
+def helper() -> int:
+    return 1
+
+
+def other_helper() -> int:
+    return 2
+
+
+def task() -> int:
+    return 0
+
+
+def test_code_version_stands_for_the_code() -> None:
+    assert fingerprint(task, code_version="1").hash == fingerprint(helper, code_version="1").hash
+    assert fingerprint(task, code_version="1").hash != fingerprint(task, code_version="2").hash
+    assert fingerprint(task, code_version="1", depends_on=[1]).hash != fingerprint(task, code_version="1").hash
+
+
+class Registered:
+    """Cannot be pickled, but has a digest."""
+
+    def __init__(self, content: int) -> None:
+        self.content = content
+
+    def __reduce__(self) -> str:
+        raise TypeError("a handle")
+
+
+register_digest(Registered, lambda value: value.content)
+
+
+@pytest.mark.parametrize(
+    ("one", "two"),
+    [
+        (helper, other_helper),
+        (1, 2),
+        (pd.DataFrame({"a": [1]}), pd.DataFrame({"b": [1]})),
+        (np.zeros(2), np.zeros((2, 1))),
+        (pd, np),
+        (Path, str),
+        (Registered(1), Registered(2)),
+    ],
+)
+def test_what_a_task_depends_on_counts(one: object, two: object) -> None:
+    found = [fingerprint(task, depends_on=[dependency]).hash for dependency in (one, one, two)]
+    assert found[0] == found[1] != found[2]
+
+
+def test_an_environment_variable_counts_by_its_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    def taken() -> Fingerprint:
+        return fingerprint(task, depends_on=["HELIX_TEST_VARIABLE"])
+
+    monkeypatch.delenv("HELIX_TEST_VARIABLE", raising=False)
+    unset = taken()
+    hashes = {unset.hash}
+    for value in ("", "a"):
+        monkeypatch.setenv("HELIX_TEST_VARIABLE", value)
+        hashes.add(taken().hash)
+    assert len(hashes) == 3
+    assert kinds(unset)["environment variable HELIX_TEST_VARIABLE"] == "dependency"
+
+
+# -- ownership --------------------------------------------------------------------------------------------------------
+
+
+def test_files_are_owned_by_who_installed_them(tmp_path: Path) -> None:
+    owner = owner_of_file(str(pd.__file__))
+    assert isinstance(owner, Distribution)
+    assert (owner.name, owner.version) == ("pandas", pd.__version__)
+    assert "numpy" in owner.requires
+    assert owner_of_file(linecache.__file__) is Origin.PYTHON
+    assert owner_of_file(str(tmp_path / "pandas.py")) is Origin.PROJECT
+    assert owner_of_module("sys") is Origin.PYTHON
+    assert owner_of_module("prefect.tasks") is Origin.OURS
+    assert owner_of_module("prefect_census_flows") is Origin.PROJECT
+
+
+def _install(site: Path, version: str, content_hash: str, requires: str = "") -> None:
+    info = site / f"internal_tools-{version}.dist-info"
+    info.mkdir(parents=True)
+    (site / "internal_tools.py").write_text("def h(): return 1\n")
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: internal-tools\nVersion: {version}\n{requires}\n")
+    (info / "RECORD").write_text(f"internal_tools.py,sha256={content_hash},18\n{info.name}/RECORD,,\n")
+
+
+def _installed(site: Path, monkeypatch: pytest.MonkeyPatch) -> Distribution:
+    monkeypatch.syspath_prepend(site)
+    owner = owner_of_file(str(site / "internal_tools.py"))
+    assert isinstance(owner, Distribution)
+    return owner
+
+
+def test_a_distribution_counts_by_the_content_of_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = []
+    for number, (version, content) in enumerate([("0.1.0", "a"), ("0.1.0", "a"), ("0.1.0", "b"), ("0.2.0", "a")]):
+        _install(tmp_path / str(number), version, content)
+        found.append(_installed(tmp_path / str(number), monkeypatch).hash)
+    assert found[0] == found[1]
+    assert len(set(found)) == 3
+
+
+def test_extras_are_no_requirements(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    requires = ["Num_Py>=1", "pandas; extra == 'all'", "six ; python_version > '3'"]
+    _install(tmp_path, "0.1.0", "a", "".join(f"Requires-Dist: {required}\n" for required in requires))
+    assert _installed(tmp_path, monkeypatch).requires == ("num-py", "six")
+
+
+def test_an_editable_install_is_project_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    site = tmp_path / "site"
+    _install(site, "0.1.0", "a")
+    (site / "internal_tools-0.1.0.dist-info" / "RECORD").write_text("__editable__.internal_tools.pth,,\n")
+    monkeypatch.syspath_prepend(site)
+    assert owner_of_file(str(tmp_path / "src" / "internal_tools.py")) is Origin.PROJECT
+
+
+def test_an_extension_of_the_project_counts_by_its_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = []
+    for number, content in enumerate([b"a", b"a", b"b"]):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        (folder / "fast_extension.so").write_bytes(content)
+        module = types.ModuleType("fast_extension")
+        module.__file__ = str(folder / "fast_extension.so")
+        monkeypatch.setitem(sys.modules, "fast_extension", module)
+        found.append(fingerprint(task, depends_on=[module]).hash)
+    assert found[0] == found[1] != found[2]

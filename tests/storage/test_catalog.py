@@ -1,0 +1,343 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+import uuid
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from prefect_helix.core.errors import StoreError
+from prefect_helix.core.graph import Decision
+from prefect_helix.core.lineage import (
+    Argument,
+    Leaf,
+    Lineage,
+    ParentLink,
+    Result,
+    Run,
+    Trace,
+    run_to_json,
+    trace_to_json,
+)
+from prefect_helix.storage.catalog import Catalog, Known, _line
+from prefect_helix.storage.codec import checksum
+from prefect_helix.storage.store import Store, open_store
+
+STORES: dict[str, Callable[[Path], Store]] = {
+    "local": lambda folder: open_store(folder / "store"),
+    "memory": lambda folder: open_store(f"memory://helix-{uuid.uuid4().hex}/store"),
+}
+NAME = "ab" * 16
+
+
+@pytest.fixture(params=STORES.values(), ids=STORES)
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    return request.param(tmp_path)
+
+
+@pytest.fixture
+def catalog(store: Store) -> Catalog:
+    return Catalog(store)
+
+
+def make_run(run_id: str = "run-1", **changes: Any) -> Run:
+    run = Run(
+        run_id=run_id,
+        flow="census",
+        name="brave-newt",
+        status="completed",
+        started_us=1_700_000_000_000_000,
+        finished_us=1_700_000_000_500_000,
+        parameters={"path": "ab", "reg": "cd"},
+        shown_parameters={"path": "'größer.csv\\n'", "reg": "0.1"},
+        prior_run_id=None,
+        mode="auto",
+        policy="auto",
+        budget_bytes=10**10,
+        metrics={"accuracy": 0.9, "count": 3.0, "unbounded": float("inf")},
+        versions={"python": "3.11"},
+        problems=("One thing.",),
+    )
+    return dataclasses.replace(run, **changes)
+
+
+def make_trace(call: int = 0, **changes: Any) -> Trace:
+    trace = Trace(
+        task="fit",
+        key="census:fit",
+        call=call,
+        signature=f"signature-{call}",
+        fingerprint="f",
+        arguments=(Argument("reg", "d", "flow_parameter", "reg", "0.1"),),
+        literals="l",
+        parents=(ParentLink("p", 0, "d", True, "rows"), ParentLink("q", None, None, False, "x")),
+        wait_for=("w",),
+        decision=Decision.COMPUTE,
+        reason="the code of clean() changed",
+        status="completed",
+        result=Result("d", True, 12, "m:T", inline=b"\x00\xff", leaves=(Leaf("d", False, 3, "m:L", NAME),)),
+        compute_us=12,
+        load_us=None,
+        demanded=True,
+        started_us=5,
+        changed_inputs=("rows",),
+    )
+    return dataclasses.replace(trace, **changes)
+
+
+def lineage(run_id: str = "run-1", **changes: Any) -> Lineage:
+    return Lineage(make_run(run_id, **changes), (make_trace(0), make_trace(1, result=None, status="failed")))
+
+
+def test_an_empty_store_knows_nothing(catalog: Catalog) -> None:
+    assert catalog.read() == Known((), ())
+
+
+def test_lineages_come_back_equal_and_oldest_first(catalog: Catalog) -> None:
+    later, earlier = lineage("a", started_us=10**15), lineage("b", started_us=9)
+    catalog.commit(later)
+    catalog.commit(earlier)
+    known = catalog.read()
+    assert known.lineages == (earlier, later)
+    assert known.problems == ()
+
+
+def test_a_journal_is_a_running_lineage_with_the_latest_trace_of_each_call(store: Store, catalog: Catalog) -> None:
+    catalog.append(make_run(name="first"), [make_trace(1), make_trace(0, decision=Decision.PRUNE)])
+    catalog.append(make_run(name="second"), [make_trace(0, decision=Decision.LOAD)])
+    expected = Lineage(
+        make_run(name="second", status="running"), (make_trace(0, decision=Decision.LOAD), make_trace(1))
+    )
+    assert catalog.read().lineages == (expected,)
+    assert [entry.path for entry in store.list("journal")] == [
+        "journal/run-1/00000000.jsonl",
+        "journal/run-1/00000001.jsonl",
+    ]
+
+
+def test_a_resumed_run_goes_on_where_its_journal_ended(store: Store) -> None:
+    Catalog(store).append(make_run(), [make_trace(0)])
+    Catalog(store).append(make_run(), [make_trace(1)])
+    store.delete("journal/run-1/00000000.jsonl")
+    Catalog(store).append(make_run(), [make_trace(2)])
+    assert [trace.call for trace in Catalog(store).read().lineages[0].traces] == [1, 2]
+
+
+def test_commit_replaces_the_journal_of_its_run_only(store: Store, catalog: Catalog) -> None:
+    catalog.append(make_run(), [make_trace(0)])
+    catalog.append(make_run("run-10"), [make_trace(0)])
+    catalog.commit(lineage())
+    assert [entry.path for entry in store.list("journal")] == ["journal/run-10/00000000.jsonl"]
+    assert [known.run.status for known in catalog.read().lineages] == ["completed", "running"]
+
+
+def test_a_journal_left_beside_its_lineage_is_ignored(store: Store, catalog: Catalog) -> None:
+    catalog.commit(lineage())
+    catalog.append(make_run(), [make_trace(7)])
+    assert catalog.read().lineages == (lineage(),)
+
+
+def test_concurrent_appends_lose_nothing(catalog: Catalog) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda call: catalog.append(make_run(), [make_trace(call)]), range(40)))
+    assert [trace.call for trace in catalog.read().lineages[0].traces] == list(range(40))
+
+
+# Damage. The written traces are the only ones that may ever be read.
+
+
+def written_segment(kind: str, store: Store) -> tuple[str, bytes]:
+    """Write one segment; return its path and its bytes."""
+    if kind == "lineage":
+        Catalog(store).commit(lineage())
+    else:
+        Catalog(store).append(make_run(status="running"), lineage().traces)
+    (entry,) = store.list(kind)
+    return entry.path, store.read(entry.path)
+
+
+def flipped(whole: bytes) -> list[bytes]:
+    # The last byte only ends the last line.
+    return [whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :] for at in range(len(whole) - 1)]
+
+
+def truncated(whole: bytes) -> list[bytes]:
+    return [whole[:size] for size in range(len(whole) - 1)]
+
+
+@pytest.mark.parametrize("damage", [flipped, truncated])
+@pytest.mark.parametrize("kind", ["lineage", "journal"])
+def test_no_damage_raises_or_alters_a_trace_and_all_is_told(
+    kind: str, damage: Callable[[bytes], list[bytes]], store: Store
+) -> None:
+    path, whole = written_segment(kind, store)
+    store.delete(path)
+    damaged = {f"{kind}/{at}/{at}.jsonl": data for at, data in enumerate(damage(whole))}
+    for path, data in damaged.items():
+        store.write(path, [data])
+    known = Catalog(store).read()
+    assert known.lineages
+    for found in known.lineages:
+        assert dataclasses.replace(found.run, status="completed") == make_run()
+        assert all(trace in lineage().traces for trace in found.traces)
+    assert {problem.split(" is damaged")[0] for problem in known.problems} == set(damaged)
+    assert all("computed again" in problem for problem in known.problems)
+
+
+def test_a_removed_line_is_told(store: Store) -> None:
+    path, whole = written_segment("lineage", store)
+    head, first, _ = whole.splitlines(keepends=True)
+    store.write(path, [head, first])
+    known = Catalog(store).read()
+    assert known.lineages == (Lineage(make_run(), lineage().traces[:1]),)
+    assert known.problems == (f"{path} is damaged: 1 of 2 traces can be read; the others are computed again.",)
+
+
+def test_a_deleted_segment_is_a_run_less(store: Store) -> None:
+    store.delete(written_segment("lineage", store)[0])
+    assert Catalog(store).read() == Known((), ())
+
+
+def test_a_damaged_lineage_leaves_the_others_readable(store: Store, catalog: Catalog) -> None:
+    catalog.commit(lineage("a", started_us=1))
+    catalog.commit(lineage("b", started_us=2))
+    store.write(f"lineage/{1:020}-a.jsonl", [b"\xff\x00garbage"])
+    known = catalog.read()
+    assert [found.run.run_id for found in known.lineages] == ["b"]
+    assert len(known.problems) == 1
+
+
+def test_a_lineage_deleted_while_it_is_read_is_a_run_less(
+    store: Store, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catalog.commit(lineage())
+    entries = store.list("lineage")
+    store.delete(entries[0].path)
+    monkeypatch.setattr(store, "list", lambda folder: entries if folder == "lineage" else [])
+    assert catalog.read() == Known((), ())
+
+
+def test_a_segment_that_cannot_be_read_is_told(store: Store, catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: str) -> bytes:
+        raise StoreError("s3://x", f"read {path}", "access was denied")
+
+    catalog.commit(lineage())
+    monkeypatch.setattr(store, "read", refuse)
+    known = catalog.read()
+    assert known.lineages == ()
+    assert "access was denied" in known.problems[0]
+
+
+# Hostile content, with good checksums.
+
+
+def raw_line(text: bytes) -> bytes:
+    return b'["%b",%b]\n' % (checksum(text).hex().encode(), text)
+
+
+def head_line(**changes: Any) -> bytes:
+    return _line({"format": 1, "traces": 1, "run": run_to_json(make_run()), **changes})
+
+
+def trace_line(**changes: Any) -> bytes:
+    return _line({**trace_to_json(make_trace(0)), **changes})
+
+
+DEEP = b"[" * 200_000 + b"]" * 200_000
+BAD_TRACES = {
+    "deep": raw_line(DEEP),
+    "huge number": raw_line(json.dumps(trace_to_json(make_trace(0))).encode().replace(b'"call": 0', b'"call": 1e999')),
+    "long number": raw_line(b"9" * 10_000),
+    "int beyond 64 bits": trace_line(compute_us=1 << 64),
+    "no object": raw_line(b"[1]"),
+    "no JSON": raw_line(b"{"),
+    "not UTF-8": raw_line(b'"\xff"'),
+    "string for int": trace_line(call="0"),
+    "bool for int": trace_line(compute_us=True),
+    "float for int": trace_line(started_us=0.5),
+    "null for string": trace_line(task=None),
+    "list for string": trace_line(signature=["x"]),
+    "unknown decision": trace_line(decision="guess"),
+    "unknown status": trace_line(status="running"),
+    "unknown field": trace_line(surprise=1),
+    "number for list": trace_line(parents=3),
+    "wrong parent": trace_line(parents=[{"signature": "x"}]),
+    "wrong result": trace_line(result={"digest": 1}),
+    "text for result": trace_line(result="text"),
+    "no base64": trace_line(result={**trace_to_json(make_trace(0))["result"], "inline": "%%%"}),
+    "missing field": _line({"task": "fit"}),
+}
+
+
+@pytest.mark.parametrize("line", BAD_TRACES.values(), ids=BAD_TRACES)
+def test_a_line_that_is_no_trace_is_skipped_and_told(store: Store, catalog: Catalog, line: bytes) -> None:
+    store.write("lineage/1-x.jsonl", [head_line(traces=2), line, trace_line()])
+    known = catalog.read()
+    assert known.lineages == (Lineage(make_run(), (make_trace(0),)),)
+    assert known.problems == (
+        "lineage/1-x.jsonl is damaged: 1 of 2 traces can be read; the others are computed again.",
+    )
+
+
+BAD_HEADS = {
+    "deep": raw_line(DEEP),
+    "no object": raw_line(b"[1]"),
+    "text": raw_line(b'"format"'),
+    "no version": _line({"run": run_to_json(make_run())}),
+    "odd version": head_line(format="1"),
+    "odd count": head_line(traces=[1]),
+    "no run": head_line(run=3),
+    "odd run": head_line(run={**run_to_json(make_run()), "metrics": {"accuracy": "high"}}),
+    "odd parameters": head_line(run={**run_to_json(make_run()), "parameters": [1]}),
+    "odd status": head_line(run={**run_to_json(make_run()), "status": ["completed"]}),
+    "odd number": head_line(run={**run_to_json(make_run()), "started_us": None}),
+}
+
+
+@pytest.mark.parametrize("line", BAD_HEADS.values(), ids=BAD_HEADS)
+def test_a_segment_without_a_head_is_skipped_and_told(store: Store, catalog: Catalog, line: bytes) -> None:
+    store.write("lineage/1-x.jsonl", [line, trace_line()])
+    known = catalog.read()
+    assert known.lineages == ()
+    assert known.problems == ("lineage/1-x.jsonl is damaged in its first line; its results are computed again.",)
+
+
+def test_a_newer_format_is_skipped_and_told(store: Store, catalog: Catalog) -> None:
+    store.write("lineage/1-x.jsonl", [_line({"format": 2, "traces": 0, "anything": "else"})])
+    known = catalog.read()
+    assert known.lineages == ()
+    assert "lineage/1-x.jsonl was written by a newer prefect-helix" in known.problems[0]
+
+
+def test_foreign_files_are_ignored(store: Store, tmp_path: Path, catalog: Catalog) -> None:
+    catalog.commit(lineage())
+    store.write("lineage/notes.txt", [b"x"])
+    if (tmp_path / "store").exists():
+        (tmp_path / "store/lineage/odd name.jsonl").write_bytes(b"x")
+    assert catalog.read().problems == ()
+
+
+# Documents.
+
+
+def test_documents_come_back_equal(catalog: Catalog) -> None:
+    data = {"components": {"census:fit": "ab"}, "source": "naïve\n"}
+    assert catalog.get_document("code", NAME) is None
+    catalog.put_document("code", NAME, data)
+    assert catalog.get_document("code", NAME) == data
+
+
+def test_documents_are_written_once_and_healed(store: Store, catalog: Catalog) -> None:
+    catalog.put_document("code", NAME, {"a": 1})
+    catalog.put_document("code", NAME, {"a": 2})
+    assert catalog.get_document("code", NAME) == {"a": 1}
+    whole = store.read(f"code/{NAME}.json")
+    for damaged in (b"", whole[:-2], whole.replace(b"1", b"2"), raw_line(b"[1]"), raw_line(DEEP)):
+        store.write(f"code/{NAME}.json", [damaged])
+        assert catalog.get_document("code", NAME) is None
+    catalog.put_document("code", NAME, {"a": 2})
+    assert catalog.get_document("code", NAME) == {"a": 2}
