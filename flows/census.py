@@ -249,7 +249,8 @@ def census(
     labels = label(rows, schema.target, schema.positive)
     x_train, x_test, y_train, y_test = assemble([extracted[name] for name in chosen], labels)
     model = fit(x_train, y_train, reg)
-    return evaluate(predict(model, x_test), y_test, metric)
+    scores: dict[str, float] = evaluate(predict(model, x_test), y_test, metric)
+    return scores
 
 
 def main() -> None:

@@ -13,9 +13,9 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from prefect.cache_policies import NO_CACHE
-from prefect.client.schemas.objects import RunInput
 from prefect.futures import PrefectConcurrentFuture
-from prefect.states import Failed, State
+from prefect.client.schemas.objects import RunInput, State
+from prefect.states import Failed
 from prefect.tasks import Task
 from prefect.utilities.annotations import NotSet, quote
 from prefect.utilities.collections import StopVisiting, visit_collection
@@ -27,7 +27,7 @@ from prefect_helix.runtime.nodes import Cell, Node
 from prefect_helix.runtime.session import Session
 from prefect_helix.runtime.standin import is_stand_in, plain
 
-Dependencies = Mapping[str, set[RunInput]]
+Dependencies = dict[str, set[RunInput]]
 Submit = Callable[..., PrefectConcurrentFuture[Any]]
 
 
@@ -130,13 +130,16 @@ class PrefectEngine:
 
     def resolved(self, value: Any) -> Any:
         """Return a value with its stand-ins, which are demanded together, replaced by what they stand for."""
-        cells: list[Cell] = []
-        _visit(value, lambda part: cells.append(self._cell(part)) or part if is_stand_in(part) else part)
-        self.session.demand([cell.node for cell in cells if cell is not None])
-        return _visit(value, lambda part: plain(part) if is_stand_in(part) else part)
+        nodes: list[Node] = []
 
-    def _cell(self, value: Any) -> Cell:
-        return value.__helix_handle__()  # type: ignore[no-any-return]
+        def note(part: Any) -> Any:
+            if is_stand_in(part):
+                nodes.append(part.__helix_handle__().node)
+            return part
+
+        _visit(value, note)
+        self.session.demand([node for node in nodes if node in self.session.world])
+        return _visit(value, lambda part: plain(part) if is_stand_in(part) else part)
 
     def _given(self, value: Any) -> Given:
         cells: list[Cell] = []
@@ -165,9 +168,10 @@ class PrefectEngine:
         call = self.calls[node.key]
         body, task = _instrumented(call.task)
         arguments = self._arguments(node, call)
-        state = call.context.copy().run(
+        compute = functools.partial(
             run_task_sync, task, task_run_id=UUID(node.task_run_id), return_type="state", **arguments
         )
+        state = call.context.copy().run(compute)
         assert isinstance(state, State)
         self._ended(node, body, state)
         if not state.is_completed():
@@ -234,5 +238,3 @@ def _visit(value: Any, visit: Callable[[Any], Any]) -> Any:
         return visit(part)
 
     return visit_collection(value, visit_unquoted, return_data=True, context={})
-
-

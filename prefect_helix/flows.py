@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, overload
 
 from prefect import flow as prefect_flow
-from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.objects import FlowRun, State
 from prefect.flows import Flow
-from prefect.states import State
 
 from prefect_helix.core.materialization import Policy, policy_named
 from prefect_helix.runs import install

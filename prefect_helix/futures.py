@@ -6,9 +6,8 @@ from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
-from prefect.client.schemas.objects import StateType
+from prefect.client.schemas.objects import State, StateType
 from prefect.futures import PrefectFuture, PrefectTaskRunFuture
-from prefect.states import State
 from pydantic import PrivateAttr
 
 from prefect_helix.compat import raise_if_flow_run_suspension_requested
@@ -29,11 +28,11 @@ class HelixState(State[Any]):
         """Return the cell of the value."""
         return self._cell
 
-    def result(self, raise_on_failure: bool = True, retry_result_failure: bool = True, **_: Any) -> Any:  # type: ignore[override]
+    def result(self, raise_on_failure: bool = True, retry_result_failure: bool = True, **_: Any) -> Any:
         """Return the result, loaded or computed now if need be."""
         return self._give()
 
-    async def aresult(self, raise_on_failure: bool = True, retry_result_failure: bool = True) -> Any:  # type: ignore[override]
+    async def aresult(self, raise_on_failure: bool = True, retry_result_failure: bool = True) -> Any:
         """Return the result, loaded or computed now if need be."""
         return self._give()
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from prefect.artifacts import create_markdown_artifact
-from prefect.client.schemas.objects import StateType
-from prefect.states import State
+from prefect.client.schemas.objects import State, StateType
 
 from prefect_helix.compat import create_task_run, emit_task_run_state_change_event
 from prefect_helix.core.graph import Decision
@@ -30,7 +29,7 @@ def report(engine: PrefectEngine, lineage: Lineage, prior: Lineage | None) -> No
     nodes = [node for node in engine.session.world.called if not node.started]
     for node, trace in _with_traces(nodes[:REPORTED_NODES], lineage):
         _report_node(engine, node, trace)
-    create_markdown_artifact(  # type: ignore[unused-coroutine]
+    create_markdown_artifact(
         run_markdown(lineage, prior),
         key=artifact_key(lineage.run.flow),
         description=f"What this run of {lineage.run.flow} computed, loaded and pruned, and why.",
@@ -63,7 +62,7 @@ def _report_node(engine: PrefectEngine, node: Node, trace: Trace) -> None:
     state.state_details.flow_run_id = task_run.flow_run_id
     task_run.state, task_run.state_id = state, state.id
     task_run.state_type, task_run.state_name = state.type, state.name
-    task_run.start_time = task_run.end_time = state.timestamp
+    task_run.start_time = task_run.end_time = cast("Any", state.timestamp)
     emit_task_run_state_change_event(task_run=task_run, initial_state=None, validated_state=state)
 
 

@@ -13,11 +13,10 @@ from contextlib import contextmanager
 from typing import Any, Protocol, TypeAlias, cast, runtime_checkable
 from uuid import UUID
 
-from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.objects import FlowRun, State
 from prefect.exceptions import Abort, Pause
 from prefect.flows import Flow
 from prefect.logging import get_run_logger
-from prefect.states import State
 from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.tasks import Task
 
@@ -136,8 +135,9 @@ def current_run() -> HelixRun | None:
     with _lock:
         if context.flow_run.id not in _runs:
             _open(FlowOptions())
-            _close_with_hooks(context.flow)
-            install(context.flow, FlowOptions())
+            if context.flow is not None:
+                _close_with_hooks(context.flow)
+                install(context.flow, FlowOptions())
         return _runs[context.flow_run.id]
 
 
@@ -252,10 +252,8 @@ def _close(flow_run_id: UUID, status: RunStatus) -> None:
         run.close(status)
 
 
-def _close_with_hooks(flow: Flow[..., Any] | None) -> None:
+def _close_with_hooks(flow: Flow[..., Any]) -> None:
     """Close this run with the flow's terminal hooks, since its body is already running and cannot be wrapped."""
-    if flow is None:
-        return
     for hooks in (flow.on_completion_hooks, flow.on_failure_hooks, flow.on_cancellation_hooks, flow.on_crashed_hooks):
         if _finish_helix_run not in hooks:
             hooks.append(_finish_helix_run)

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Any, ClassVar, Literal, cast, get_args
 
 from prefect.settings import PREFECT_HOME
 from prefect.settings.base import PrefectBaseSettings, build_settings_config
@@ -29,7 +29,7 @@ _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*")
 class HelixSettings(PrefectBaseSettings):
     """The integration's settings, from ``PREFECT_INTEGRATIONS_HELIX_*``, Prefect profiles and ``prefect.toml``."""
 
-    model_config: SettingsConfigDict = build_settings_config(("integrations", "helix"))
+    model_config: ClassVar[SettingsConfigDict] = build_settings_config(("integrations", "helix"))
 
     store: str | None = None
     budget: str | None = None

@@ -9,7 +9,7 @@ import typing
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 from prefect.tasks import Task
 from prefect.utilities.callables import get_call_parameters
@@ -70,24 +70,26 @@ class HelixTask(Task[P, R]):
         self.helix = _checked(helix, self)
         register(self, _task_key(self), self.name)
 
-    def __call__(self, *args: Any, return_state: bool = False, wait_for: Any = None, **kwargs: Any) -> Any:
-        """Call the task: in a flow, a node of the run; anywhere else, the plain Prefect task."""
-        run = None if self.isasync or self.isgenerator else current_run()
-        if run is None:
-            return super().__call__(*args, return_state=return_state, wait_for=wait_for, **kwargs)
-        parameters = get_call_parameters(self.fn, args, kwargs)
-        raise_if_flow_run_suspension_requested()
-        return run.call(self, parameters, wait_for, return_state=return_state)
+    if not TYPE_CHECKING:  # callers keep the types of Prefect's own overloads
 
-    def submit(self, *args: Any, return_state: bool = False, wait_for: Any = None, **kwargs: Any) -> Any:
-        """Submit the task to the flow's task runner; what comes back is demanded by its `result()`."""
-        current_run()
-        return super().submit(*args, return_state=return_state, wait_for=wait_for, **kwargs)
+        def __call__(self, *args: Any, return_state: bool = False, wait_for: Any = None, **kwargs: Any) -> Any:
+            """Call the task: in a flow, a node of the run; anywhere else, the plain Prefect task."""
+            run = None if self.isasync or self.isgenerator else current_run()
+            if run is None:
+                return super().__call__(*args, return_state=return_state, wait_for=wait_for, **kwargs)
+            parameters = get_call_parameters(self.fn, args, kwargs)
+            raise_if_flow_run_suspension_requested()
+            return run.call(self, parameters, wait_for, return_state=return_state)
 
-    def map(self, *args: Any, **kwargs: Any) -> Any:
-        """Submit one call for each element; each is a node of its own."""
-        current_run()
-        return super().map(*args, **kwargs)
+        def submit(self, *args: Any, return_state: bool = False, wait_for: Any = None, **kwargs: Any) -> Any:
+            """Submit the task to the flow's task runner; what comes back is demanded by its `result()`."""
+            current_run()
+            return super().submit(*args, return_state=return_state, wait_for=wait_for, **kwargs)
+
+        def map(self, *args: Any, **kwargs: Any) -> Any:
+            """Submit one call for each element; each is a node of its own."""
+            current_run()
+            return super().map(*args, **kwargs)
 
     def spec(self) -> TaskSpec:
         """Return what a run needs to know of the task, its code as it is now included."""

@@ -241,7 +241,7 @@ def maximum_flow(arcs: Sequence[Arc]) -> list[int]:
         # To networkx, an arc that has no such attribute has no bound.
         graph.add_edge(tail, head, **({} if capacity is None else {"capacity": capacity}))
     residual = preflow_push(graph, SOURCE, SINK)
-    # networkx leaves arcs without capacity out of the residual graph.
+    # networkx leaves arcs of capacity zero out of the residual graph.
     return [residual[tail][head]["flow"] if residual.has_edge(tail, head) else 0 for tail, head, _ in arcs]
 
 

@@ -120,7 +120,9 @@ class Keeper:
         if new and self._writable and worth_keeping_for_now(self.policy, candidate):
             room_for = size_bytes
             with self._lock:
-                self._lock.wait_for(lambda: not self._pending_bytes or self._pending_bytes + size_bytes <= PENDING_BYTES)
+                self._lock.wait_for(
+                    lambda: not self._pending_bytes or self._pending_bytes + size_bytes <= PENDING_BYTES
+                )
                 self._pending_bytes += size_bytes
                 if not worth_keeping(self.policy, candidate):
                     self._extra.update({name: piece.size_bytes for name, piece in new.items()})

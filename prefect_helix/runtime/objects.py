@@ -108,5 +108,3 @@ class Objects:
     def stand_in(self, cell: Cell, cls: type) -> Any:
         """Return a stand-in for the object of a cell."""
         return stand_in(lambda: self._value(cell), cls, cell)
-
-

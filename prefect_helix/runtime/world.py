@@ -188,8 +188,8 @@ class World:
     def explain(self, node: Node, priors: Sequence[Trace]) -> str:
         """Return in words why an original node is original, beside the likest of `priors`."""
         facts = self.facts(node)
-        same_task = [t for t in ([node.prior] if node.prior else priors) if t.key == node.spec.key]
-        found = min((changes(t, facts) for t in same_task or [None]), key=len)
+        same_task = [node.prior] if node.prior else [t for t in priors if t.key == node.spec.key]
+        found = min((changes(t, facts) for t in same_task), key=len, default=changes(None, facts))
         return "; ".join(map(str, found)) or "no earlier result can be used"
 
     def facts(self, node: Node) -> Trace:

@@ -162,8 +162,6 @@ def _verified_parts(view: memoryview, name: str | None) -> list[memoryview]:
         raise DecodingError(f"its format has version {version}, and this release reads version {FORMAT_VERSION}")
     table_end = _PREFIX.size + count * _PART.size
     header_end = table_end + CHECKSUM_BYTES
-    if header_end > len(view):
-        raise DecodingError("it ends inside its header")
     digest = checksum(view[:table_end])
     if digest != view[table_end:header_end]:
         raise DecodingError("its header does not have the checksum it was written with")

@@ -330,8 +330,7 @@ class _Remote:
         except FileNotFoundError:
             return
         for path, info in found.items():
-            if path.startswith(f"{root}/{prefix}/"):
-                yield Entry(path.removeprefix(f"{root}/"), int(info["size"]))
+            yield Entry(path.removeprefix(f"{root}/"), int(info["size"]))
 
     def delete(self, path: str) -> None:
         fs, root = self._connect()

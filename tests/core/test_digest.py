@@ -28,6 +28,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.lib.stride_tricks import as_strided
 from pydantic import BaseModel
 from scipy import sparse
 from sklearn.linear_model import LogisticRegression
@@ -184,14 +185,18 @@ EQUAL = {
     "strings by code points, also surrogates": ("\ud800", "\ud800"),
     "the owner of the memory does not count": (GRID[1], GRID[1].copy()),
     "writeable or not": (np.broadcast_to(1.0, (1,)), np.ones(1)),
-    "strides of axes of length one": (np.ones((4, 1))[::1, ::-1], np.ones((4, 1))),
+    "strides of axes of length one": (
+        as_strided(GRID, shape=(3, 1), strides=(16, 8)),
+        as_strided(GRID, shape=(3, 1), strides=(16, 24)),
+    ),
     "padding between fields": (padded(0), padded(255)),
     "padding in a long double": (long_double(0), long_double(255)),
     "a masked array's default fill value": (MASKED, pickle.loads(pickle.dumps(MASKED))),
     "arrow chunks": (pa.chunked_array([["a", None], ["ccc", "", "e"]]), pa.chunked_array([ARROW])),
     "arrow offsets": (pa.array(["x", "a", None, "ccc", "", "e"])[1:], ARROW),
     "arrow offsets of bits": (pa.array([True, False, None, True])[1:], pa.array([False, None, True])),
-    "arrow offsets of numbers": (pa.array([0, 1, None])[1:], pa.array([1, None])),
+    "arrow offsets of numbers": (pa.array([0, 1, 2])[1:], pa.array([1, 2])),
+    "arrow offsets of numbers and nulls": (pa.array([0, 1, None])[1:], pa.array([1, None])),
     "bits under arrow's nulls": (over_nulls(""), over_nulls("garbage")),
     "a text column, sliced": (
         pd.Series(["x", "a", None], dtype="str")[1:].reset_index(drop=True),
@@ -664,21 +669,6 @@ def test_the_hash_seed_does_not_count(seed: str) -> None:
         check=True,
     ).stdout.strip()
     assert printed == "3668590d6fea59d3ca11761b8f08d62e"
-
-
-def test_no_array_library_is_loaded_by_the_digest() -> None:
-    program = (
-        "import sys; from prefect_helix.core.digest import digest; digest([1, {'a': object()}])\n"
-        "print(sorted({'numpy', 'pandas', 'pyarrow', 'scipy', 'pydantic'} & set(sys.modules)))"
-    )
-    printed = subprocess.run(
-        [sys.executable, "-c", program],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.strip()
-    assert printed == "[]"
 
 
 class Connection:

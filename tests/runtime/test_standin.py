@@ -295,6 +295,17 @@ def test_a_class_without_a_hash_has_none_in_its_stand_in() -> None:
         hash(of(Money()))
 
 
+def test_a_special_method_that_a_class_rules_out_is_ruled_out_in_its_stand_in() -> None:
+    class NotIterable:
+        __iter__ = None
+
+        def __getitem__(self, index: int) -> int:
+            return [1, 2][index]
+
+    with pytest.raises(TypeError, match="'NotIterable' object is not iterable"):
+        list(of(NotIterable()))
+
+
 def test_attributes_are_set_and_deleted_on_the_value() -> None:
     value = Plain()
     x = of(value)

@@ -276,7 +276,7 @@ def test_what_is_yielded_is_what_was_hashed() -> None:
     pieces = []
     for piece in encode(array).verified_chunks():
         array[:] = 1  # after the piece was hashed, before it is written
-        pieces.append(piece)
+        pieces.append(bytes(piece))
         array[:] = 0
     np.testing.assert_array_equal(decode(bytearray(b"".join(pieces))), np.zeros(100))
 

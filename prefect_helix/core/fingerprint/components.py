@@ -76,11 +76,13 @@ class Edge:
         label: The last name it goes by where it is used; tells people (and the user's own hash) which one it is.
         rest: Attributes read from it that are not followed; part of the hash.
         target: What is used, found when the graph is complete.
+        is_attribute: Whether it is an attribute that the owner could have or not; as state it does not count at all.
     """
 
     label: str
     rest: str
     target: Callable[[], Node]
+    is_attribute: bool = False
 
 
 def summarise(root: Node) -> tuple[str, tuple[Component, ...]]:
@@ -90,15 +92,16 @@ def summarise(root: Node) -> tuple[str, tuple[Component, ...]]:
     So recursion needs no special case: equal hashes mean equal components, tied together in the same way. Leaves are
     told apart by what they are, never by identity. Complexity: O(nodes + edges).
     """
-    targets: dict[int, list[Node]] = {}
     numbers: dict[int | str, int] = {id(root): 0}
     order, waiting = [root], deque([root])
     parts: list[str] = []
     while waiting:
         node = waiting.popleft()
-        found = targets[id(node)] = [edge.target() for edge in node.edges]
         line = [node.kind or "", node.own]
-        for edge, target in zip(node.edges, found, strict=True):
+        for edge in node.edges:
+            target = edge.target()
+            if edge.is_attribute and target.kind == "state":
+                continue
             key = id(target) if target.edges else f"{target.kind}:{target.own}"
             if key not in numbers:
                 numbers[key] = len(numbers)

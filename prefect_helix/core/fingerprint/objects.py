@@ -43,7 +43,10 @@ def expand(reach: Reach, node: Node, value: Any) -> None:
     """Fill in the node of a live object that is no function."""
     cls = type(value)
     given = reach.is_given(node)
-    if is_plain(value):
+    if cls is dict and "__builtins__" in value and "__name__" in value:  # a module's namespace
+        node.own = "namespace"
+        node.edges = [Edge("", "", lambda: reach.modules.module(value["__name__"]))]
+    elif is_plain(value):
         reach.constant(node, value)
     elif issubclass(cls, type):
         _class(reach, node, value, given)
@@ -107,7 +110,6 @@ def _class(reach: Reach, node: Node, cls: type, given: bool) -> None:
     for name, value in sorted(vars(cls).items()):
         if name in _CLASS_FACTS or (name.startswith("__pydantic_") and name not in _PYDANTIC_FIELDS):
             continue
-        node.own += f" {name}"
         node.edges.append(reach.held(cls, name, value, f"{node.name}.{name}", given=given))
 
 
@@ -135,7 +137,7 @@ def _reduced(reach: Reach, node: Node, value: Any, given: bool) -> None:
     if reduced is None:  # a handle of some kind: its type is all there is
         return
     form, parts = reduced
-    node.own += f" {form} {[name for name, _ in parts]!r}"
+    node.own += f" {form}"
     node.edges += [reach.held(value, name, part, f"{node.name}.{name}", given=given) for name, part in parts]
     module = getattr(value, "__module__", None)
     if form.startswith("global") and isinstance(module, str) and not _is_python_source(module):

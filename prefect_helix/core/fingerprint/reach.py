@@ -99,8 +99,8 @@ class Reach:
 
     def held(self, owner: object, label: str, value: object, name: str, *, given: bool = False) -> Edge:
         """Return an edge to an attribute of `owner`, which is state if reached code writes it."""
-        node = self.visit(value, name, given)
-        return Edge(label, "", partial(self._current, node, Binding(value, (id(owner), label), label, (), None)))
+        binding = Binding(value, (id(owner), label), label, (), None)
+        return Edge(label, label, partial(self._current, self.visit(value, name, given), binding), is_attribute=True)
 
     def owned_by(self, owner: Owner) -> list[Edge]:
         """Return an edge to the distribution that owns something, none for other owners."""
@@ -180,7 +180,10 @@ class Reach:
             *(self._reference(node, resolve(function, chain)) for chain in form.references),
             *(self._reference(node, binding) for binding in self._named(function, form)),
             *self.modules.imported(form.imports, package),
-            *(self.edge(name, value, f"{node.name}.{name}") for name, value in default_values(function)),
+            *(
+                self.held(function, f"{name}=", value, f"{node.name}.{name}")
+                for name, value in default_values(function)
+            ),
             *(
                 self.held(function, name, value, f"{node.name}.{name}")
                 for name, value in sorted(vars(function).items())

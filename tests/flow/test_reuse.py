@@ -1,0 +1,313 @@
+"""What computes, what is loaded and what is pruned, through real Prefect."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from prefect import flow, task
+from prefect.flows import Flow
+
+from prefect_helix import helix_flow, helix_plan, helix_task
+
+RAN = logging.getLogger("ran")
+ROWS = 20_000  # large enough not to be handed out by value
+
+
+@helix_task
+def scan(rows: int) -> pd.DataFrame:
+    RAN.info("scan")
+    return pd.DataFrame({"a": np.arange(rows), "b": [f"word{i % 7}" for i in range(rows)]})
+
+
+@helix_task
+def features(frame: pd.DataFrame, factor: int) -> pd.DataFrame:
+    RAN.info("features")
+    return frame.assign(c=frame["a"] * factor)
+
+
+@helix_task
+def fit(frame: pd.DataFrame, reg: float) -> dict[str, float]:
+    RAN.info("fit")
+    return {"slope": float(frame["c"].mean() * reg)}
+
+
+@helix_task
+def evaluate(model: dict[str, float], frame: pd.DataFrame) -> dict[str, float]:
+    RAN.info("evaluate")
+    return {"score": model["slope"] / float(frame["a"].max())}
+
+
+def body(factor: int = 2, reg: float = 0.5) -> dict[str, float]:
+    frame = scan(ROWS)
+    extended = features(frame, factor)
+    return evaluate(fit(extended, reg), frame)
+
+
+def body_submitted(factor: int = 2, reg: float = 0.5) -> dict[str, float]:
+    frame = scan.submit(ROWS)
+    extended = features.submit(frame, factor)
+    result: dict[str, float] = evaluate.submit(fit.submit(extended, reg), frame).result()
+    return result
+
+
+def pipeline(function: Any, store: str, **options: Any) -> Flow[..., Any]:
+    return helix_flow(store=store, **options)(function)
+
+
+both_ways = pytest.mark.parametrize("function", [body, body_submitted], ids=["direct", "submit"])
+
+
+@both_ways
+def test_first_run_computes_everything_once(function: Any, store: str, ran: Any) -> None:
+    pipeline(function, store)()
+
+    assert sorted(ran.take()) == ["evaluate", "features", "fit", "scan"]
+
+
+@both_ways
+def test_unchanged_run_computes_nothing_and_loads_nothing(function: Any, store: str, ran: Any, loads: list[str]) -> None:
+    first = pipeline(function, store)()
+    ran.take()
+
+    assert pipeline(function, store)() == first
+    assert ran.take() == []
+    assert loads == []
+
+
+@both_ways
+def test_changed_parameter_computes_what_depends_on_it(
+    function: Any, store: str, ran: Any, loads: list[str]
+) -> None:
+    pipeline(function, store)()
+    ran.take()
+
+    changed = pipeline(function, store)(reg=0.7)
+
+    assert ran.take() == ["fit", "evaluate"]
+    assert len(loads) == 2, "the frames that fit and evaluate read"
+    assert changed == pipeline(function, store, mode="off")(reg=0.7)
+
+
+@both_ways
+def test_going_back_to_an_earlier_version_computes_nothing(function: Any, store: str, ran: Any) -> None:
+    first = pipeline(function, store)()
+    pipeline(function, store)(factor=3)
+    ran.take()
+
+    assert pipeline(function, store)() == first
+    assert ran.take() == []
+
+
+@pytest.mark.parametrize("policy", ["helix", "always", "never"])
+def test_results_equal_those_of_mode_off_under_every_policy(policy: str, store: str, ran: Any) -> None:
+    for arguments in ({}, {"reg": 0.7}, {"factor": 5}, {}, {"factor": 5, "reg": 0.1}):
+        reused = pipeline(body, store, policy=policy)(**arguments)
+        assert reused == pipeline(body, store, mode="off")(**arguments)
+
+
+def test_policy_never_still_reuses_what_sits_in_the_lineage(store: str, ran: Any, loads: list[str]) -> None:
+    pipeline(body, store, policy="never")()
+    ran.take()
+
+    pipeline(body, store, policy="never")()
+
+    assert (ran.take(), loads) == ([], [])
+
+
+def test_mode_off_is_plain_prefect(store: str, ran: Any) -> None:
+    off = pipeline(body, store, mode="off")
+    off()
+    off()
+
+    assert ran.take() == ["scan", "features", "fit", "evaluate"] * 2
+
+
+def test_mode_recompute_computes_all_and_refreshes(store: str, ran: Any) -> None:
+    pipeline(body, store)()
+    ran.take()
+
+    pipeline(body, store, mode="recompute")()
+    assert sorted(ran.take()) == ["evaluate", "features", "fit", "scan"]
+    pipeline(body, store)()
+    assert ran.take() == []
+
+
+def test_hook_on_a_plain_flow_does_the_same(store: str, ran: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREFECT_INTEGRATIONS_HELIX_STORE", store)
+    plain = flow(on_running=[helix_plan])(body)
+    first = plain()
+    ran.take()
+
+    assert plain() == first
+    assert ran.take() == []
+
+
+def test_helix_tasks_in_a_flow_without_the_hook_are_reused(
+    store: str, ran: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PREFECT_INTEGRATIONS_HELIX_STORE", store)
+    first = flow(body)()
+    ran.take()
+
+    assert flow(body)() == first
+    assert ran.take() == []
+
+
+def test_helix_task_outside_a_flow_is_a_plain_task(ran: Any) -> None:
+    assert len(scan(10)) == 10
+    assert len(scan(10)) == 10
+    assert ran.take() == ["scan", "scan"]
+
+
+def test_plain_task_runs_every_time_and_gets_the_value(store: str, ran: Any) -> None:
+    @task
+    def publish(frame: pd.DataFrame) -> int:
+        RAN.info("publish")
+        return len(frame.drop_duplicates())
+
+    @helix_flow(store=store)
+    def publishing(by_future: bool) -> int:
+        frame = scan.submit(ROWS) if by_future else scan(ROWS)
+        direct = publish(frame)
+        assert publish.submit(frame).result() == direct
+        return direct
+
+    for by_future in (False, True, False):
+        assert publishing(by_future) == ROWS
+    assert ran.take() == ["scan", *["publish"] * 6]
+
+
+def test_lazy_task_that_reaches_no_output_is_never_computed(store: str, ran: Any) -> None:
+    @helix_task(lazy=True)
+    def extract(frame: pd.DataFrame, column: str) -> pd.Series:
+        RAN.info(f"extract-{column}")
+        return frame[column] * 2
+
+    @helix_task
+    def assemble(parts: list[pd.Series]) -> float:
+        RAN.info("assemble")
+        return float(sum(part.sum() for part in parts))
+
+    @helix_flow(store=store)
+    def slicing(chosen: list[str]) -> float:
+        frame = scan(ROWS)
+        extracted = {column: extract(frame, column) for column in ("a", "b")}
+        return assemble([extracted[column] for column in chosen])
+
+    slicing(["a"])
+    assert ran.take() == ["scan", "extract-a", "assemble"]
+
+
+def test_failed_task_raises_and_what_finished_is_reused(store: str, ran: Any) -> None:
+    @helix_task
+    def fragile(frame: pd.DataFrame, ok: bool) -> int:
+        RAN.info("fragile")
+        if not ok:
+            raise ValueError("not this time")
+        return len(frame)
+
+    @helix_flow(store=store)
+    def failing(ok: bool) -> int:
+        return fragile(scan(ROWS), ok)
+
+    with pytest.raises(ValueError, match="not this time"):
+        failing(False)
+    assert ran.take() == ["scan", "fragile"]
+    assert failing(True) == ROWS
+    assert ran.take() == ["fragile"]
+
+
+def test_retries_are_prefects_own(store: str, ran: Any) -> None:
+    @helix_task(retries=2)
+    def flaky(rows: int) -> int:
+        RAN.info("flaky")
+        if len(attempts) < 2:
+            attempts.append(1)
+            raise RuntimeError("again")
+        return rows
+
+    attempts: list[int] = []
+
+    @helix_flow(store=store)
+    def retrying() -> int:
+        return flaky(3)
+
+    assert retrying() == 3
+    assert ran.take() == ["flaky"] * 3
+
+
+def test_ignored_argument_does_not_count(store: str, ran: Any) -> None:
+    @helix_task(ignore=["workers"])
+    def crunch(rows: int, workers: int) -> int:
+        RAN.info("crunch")
+        return rows * 2
+
+    @helix_flow(store=store)
+    def crunching(workers: int) -> int:
+        return crunch(3, workers)
+
+    assert (crunching(1), crunching(2)) == (6, 6)
+    assert ran.take() == ["crunch"]
+
+
+def test_with_options_keeps_what_makes_it_a_helix_task(store: str, ran: Any) -> None:
+    @helix_flow(store=store)
+    def renamed() -> int:
+        return len(scan.with_options(name="scan again", retries=1)(ROWS))
+
+    assert (renamed(), renamed()) == (ROWS, ROWS)
+    assert ran.take() == ["scan"]
+
+
+def test_return_state_gives_a_state_whose_result_loads(store: str, ran: Any, loads: list[str]) -> None:
+    @helix_flow(store=store)
+    def stated() -> int:
+        state = scan(ROWS, return_state=True)
+        assert state.is_completed()
+        return len(state.result())
+
+    assert (stated(), stated()) == (ROWS, ROWS)
+    assert (ran.take(), len(loads)) == (["scan"], 1)
+
+
+def test_returned_stand_in_is_the_value(store: str, ran: Any) -> None:
+    @helix_flow(store=store)
+    def returning() -> pd.DataFrame:
+        return features(scan(ROWS), 2)
+
+    first, second = returning(), returning()
+
+    assert type(first) is type(second) is pd.DataFrame
+    pd.testing.assert_frame_equal(first, second)
+    assert ran.take() == ["scan", "features"]
+
+
+def test_map_makes_each_element_a_node(store: str, ran: Any) -> None:
+    @helix_task
+    def square(number: int) -> int:
+        RAN.info(f"square-{number}")
+        return number**2
+
+    @helix_flow(store=store)
+    def mapping(numbers: list[int]) -> list[int]:
+        return square.map(numbers).result()
+
+    assert mapping([1, 2, 3]) == [1, 4, 9]
+    ran.take()
+    assert mapping([3, 4, 1]) == [9, 16, 1]
+    assert ran.take() == ["square-4"]
+
+
+def test_async_flow_reuses_its_sync_tasks(store: str, ran: Any) -> None:
+    import asyncio
+
+    @helix_flow(store=store)
+    async def asynchronous() -> int:
+        return len(scan(ROWS))
+
+    assert (asyncio.run(asynchronous()), asyncio.run(asynchronous())) == (ROWS, ROWS)
+    assert ran.take() == ["scan"]
