@@ -147,15 +147,15 @@ def label(rows: pd.DataFrame, column: str, positive: str | None) -> pd.DataFrame
 @helix_task
 def assemble(
     features: list[sparse.csr_array], labels: pd.DataFrame
-) -> tuple[sparse.csr_array, sparse.csr_array, np.ndarray, np.ndarray]:
+) -> tuple[sparse.csr_array, sparse.csr_array, pd.Series, pd.Series]:
     """Put features side by side: training examples, test examples, training labels, test labels."""
     examples = sparse.hstack(features, format="csr")
-    answers, is_test = labels["label"].to_numpy(), labels["is_test"].to_numpy()
+    answers, is_test = labels["label"], labels["is_test"].to_numpy()
     return examples[~is_test], examples[is_test], answers[~is_test], answers[is_test]
 
 
 @helix_task
-def fit(examples: sparse.csr_array, labels: np.ndarray, reg: float) -> LogisticRegression:
+def fit(examples: sparse.csr_array, labels: pd.Series, reg: float) -> LogisticRegression:
     """Fit a logistic regression with L2 regularisation of strength `reg`.
 
     Newton's method suits many rows of few, rare indicators: it takes about five steps where L-BFGS takes a hundred.
@@ -164,14 +164,13 @@ def fit(examples: sparse.csr_array, labels: np.ndarray, reg: float) -> LogisticR
 
 
 @helix_task
-def predict(model: LogisticRegression, examples: sparse.csr_array) -> np.ndarray:
+def predict(model: LogisticRegression, examples: sparse.csr_array) -> pd.Series:
     """Predict the probability of label 1, one per example."""
-    probabilities: np.ndarray = model.predict_proba(examples)[:, 1]
-    return probabilities
+    return pd.Series(model.predict_proba(examples)[:, 1])
 
 
 @helix_task
-def evaluate(probabilities: np.ndarray, labels: np.ndarray, metric: Metric) -> dict[str, float]:
+def evaluate(probabilities: pd.Series, labels: pd.Series, metric: Metric) -> dict[str, float]:
     """Score the predictions, beside the share of label 1 and the number of examples."""
     scorer, predictions = {
         "accuracy": (accuracy_score, probabilities > 0.5),

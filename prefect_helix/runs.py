@@ -227,7 +227,7 @@ def _opened(context: FlowRunContext, options: FlowOptions, logger: Log) -> Helix
 
 
 def known_spec(key: str, name: str) -> TaskSpec | None:
-    """Return today's task of that key, or else of that name (a script's tasks move between ``__main__`` and a module)."""
+    """Return today's task of that key, or else of that name: a script's module may be ``__main__`` now."""
     task = _tasks.get(key) or _tasks.get(name)
     return task.spec() if task is not None else None
 
@@ -237,7 +237,9 @@ def outlook_line(outlook: Outlook) -> str:
     if outlook.plan is None:
         return "helix: first run of this flow; every step is computed"
     counts = Counter(node.decision for node in outlook.world.nodes)
-    return plan_line({decision: counts[decision] for decision in Decision}, outlook.plan.cost_us, outlook.scratch_us)
+    line = plan_line({decision: counts[decision] for decision in Decision}, outlook.plan.cost_us, outlook.scratch_us)
+    unfollowed = outlook.unfollowed
+    return f"{line}; what {', '.join(unfollowed)} changes is seen as the flow runs" if unfollowed else line
 
 
 def run_time_line(lineage: Lineage) -> str:

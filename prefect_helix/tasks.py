@@ -20,7 +20,7 @@ from prefect_helix.core.fingerprint import Fingerprint, fingerprint
 from prefect_helix.core.materialization import Choice
 from prefect_helix.runs import current_run, register
 from prefect_helix.runtime.nodes import TaskSpec
-from prefect_helix.runtime.values import _safe_class as class_stands_in
+from prefect_helix.runtime.values import class_stands_in
 
 P = ParamSpec("P")
 R = TypeVar("R")

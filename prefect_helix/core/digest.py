@@ -28,7 +28,7 @@ from prefect_helix.core.errors import UndigestibleError
 __all__ = ["Digest", "digest", "hash_parts", "register_digest"]
 
 _FORMAT = "prefect_helix.digest.1"
-# Composites with fewer parts are hashed again where they are shared: remembering each would cost more.
+# Small composites are hashed again where they are shared: remembering each would cost more.
 _REMEMBERED_PARTS = 32
 _CYCLIC_PARTS = 1_000_000
 
@@ -124,7 +124,7 @@ def _find_encoder(cls: type) -> Encoder:
             return _registered[base]
         if base is cls and cls in EXACT_TYPES:
             return EXACT_TYPES[cls]
-        encoder = _LIBRARY_TYPES.get((base.__module__.partition(".")[0], base.__name__))
+        encoder = _LIBRARY_TYPES.get((str(base.__module__).partition(".")[0], base.__name__))  # Cython has no str here
         if encoder is not None:
             return encoder
     return family_encoder(cls)
@@ -166,7 +166,7 @@ class _Tree:
         token = b"@" + branch.digest()
         self._open.remove(key)
         self._parts += 1
-        if self._parts - before > _REMEMBERED_PARTS:
+        if self._parts - before > _REMEMBERED_PARTS or branch.is_long:
             self._known[key] = (value, token)  # with the value, so that its id stays its own
         return token
 

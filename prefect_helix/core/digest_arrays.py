@@ -13,19 +13,17 @@ from prefect_helix.core.digest_objects import Encoder
 from prefect_helix.core.digest_writer import Writer, type_name
 
 _PIECE_BYTES = 1 << 18
+_LIBRARIES = ("numpy", "scipy", "pandas", "pyarrow", "pytz")
 
 
 def library_name(value: object, out: Writer) -> str:
     """Return ``library:Class`` of a value, free of private modules; of a subclass from elsewhere, make a witness."""
     cls = type(value)
-    library = cls.__module__.partition(".")[0]
+    library = str(cls.__module__).partition(".")[0]
     if library in _LIBRARIES:
         return f"{library}:{cls.__qualname__}"
     out.witness()
     return type_name(cls)
-
-
-_LIBRARIES = ("numpy", "scipy", "pandas", "pyarrow")
 
 
 def _array(value: Any, out: Writer) -> None:

@@ -78,7 +78,7 @@ def _ordinal_array(value: Any, out: Writer) -> None:
     out.child(value._ndarray)
 
 
-def _offset(value: Any, out: Writer) -> None:
+def _by_state(value: Any, out: Writer) -> None:
     out.add(library_name(value, out))
     encode_reduced(value, out)
 
@@ -210,7 +210,7 @@ FRAME_TYPES: dict[tuple[str, str], Encoder] = {
     ("pandas", "IntervalArray"): _parts("dtype", "_left", "_right"),
     ("pandas", "SparseArray"): _sparse_array,
     ("pandas", "ExtensionDtype"): _dtype,
-    ("pandas", "BaseOffset"): _offset,
+    ("pandas", "BaseOffset"): _by_state,
     ("pandas", "Timestamp"): _timestamp,
     ("pandas", "Timedelta"): _parts("asm8"),
     ("pandas", "Interval"): _parts("left", "right", "closed"),
@@ -218,6 +218,7 @@ FRAME_TYPES: dict[tuple[str, str], Encoder] = {
     ("pandas", "NaTType"): _singleton,
     ("pandas", "C_NAType"): _singleton,
     ("pandas", "NAType"): _singleton,
+    ("pytz", "BaseTzInfo"): _by_state,  # the time zones of pandas 2
     ("pyarrow", "Array"): _column,
     ("pyarrow", "ChunkedArray"): _column,
     ("pyarrow", "Table"): _table,

@@ -100,6 +100,11 @@ class Writer(ABC):
     def witness(self) -> None:
         """Note that equal digests prove nothing."""
 
+    @property
+    def is_long(self) -> bool:
+        """Whether more was written than is kept waiting."""
+        return self._hasher is not None
+
     def digest(self) -> bytes:
         """Return the hash of what was written."""
         hasher = blake3(self._buffer) if self._hasher is None else self._flushed()

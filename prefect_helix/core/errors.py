@@ -17,11 +17,21 @@ Each carries its facts as fields and says in its message what to do next.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 
 class HelixError(Exception):
-    """Base of all errors of this package."""
+    """Base of all errors of this package. Pickles with its fields, so that it reaches the flow from any worker."""
+
+    def __reduce__(self) -> tuple[Callable[..., HelixError], tuple[type[HelixError], tuple[object, ...]], dict[str, Any]]:
+        return _without_init, (type(self), self.args), vars(self)
+
+
+def _without_init(cls: type[HelixError], args: tuple[object, ...]) -> HelixError:
+    error = cls.__new__(cls)
+    error.args = args
+    return error
 
 
 class ConfigurationError(HelixError, ValueError):

@@ -45,6 +45,7 @@ def bind(
 
     Raises:
         UnhashableArgumentError: If an argument that is not ignored has no digest.
+        FileNotFoundError: If a file is not there.
     """
     edges: list[Edge] = []
     arguments: list[Argument] = []
@@ -57,6 +58,8 @@ def bind(
 
 
 def _literal(spec: TaskSpec, parameter: str, value: Any, parameters: Mapping[str, str]) -> Argument:
+    for file in files(value):
+        file.content()  # a missing file is told as such, not as a value without digest
     try:
         content = digest(value).hex
     except UndigestibleError as error:

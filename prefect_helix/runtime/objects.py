@@ -11,7 +11,7 @@ from prefect_helix.core.lineage import Result
 from prefect_helix.runtime.nodes import Cell, Node
 from prefect_helix.runtime.results import Described, skeleton_of, try_digest
 from prefect_helix.runtime.standin import stand_in
-from prefect_helix.runtime.values import find_type, join
+from prefect_helix.runtime.values import class_stands_in, find_type, join
 
 # Objects of these types are shared by the interpreter, so that being the same object tells nothing.
 _UNTRACEABLE = (type(None), bool, int, float, complex, str, bytes, type)
@@ -29,10 +29,13 @@ class Objects:
         self._get_blob = get_blob
         self._value = value
         self._cells: dict[int, Cell] = {}
+        self._skeletons: dict[str, object] = {}
         self._loading = threading.RLock()
 
     def keep(self, node: Node, value: Any, described: Described) -> None:
         """Keep a computed value and its leaves."""
+        if described.leaves:
+            self._skeletons[node.key] = described.skeleton
         for index, leaf in enumerate(described.leaves):
             self._put(node.cell(index), leaf)
         self._put(node.cell(), value)
@@ -53,7 +56,7 @@ class Objects:
                 self._load_leaf(node, result, cell.leaf)
             else:
                 leaves = [self._load_leaf(node, result, index) for index in range(len(result.leaves))]
-                self._put(cell, join(skeleton_of(result, self._get_blob), leaves))
+                self._put(cell, join(self._skeleton(node, result), leaves))
             node.load_us = (node.load_us or 0) + (time.perf_counter_ns() - started) // 1000
 
     def _load_leaf(self, node: Node, result: Result, index: int) -> Any:
@@ -62,6 +65,11 @@ class Objects:
         if not cell.present and blob is not None:
             self._put(cell, self._get_blob(blob))
         return cell.value
+
+    def _skeleton(self, node: Node, result: Result) -> object:
+        if node.key not in self._skeletons:
+            self._skeletons[node.key] = skeleton_of(result, self._get_blob)
+        return self._skeletons[node.key]
 
     def _put(self, cell: Cell, value: Any) -> None:
         cell.put(value)
@@ -97,14 +105,20 @@ class Objects:
         """
         result = node.result
         assert result is not None, "what is handed out is computed or equivalent"
-        types = [find_type(leaf.type_name) for leaf in result.leaves]
+        types = [_stand_in_class(leaf.type_name) for leaf in result.leaves]
         if not result.leaves or None in types:
             return self._value(node.cell())
         if result.standin:
             return self.stand_in(node.cell(), types[0] or object)
         stand_ins = [self.stand_in(node.cell(index), cls or object) for index, cls in enumerate(types)]
-        return join(skeleton_of(result, self._get_blob), stand_ins)
+        return join(self._skeleton(node, result), stand_ins)
 
     def stand_in(self, cell: Cell, cls: type) -> Any:
         """Return a stand-in for the object of a cell."""
         return stand_in(lambda: self._value(cell), cls, cell)
+
+
+def _stand_in_class(type_name: str) -> type | None:
+    """Return the class of that name, if it is there and a stand-in can still take its place."""
+    cls = find_type(type_name)
+    return cls if cls is not None and class_stands_in(cls) else None

@@ -108,6 +108,15 @@ class Outlook:
         known = [time for time in times if time is not None]
         return sum(known) if known and len(known) == len(times) else None
 
+    @property
+    def unfollowed(self) -> list[str]:
+        """Flow parameters that changed and that no argument came from, so that the plan cannot tell what they change."""
+        if self.prior is None:
+            return []
+        before, now = self.prior.run.parameters, self.head.parameters
+        followed = {a.origin for t in self.prior.traces for a in t.arguments if a.source == "flow_parameter"}
+        return [name for name in now if before.get(name) != now[name] and name not in followed]
+
 
 def look_ahead(store: Store, order: Order, warn: Callable[[str, str], None]) -> Outlook:
     """Read what earlier runs left, expect this one, and plan it. Computes and writes nothing.

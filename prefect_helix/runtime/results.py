@@ -24,12 +24,14 @@ class Described:
 
     Attributes:
         result: What the lineage says of it.
+        skeleton: The value with its large leaves taken out.
         leaves: Its large leaves, in the order of `result.leaves`.
         pieces: What has to be written to materialize it: views on the live value, not copies.
         problem: Why it cannot be materialized, if so.
     """
 
     result: Result
+    skeleton: object
     leaves: Sequence[object]
     pieces: tuple[Encoded, ...]
     problem: str | None = None
@@ -60,6 +62,7 @@ def describe(value: object) -> Described:
     pieces = [*encoded, *([body] if inline is None else [])]
     return Described(
         result=result,
+        skeleton=skeleton,
         leaves=leaves,
         pieces=tuple(piece for piece in pieces if piece is not None),
         problem=problems[0] if problems else None,

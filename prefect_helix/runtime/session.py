@@ -10,7 +10,6 @@ from typing import Any, Protocol
 
 from prefect_helix.core.errors import FileChangedError, HelixError, NondeterministicTaskError, StoreError
 from prefect_helix.core.graph import Decision
-from prefect_helix.core.history import History
 from prefect_helix.core.lineage import Lineage, Result, Run, RunStatus, Trace
 from prefect_helix.core.materialization import Candidate
 from prefect_helix.runtime.arguments import Given, bind, files, frozen, metrics
@@ -420,8 +419,8 @@ class Session:
         if value is None:
             self._warn(
                 f"none:{key}",
-                f"{task} returned None. A helix task is skipped when nothing changed, and whatever else it does is then "
-                "not done; make it a plain @task if it has effects.",
+                f"{task} returned None. A helix task is skipped when nothing changed, and whatever else it does is not "
+                "done then; make it a plain @task if it has effects.",
             )
         if task in self.mismatched:
             self._warn(

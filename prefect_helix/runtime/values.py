@@ -42,11 +42,12 @@ def stands_in_for(value: object) -> bool:
     of one), tensors, Arrow objects, builtins and their subclasses, and classes of Prefect and pydantic. False also for
     dataclasses, enums, containers, iterators and files, which code takes apart or reads away.
     """
-    return not is_stand_in(value) and _safe_class(cast("type", type(value)))
+    return not is_stand_in(value) and class_stands_in(cast("type", type(value)))
 
 
 @functools.lru_cache(maxsize=1024)
-def _safe_class(cls: type) -> bool:
+def class_stands_in(cls: type) -> bool:
+    """Whether a stand-in does everywhere what a value of exactly this class does; see `stands_in_for`."""
     if cls.__module__.partition(".")[0] == "pandas":
         return cls.__name__ in ("DataFrame", "Series")  # an Index sits inside frames, where compiled code reads it
     if cls.__module__.startswith("scipy.sparse"):

@@ -88,8 +88,7 @@ class File:
         content = self._hash()
         # As in git's index ("racy git"): a file changed just now may change again within the same tick of its clock,
         # with size and times as they are, so that its hash is not remembered.
-        settled = time.time_ns() - max(before[1], before[2]) > _RACY_NS
-        if settled and _stamp(path) == before:
+        if time.time_ns() - max(before[1], before[2]) > _RACY_NS:
             with _hashes_lock:
                 _hashes[path] = (before, content)
         return content

@@ -34,7 +34,8 @@ from scipy import sparse
 from sklearn.linear_model import LogisticRegression
 
 from prefect_helix.core import digest as digest_module
-from prefect_helix.core.digest import digest, hash_parts, register_digest
+from prefect_helix.core.digest import _Branch, digest, hash_parts, register_digest
+from prefect_helix.core.digest_writer import Writer
 from prefect_helix.core.errors import UndigestibleError
 
 
@@ -334,7 +335,7 @@ DIFFERENT = {
         pd.offsets.CustomBusinessDay(holidays=["2020-01-02"]),
     ),
     "nullable integers": (pd.array([1, None], dtype="Int64"), pd.array([1, 0], dtype="Int64")),
-    "text as objects": (indexed(["a"], dtype="str"), indexed(["a"], dtype="object")),
+    "text as objects": (indexed(["a"], dtype="string"), indexed(["a"], dtype="object")),
     "missing text": (indexed(["a", None], dtype="str"), indexed(["a", ""], dtype="str")),
     "text cut elsewhere": (indexed(["ab", "c"], dtype="str"), indexed(["a", "bc"], dtype="str")),
     "where the text is missing": (indexed([None, "a"], dtype="str"), indexed(["a", None], dtype="str")),
@@ -582,7 +583,7 @@ REFUSED = {
     "an open file": ([STREAM], "_io.TextIOWrapper", "[0]"),
     "a socket": ([SOCKET], "socket.socket", "[0]"),
     "a module": ([sys], "module", "[0]"),
-    "a thread": (threading.Thread(), "_thread.lock", "._started._cond._lock"),
+    "an event": (threading.Event(), "_thread.lock", "._cond._lock"),
 }
 
 
@@ -615,6 +616,14 @@ def test_sharing_takes_no_exponential_time() -> None:
     for _ in range(100):
         value = [value, value]
     assert digest(value).exact
+
+
+def test_a_large_array_is_hashed_once_however_often_it_is_shared(monkeypatch: pytest.MonkeyPatch) -> None:
+    streamed: list[int] = []
+    monkeypatch.setattr(_Branch, "stream", lambda self, buffer: streamed.append(1) or Writer.stream(self, buffer))
+    large = np.zeros(1 << 16)
+    assert digest([large, [large], {"a": large}]) == digest([large.copy(), [large.copy()], {"a": large.copy()}])
+    assert len(streamed) == 1 + 3
 
 
 def test_many_cycles_take_no_exponential_time() -> None:
