@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from datetime import datetime, timedelta, timezone
 from typing import Any, cast
 from uuid import UUID
 
 from prefect.artifacts import create_markdown_artifact
 from prefect.client.schemas.objects import State, StateType
+from prefect.logging.loggers import task_run_logger
 
 from prefect_helix.compat import create_task_run, emit_task_run_state_change_event
 from prefect_helix.core.graph import Decision
@@ -16,12 +18,14 @@ from prefect_helix.core.lineage import Lineage, Trace
 from prefect_helix.engine import PrefectEngine
 from prefect_helix.futures import STATE_NAMES
 from prefect_helix.runtime.nodes import Node
-from prefect_helix.views.steps import saved_us
+from prefect_helix.views.steps import saved_us, spent_us
 from prefect_helix.views.tables import run_markdown
 from prefect_helix.views.units import format_us
 
 REPORTED_NODES = 500
 """Loaded and pruned nodes of one run that become task runs: the server's event queue drops what is too much for it."""
+
+_EPOCH = datetime.fromtimestamp(0, timezone.utc)
 
 
 def report(engine: PrefectEngine, lineage: Lineage, prior: Lineage | None) -> None:
@@ -48,7 +52,11 @@ def _with_traces(nodes: Iterable[Node], lineage: Lineage) -> Iterable[tuple[Node
 
 
 def _report_node(engine: PrefectEngine, node: Node, trace: Trace) -> None:
+    """Show a node as a task run that began when it was called, so that it comes before those that take its value."""
     call = engine.calls[node.key]
+    message = _message(trace)
+    called = _EPOCH + timedelta(microseconds=trace.started_us)
+    ended = called + timedelta(microseconds=spent_us(trace) or 0)
     task_run = create_task_run(
         call.task,
         id=UUID(node.task_run_id),
@@ -56,14 +64,21 @@ def _report_node(engine: PrefectEngine, node: Node, trace: Trace) -> None:
         wait_for=engine.native(call.wait_for, waits_only=True),
     )
     state: State[Any] = State(
-        type=StateType.COMPLETED, name=STATE_NAMES[trace.decision], message=_message(trace), data=None
+        type=StateType.COMPLETED,
+        name=STATE_NAMES[trace.decision],
+        message=message,
+        timestamp=cast("Any", ended),
+        data=None,
     )
     state.state_details.task_run_id = task_run.id
     state.state_details.flow_run_id = task_run.flow_run_id
     task_run.state, task_run.state_id = state, state.id
     task_run.state_type, task_run.state_name = state.type, state.name
-    task_run.start_time = task_run.end_time = cast("Any", state.timestamp)
+    task_run.expected_start_time = task_run.start_time = cast("Any", called)
+    task_run.end_time, task_run.total_run_time = cast("Any", ended), ended - called
     emit_task_run_state_change_event(task_run=task_run, initial_state=None, validated_state=state)
+    # The page of a task run that completed does not show its state's message; its logs are the first thing it shows.
+    task_run_logger(task_run, call.task).info(message)
 
 
 def _message(trace: Trace) -> str:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import difflib
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
+from pathlib import PurePath
 from typing import Literal
 
+from prefect_helix.core.fingerprint import Component
 from prefect_helix.core.graph import Decision
 from prefect_helix.core.lineage import Argument, Lineage, ParentLink, Trace
 
 ChangeKind = Literal["new", "removed", "parameter", "code", "argument", "file", "input", "order", "declared"]
 
-MAX_DEPTH = 100
-"""Calls in a row that a changed input is followed back."""
+_KIND_ORDER = ("function", "class", "module", "constant", "state", "dependency", "opaque", "distribution")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,11 @@ def changes(before: Trace | None, after: Trace) -> tuple[Change, ...]:
     return tuple(found)
 
 
+def link_identity(link: ParentLink) -> tuple[object, ...]:
+    """Return what must be equal for an input to be the same: an exact digest, else also where it comes from."""
+    return (link.digest,) if link.exact else (link.signature, link.leaf, link.digest)
+
+
 def closest(after: Trace, earlier: Iterable[Trace]) -> Trace | None:
     """Return the call of the same task that differs least from `after`, the nearest in call order of several.
 
@@ -85,30 +91,23 @@ def closest(after: Trace, earlier: Iterable[Trace]) -> Trace | None:
     return min(same, key=lambda t: (len(changes(t, after)), abs(t.call - after.call)), default=None)
 
 
-def reason(
-    decision: Decision, *, equivalent: bool, needed: bool, mode: str = "auto", found: Sequence[Change] = ()
-) -> str:
+def reason(decision: Decision, *, equivalent: bool, mode: str, changed: str) -> str:
     """Return in words why a step is decided as it is.
 
     Args:
         decision: What is done with it.
         equivalent: Whether an earlier result can stand for it.
-        needed: Whether something needs its value.
         mode: The run's mode.
-        found: What changed since the call it is compared with, if it is not equivalent.
+        changed: What changed since the call it is compared with; told of a step that is not equivalent.
     """
     match decision:
         case Decision.LOAD:
             return "nothing changed, and its value is needed"
-        case Decision.PRUNE if equivalent:
-            return "nothing changed, and nothing needs its value"
         case Decision.PRUNE:
-            return "nothing needs it"
+            return "nothing changed, and nothing needs its value" if equivalent else "nothing needs it"
     if equivalent:
         return "nothing changed, but its result is not stored, or dearer to load than to compute"
-    if mode != "auto":
-        return f"mode {mode!r} computes every step"
-    return "; ".join(map(str, found)) or "no earlier result can be used"
+    return changed if mode == "auto" else f"mode {mode!r} computes every step"
 
 
 def run_changes(before: Lineage, after: Lineage) -> dict[tuple[str, Change], int]:
@@ -144,97 +143,46 @@ def run_changes(before: Lineage, after: Lineage) -> dict[tuple[str, Change], int
 
 
 @dataclass(frozen=True, slots=True)
-class Cause:
-    """A change, and for an input or the order the calls that it comes from."""
-
-    change: Change
-    steps: tuple[Step, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """A call, and what makes it another than an earlier one.
+class ComponentChange:
+    """One component of a fingerprint that is not what it was.
 
     Attributes:
-        after: The call.
-        before: The earlier call; None if there is none to compare with.
-        causes: What changed.
-        note: What there is to say where no change tells it.
+        before: What it was; None if it is new.
+        after: What it is; None if it is gone.
     """
 
-    after: Trace
-    before: Trace | None
-    causes: tuple[Cause, ...] = ()
-    note: str = ""
+    before: Component | None
+    after: Component | None
+
+    def __str__(self) -> str:
+        was, now = self.before, self.after
+        if was is None or now is None:
+            return f"{_place(was or now)} {'is new' if was is None else 'is not used any more'}"
+        if now.kind == "distribution":
+            return f"{was.name} → {_version(now)}" if was.name != now.name else f"the files of {now.name} changed"
+        if now.source is None or now.kind != "constant" or was.source == now.source:
+            return f"{_place(now)} changed"
+        return f"{_place(now)} changed: {was.source} → {now.source}"
+
+    @property
+    def diff(self) -> tuple[str, ...]:
+        """The unified diff of a function's source, without the lines that name the files; empty for anything else."""
+        if self.before is None or self.after is None or self.after.kind == "constant":
+            return ()
+        old, new = ((c.source or "").splitlines() for c in (self.before, self.after))
+        return tuple(difflib.unified_diff(old, new, lineterm=""))[2:]
 
 
-def trace_back(after: Trace, before: Trace | None, run: Lineage, prior: Lineage) -> Step:
-    """Return what makes `after` another call than `before`, with changed inputs followed back to their causes.
+def component_changes(before: Iterable[Component], after: Iterable[Component]) -> tuple[ComponentChange, ...]:
+    """Return what differs between the components of two fingerprints: code first, then constants, then libraries.
 
-    Each call is explained once. Complexity: O(traces + edges) of the part that changed.
-
-    Args:
-        after: A call of `run`.
-        before: The call of `prior` it is compared with.
-        run: Its run.
-        prior: The earlier run.
+    Components are the same if they have the same name; a distribution's version is no part of that.
+    Complexity: O(n log n).
     """
-    return _Tracer(run, prior).step(after, before)
-
-
-class _Tracer:
-    def __init__(self, run: Lineage, prior: Lineage) -> None:
-        self._now = {trace.signature: trace for trace in reversed(run.traces)}
-        self._then = {trace.signature: trace for trace in reversed(prior.traces)}
-        self._told: set[int] = set()
-
-    def step(self, after: Trace, before: Trace | None, depth: int = 0) -> Step:
-        if after.call in self._told:
-            return Step(after, before, note="as told above")
-        self._told.add(after.call)
-        if depth == MAX_DEPTH:
-            return Step(after, before, note="and so on: ask for this step to see more")
-        found = changes(before, after)
-        causes = tuple(Cause(change, tuple(self._sources(change, before, after, depth))) for change in found)
-        return Step(after, before, causes)
-
-    def _sources(self, change: Change, before: Trace | None, after: Trace, depth: int) -> Iterator[Step]:
-        if before is None or change.kind not in ("input", "order"):
-            return
-        for was, now in _edges(change, before, after):
-            made = self._now.get(now.signature) if now else None
-            if made is None or now is None:
-                continue
-            earlier = self._then.get(was.signature) if was else None
-            if was is not None and was.signature == now.signature and was.leaf != now.leaf:
-                yield Step(made, earlier, note="another part of its result is taken")
-            elif earlier is None or earlier.task == made.task:
-                step = self.step(made, earlier, depth + 1)
-                yield step if step.causes or step.note else Step(made, earlier, note=_other_result(earlier, made))
-            else:
-                yield Step(made, earlier, note=f"in place of {earlier.task}")
-
-
-def _other_result(before: Trace | None, after: Trace) -> str:
-    if before is None or before.result is None or after.result is None or before.result.digest == after.result.digest:
-        return ""
-    return "it gave another result for the same code and inputs"
-
-
-def _edges(change: Change, before: Trace, after: Trace) -> Iterator[tuple[ParentLink | None, ParentLink | None]]:
-    """Yield the edges of a changed input, or of the order, that are not what they were, in pairs."""
-    if change.kind == "order":
-        pairs = zip_longest(_waits(before), _waits(after))
-    else:
-        old, new = ([link for link in t.parents if link.parameter == change.name] for t in (before, after))
-        pairs = zip_longest(old, new)
-    for was, now in pairs:
-        if was is None or now is None or _identity(was) != _identity(now):
-            yield was, now
-
-
-def _waits(trace: Trace) -> list[ParentLink]:
-    return [ParentLink(signature, None, None, False, "") for signature in trace.wait_for]
+    old, new = ({_identifier(component): component for component in parts} for parts in (before, after))
+    pairs = [ComponentChange(old.get(name), new.get(name)) for name in {**old, **new}]
+    found = [pair for pair in pairs if not (pair.before and pair.after and pair.before.hash == pair.after.hash)]
+    return tuple(sorted(found, key=_rank))
 
 
 def _parameter_changes(before: Lineage, after: Lineage) -> Iterator[Change]:
@@ -261,8 +209,7 @@ def _argument_change(parameter: str, was: Argument | None, now: Argument | None)
 
 
 def _input_changes(before: Trace, after: Trace) -> Iterable[Change]:
-    old: Mapping[str, list[tuple[object, ...]]] = _links(before)
-    new = _links(after)
+    old, new = _links(before), _links(after)
     for parameter in {**old, **new}:
         if old.get(parameter) != new.get(parameter):
             yield Change("input", parameter)
@@ -271,22 +218,41 @@ def _input_changes(before: Trace, after: Trace) -> Iterable[Change]:
 def _links(trace: Trace) -> dict[str, list[tuple[object, ...]]]:
     links: dict[str, list[tuple[object, ...]]] = {}
     for link in trace.parents:
-        links.setdefault(link.parameter, []).append(_identity(link))
+        links.setdefault(link.parameter, []).append(link_identity(link))
     return links
-
-
-def _identity(link: ParentLink) -> tuple[object, ...]:
-    return (link.digest,) if link.exact else (link.signature, link.leaf, link.digest)
 
 
 def _unmatched(traces: Sequence[Trace], others: Sequence[Trace]) -> defaultdict[str, list[Trace]]:
     """Return by task those of `traces` that have no partner of the same signature among `others`."""
-    partners: defaultdict[str, int] = defaultdict(int)
-    for other in others:
-        partners[other.signature] += 1
+    partners = Counter(trace.signature for trace in others)
     left: defaultdict[str, list[Trace]] = defaultdict(list)
     for trace in traces:
         partners[trace.signature] -= 1
         if partners[trace.signature] < 0:
             left[trace.key].append(trace)
     return left
+
+
+def _identifier(component: Component) -> str:
+    return component.name.rpartition(" ")[0] if component.kind == "distribution" else component.name
+
+
+def _version(distribution: Component) -> str:
+    return distribution.name.rpartition(" ")[2]
+
+
+def _rank(change: ComponentChange) -> tuple[int, str]:
+    component = change.after or change.before
+    assert component is not None
+    return _KIND_ORDER.index(component.kind), component.name
+
+
+def _place(component: Component | None) -> str:
+    """Return "clean() in features.py:41" for a function, its name for anything else."""
+    assert component is not None
+    if component.file is None or component.kind not in ("function", "class"):
+        return component.name
+    file = PurePath(component.file)
+    name = f".{component.name}".partition(f".{file.stem}.")[2] or component.name
+    line = "" if component.line is None else f":{component.line}"
+    return f"{name}{'()' if component.kind == 'function' else ''} in {file.name}{line}"

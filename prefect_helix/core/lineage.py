@@ -24,6 +24,7 @@ class Leaf:
         size_bytes: Length of the encoded value.
         type_name: ``module:qualname`` of its type, so that `isinstance` can be answered without a load.
         blob: Content name of its blob, stored or not; None where it cannot be serialised.
+        code: Hash over the code of the classes in it; empty if it is made of built-in types.
     """
 
     digest: str | None
@@ -31,6 +32,7 @@ class Leaf:
     size_bytes: int
     type_name: str
     blob: str | None
+    code: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,7 @@ class Result:
         blob: Content name of the skeleton's blob where it does not; None where neither can be had.
         leaves: The large leaves, in the order the skeleton refers to them.
         standin: Whether the whole value is one leaf, given to the flow body as a stand-in.
+        code: Hash over the code of the classes in it, leaves included; empty if it is made of built-in types.
     """
 
     digest: str | None
@@ -58,6 +61,7 @@ class Result:
     blob: str | None = None
     leaves: tuple[Leaf, ...] = ()
     standin: bool = False
+    code: str = ""
 
     @property
     def blobs(self) -> tuple[str, ...] | None:

@@ -7,11 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from prefect_helix.core.digest import digest
+from prefect_helix.core.digest import digest, hash_parts
 from prefect_helix.core.errors import UndigestibleError, UnhashableArgumentError
 from prefect_helix.core.lineage import Argument, Trace
+from prefect_helix.runtime.code import ValueCode
 from prefect_helix.runtime.nodes import Cell, Edge, TaskSpec
-from prefect_helix.storage.codec import decode
+from prefect_helix.storage.codec import code_in, decode
 from prefect_helix.storage.files import File
 
 SHOWN_CHARACTERS = 80
@@ -34,7 +35,7 @@ class Given:
 
 
 def bind(
-    spec: TaskSpec, given: Mapping[str, Given], parameters: Mapping[str, str]
+    spec: TaskSpec, given: Mapping[str, Given], parameters: Mapping[str, str], value_code: ValueCode
 ) -> tuple[tuple[Edge, ...], tuple[Argument, ...]]:
     """Return the edges and the literal arguments of a call.
 
@@ -42,6 +43,7 @@ def bind(
         spec: The task.
         given: Its arguments by parameter.
         parameters: Digests of the flow's parameters, to recognise an argument that is one of them.
+        value_code: Hashes the classes and functions in arguments.
 
     Raises:
         UnhashableArgumentError: If an argument that is not ignored has no digest.
@@ -53,15 +55,17 @@ def bind(
         if parameter in spec.ignore:
             continue
         edges.extend(Edge(cell, parameter) for cell in one.cells)
-        arguments.append(_literal(spec, parameter, one.value, parameters))
+        arguments.append(_literal(spec, parameter, one.value, parameters, value_code))
     return tuple(edges), tuple(arguments)
 
 
-def _literal(spec: TaskSpec, parameter: str, value: Any, parameters: Mapping[str, str]) -> Argument:
+def _literal(
+    spec: TaskSpec, parameter: str, value: Any, parameters: Mapping[str, str], value_code: ValueCode
+) -> Argument:
     for file in files(value):
         file.content()  # a missing file is told as such, not as a value without digest
     try:
-        content = digest(value).hex
+        content = literal_digest(value, value_code)
     except UndigestibleError as error:
         raise UnhashableArgumentError(spec.name, parameter, error) from error
     if isinstance(value, File):
@@ -72,6 +76,17 @@ def _literal(spec: TaskSpec, parameter: str, value: Any, parameters: Mapping[str
             origin = parameter if parameter in same else same[0]
             return Argument(parameter, content, "flow_parameter", origin, shown(value))
     return Argument(parameter, content, shown=shown(value))
+
+
+def literal_digest(value: Any, value_code: ValueCode) -> str:
+    """Return the digest of a literal together with the code of the objects in it, whose methods a task may call.
+
+    Raises:
+        UndigestibleError: If it has none.
+    """
+    content = digest(value).hex
+    code = "" if _is_plain(value) else value_code.hash(code_in(value))
+    return hash_parts("with code", content, code) if code else content
 
 
 def shown(value: Any) -> str:
@@ -89,6 +104,11 @@ def frozen(parameters: Mapping[str, Any]) -> Mapping[str, Any] | None:
     if not all(_is_plain(value) for value in parameters.values()):
         return None
     return {name: copy.deepcopy(value) for name, value in parameters.items()}
+
+
+def immutable(value: Any) -> bool:
+    """Return whether nobody can change `value` in place."""
+    return type(value) in _IMMUTABLE
 
 
 def files(value: Any) -> Iterator[File]:

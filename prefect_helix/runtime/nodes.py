@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any
 
-from prefect_helix.core.digest import register_digest
+from prefect_helix.core.digest import hash_parts, register_digest
 from prefect_helix.core.fingerprint import Fingerprint
 from prefect_helix.core.graph import Decision
 from prefect_helix.core.lineage import Argument, Leaf, Result, Trace
@@ -121,11 +121,12 @@ class Edge:
         part: Result | Leaf | None = known
         if known is not None and leaf is not None:
             part = known.leaves[leaf] if leaf < len(known.leaves) else None
+        digest = part.digest if part else None
         return Input(
             signature=parent.signature,
             leaf=leaf,
             parameter=self.parameter,
-            digest=part.digest if part else None,
+            digest=hash_parts("with code", digest, part.code) if digest and part and part.code else digest,
             exact=part.exact if part else False,
             pending=known is None,
             by_digest=parent.by_digest,

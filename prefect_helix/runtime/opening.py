@@ -12,12 +12,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from prefect_helix.core.errors import UndigestibleError
 from prefect_helix.core.fingerprint import Fingerprint
 from prefect_helix.core.history import History, last_used
 from prefect_helix.core.lineage import Lineage, Result, Run, Trace
 from prefect_helix.core.materialization import Policy
 from prefect_helix.core.planner import Plan
-from prefect_helix.runtime.arguments import files, shown
+from prefect_helix.runtime.arguments import files, literal_digest, shown
+from prefect_helix.runtime.code import ValueCode
 from prefect_helix.runtime.keeper import Keeper
 from prefect_helix.runtime.nodes import TaskSpec
 from prefect_helix.runtime.prediction import predict
@@ -172,7 +174,8 @@ def open_session(outlook: Outlook, engine: Engine, warn: Callable[[str, str], No
 
 def _head(order: Order) -> Run:
     secrets = {name for name in order.parameters if _SECRET.search(name)}
-    digests = {name: None if name in secrets else try_digest(value) for name, value in order.parameters.items()}
+    value_code = ValueCode()
+    digests = {n: "" if n in secrets else _parameter_digest(value, value_code) for n, value in order.parameters.items()}
     return Run(
         run_id=order.run_id,
         flow=order.flow,
@@ -180,7 +183,7 @@ def _head(order: Order) -> Run:
         status="running",
         started_us=now_us(),
         finished_us=None,
-        parameters={name: content.hex if content else "" for name, content in digests.items()},
+        parameters=digests,
         shown_parameters={n: "********" if n in secrets else shown(value) for n, value in order.parameters.items()},
         prior_run_id=None,
         mode=order.mode,
@@ -188,6 +191,13 @@ def _head(order: Order) -> Run:
         budget_bytes=order.budget_bytes,
         versions=_versions(),
     )
+
+
+def _parameter_digest(value: Any, value_code: ValueCode) -> str:
+    try:
+        return literal_digest(value, value_code)
+    except UndigestibleError:
+        return ""
 
 
 def _versions() -> dict[str, str]:

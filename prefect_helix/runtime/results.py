@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
 from prefect_helix.core.digest import Digest, digest, hash_parts
 from prefect_helix.core.errors import NotStorableError, UndigestibleError
 from prefect_helix.core.lineage import Leaf, Result
+from prefect_helix.runtime.code import ValueCode
 from prefect_helix.runtime.values import LeafRef, approximate_size, split, type_name
 from prefect_helix.storage.codec import Encoded, decode, encode
 
@@ -37,7 +38,7 @@ class Described:
     problem: str | None = None
 
 
-def describe(value: object) -> Described:
+def describe(value: object, value_code: ValueCode) -> Described:
     """Take a freshly computed value apart, digest it and serialise it, before anybody else sees it.
 
     Complexity: one pass for the digest and one for the checksums of the serialised form.
@@ -45,8 +46,12 @@ def describe(value: object) -> Described:
     problems: list[str] = []
     skeleton, leaves = split(value, _is_large)
     encoded = [_encode(leaf, problems) for leaf in leaves]
-    records = tuple(_leaf(leaf, blob) for leaf, blob in zip(leaves, encoded, strict=True))
+    records = tuple(_leaf(leaf, blob, value_code) for leaf, blob in zip(leaves, encoded, strict=True))
     body = _encode(skeleton, problems)
+    code = {
+        *_code(skeleton, body),
+        *(part for leaf, blob in zip(leaves, encoded, strict=True) for part in _code(leaf, blob)),
+    }
     inline = b"".join(map(bytes, body.chunks)) if body is not None and body.size_bytes <= INLINE_BYTES else None
     whole = _whole_digest(skeleton, records)
     result = Result(
@@ -58,6 +63,7 @@ def describe(value: object) -> Described:
         blob=body.name if body is not None and inline is None else None,
         leaves=records,
         standin=isinstance(skeleton, LeafRef),
+        code=value_code.hash(code - {LeafRef}),
     )
     pieces = [*encoded, *([body] if inline is None else [])]
     return Described(
@@ -106,7 +112,11 @@ def _encode(value: object, problems: list[str]) -> Encoded | None:
         return None
 
 
-def _leaf(value: object, encoded: Encoded | None) -> Leaf:
+def _code(value: object, encoded: Encoded | None) -> frozenset[Hashable]:
+    return encoded.code if encoded else frozenset({type(value)})
+
+
+def _leaf(value: object, encoded: Encoded | None, value_code: ValueCode) -> Leaf:
     content = try_digest(value)
     return Leaf(
         digest=content.hex if content else None,
@@ -114,6 +124,7 @@ def _leaf(value: object, encoded: Encoded | None) -> Leaf:
         size_bytes=encoded.size_bytes if encoded else approximate_size(value) or 0,
         type_name=type_name(value),
         blob=encoded.name if encoded else None,
+        code=value_code.hash(_code(value, encoded)),
     )
 
 

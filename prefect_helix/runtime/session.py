@@ -8,15 +8,22 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any, Protocol
 
-from prefect_helix.core.errors import FileChangedError, HelixError, NondeterministicTaskError, StoreError
+from prefect_helix.core.errors import (
+    FileChangedError,
+    HelixError,
+    NondeterministicTaskError,
+    StoreError,
+    UndigestibleError,
+)
 from prefect_helix.core.graph import Decision
-from prefect_helix.core.lineage import Lineage, Result, Run, RunStatus, Trace
+from prefect_helix.core.lineage import Argument, Lineage, Result, Run, RunStatus, Trace
 from prefect_helix.core.materialization import Candidate
-from prefect_helix.runtime.arguments import Given, bind, files, frozen, metrics
+from prefect_helix.runtime.arguments import Given, bind, files, frozen, immutable, literal_digest, metrics
+from prefect_helix.runtime.code import ValueCode
 from prefect_helix.runtime.keeper import Keeper
 from prefect_helix.runtime.nodes import Cell, Node, Standing, TaskSpec
 from prefect_helix.runtime.objects import Objects
-from prefect_helix.runtime.results import Described, describe, try_digest
+from prefect_helix.runtime.results import Described, describe
 from prefect_helix.runtime.world import World
 
 LONG_US = 1_000_000
@@ -79,6 +86,7 @@ class Session:
         self._warn = warn
         self._priors = priors
         self._objects = Objects(keeper.get, lambda cell: self.value(cell, exposed=True))
+        self._value_code = ValueCode()
         self._lock = threading.RLock()
         self._idle = threading.Condition(self._lock)
         self._computing = 0
@@ -94,7 +102,7 @@ class Session:
             UnhashableArgumentError: If an argument has no digest.
         """
         with self._lock:
-            edges, arguments = bind(spec, given, self.head.parameters)
+            edges, arguments = bind(spec, given, self.head.parameters, self._value_code)
             parameters = {name: one.value for name, one in given.items()}
             node, departed = self.world.call(spec, parameters, edges, tuple(wait_for), arguments)
             node.submitted, node.started_us = submitted, now_us()
@@ -336,8 +344,11 @@ class Session:
         for argument in node.arguments:
             given = node.parameters.get(argument.parameter)
             for file in files(given):
-                content = try_digest(given)
-                if content is None or content.hex != argument.digest:
+                try:
+                    same = literal_digest(given, self._value_code) == argument.digest
+                except UndigestibleError:  # it is no longer there
+                    same = False
+                if not same:
                     raise FileChangedError(file.path, node.spec.name)
 
     def _freeze(self, node: Node) -> bool:
@@ -355,7 +366,7 @@ class Session:
         Raises:
             NondeterministicTaskError: If it contradicts results that were already used.
         """
-        described = describe(value)
+        described = describe(value, self._value_code)
         with self._lock:
             earlier = node.result or self._recorded(node)
             node.done, node.decision, node.result = True, Decision.COMPUTE, described.result
@@ -403,8 +414,19 @@ class Session:
         return contradicted
 
     def _changed_inputs(self, node: Node) -> tuple[str, ...]:
-        changed = {e.parameter: None for e in node.edges if self._objects.diverged(e.cell, look=True)}
-        return tuple(changed)
+        """Return the parameters whose objects the task changed in place, be they results of nodes or literals."""
+        results = (e.parameter for e in node.edges if self._objects.diverged(e.cell, look=True))
+        literals = (a.parameter for a in node.arguments if self._literal_changed(node, a))
+        return tuple(dict.fromkeys((*results, *literals)))
+
+    def _literal_changed(self, node: Node, argument: Argument) -> bool:
+        value = node.parameters[argument.parameter]
+        if argument.source == "file" or immutable(value):
+            return False
+        try:
+            return literal_digest(value, self._value_code) != argument.digest
+        except UndigestibleError:
+            return True
 
     def _tell(self, node: Node, value: Any, described: Described) -> None:
         task, key = node.spec.name, node.spec.key

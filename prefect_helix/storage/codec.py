@@ -22,8 +22,9 @@ import io
 import pickle
 import struct
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 import cloudpickle
@@ -67,6 +68,7 @@ class Encoded:
         chunks: The blob in order; memory views are views on live memory, not copies.
         checksums: For each chunk the checksum taken when the value was encoded.
         type_name: Type of the value, for messages.
+        code: Classes of the objects in the value, and the classes and functions that are values in it.
     """
 
     name: str
@@ -74,6 +76,7 @@ class Encoded:
     chunks: tuple[Chunk, ...]
     checksums: tuple[bytes, ...]
     type_name: str
+    code: frozenset[Hashable] = frozenset()
 
     def verified_chunks(self) -> Iterator[bytes]:
         """Yield the blob in pieces of bounded size, each hashed in the very copy that is yielded.
@@ -108,8 +111,9 @@ def encode(value: object) -> Encoded:
     type_name = f"{type(value).__module__}.{type(value).__qualname__}"
     stream = io.BytesIO()
     buffers: list[pickle.PickleBuffer] = []
+    pickler = _Pickler(stream, protocol=5, buffer_callback=buffers.append)
     try:
-        _Pickler(stream, protocol=5, buffer_callback=buffers.append).dump(value)
+        pickler.dump(value)
         parts: list[Chunk] = [stream.getvalue(), *(buffer.raw() for buffer in buffers)]
     except Exception as error:
         raise NotStorableError(type_name, f"{type(error).__name__}: {error}") from error
@@ -126,7 +130,22 @@ def encode(value: object) -> Encoded:
         padding = bytes(_padding(len(chunk)))
         chunks += (chunk, padding)
         chunk_checksums += (digest, checksum(padding))
-    return Encoded(name.hex(), sum(map(len, chunks)), tuple(chunks), tuple(chunk_checksums), type_name)
+    return Encoded(
+        name.hex(), sum(map(len, chunks)), tuple(chunks), tuple(chunk_checksums), type_name, frozenset(pickler.code)
+    )
+
+
+def code_in(value: object) -> frozenset[Hashable]:
+    """Return the classes of the objects in `value`, and the classes and functions that are values in it.
+
+    A value that cannot be pickled is known by its own class alone. Complexity: O(objects); buffers are not read.
+    """
+    pickler = _Pickler(io.BytesIO(), protocol=5, buffer_callback=lambda _: False)
+    try:
+        pickler.dump(value)
+    except Exception:  # pickling runs the code of the value's classes, which may raise anything
+        return frozenset({type(value)})
+    return frozenset(pickler.code)
 
 
 def decode(data: Chunk | bytearray, *, name: str | None = None) -> object:
@@ -196,10 +215,15 @@ def _skip_padding(view: memoryview, end: int) -> int:
 
 
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types
-    """cloudpickle, with the memory layout of arrays and columns kept."""
+    """cloudpickle, with the memory layout of arrays and columns kept, and the code noted that the value relies on."""
+
+    def __init__(self, file: io.BytesIO, **options: Any) -> None:
+        super().__init__(file, **options)
+        self.code: set[Hashable] = set()
 
     def reducer_override(self, obj: Any) -> Any:
         kind = type(obj)
+        self.code.add(obj if isinstance(obj, (type, FunctionType)) else kind)
         reduce = _LAYOUT_REDUCERS.get((kind.__module__, kind.__qualname__))
         reduced = NotImplemented if reduce is None else reduce(obj)
         return super().reducer_override(obj) if reduced is NotImplemented else reduced

@@ -46,7 +46,7 @@ def plan_table(lineage: Lineage, *, max_rows: int = MAX_ROWS) -> str:
     rank = list(Decision)
     steps = sorted(zip(ordered, call_numbers(ordered), strict=True), key=lambda step: rank.index(step[0].decision))
     rows = [_step_row(trace, number) for trace, number in steps[:max_rows]]
-    table = _table("step | decision | reason | >cost | >saved | >size", rows)
+    table = _table("step | decision | >cost | >saved | >size | reason", rows)
     hidden = [trace for trace, _ in steps[max_rows:]]
     return f"{table}\n\nNot shown: {step_summary(count_decisions(hidden))}." if hidden else table
 
@@ -94,10 +94,10 @@ def _step_row(trace: Trace, number: int | None) -> list[str]:
     return [
         _escape(trace.task, 80) + (f" #{number}" if number else ""),
         f"{trace.decision}, failed" if trace.status == "failed" else trace.decision.value,
+        "" if trace.decision is Decision.PRUNE else _unbroken(format_us(spent_us(trace))),
+        "" if trace.decision is Decision.COMPUTE else _unbroken(format_us(saved_us(trace))),
+        "" if size is None else _unbroken(format_bytes(size)),
         _escape(trace.reason, 240),
-        "" if trace.decision is Decision.PRUNE else format_us(spent_us(trace)),
-        "" if trace.decision is Decision.COMPUTE else format_us(saved_us(trace)),
-        "" if size is None else format_bytes(size),
     ]
 
 
@@ -184,6 +184,11 @@ def _table(header: str, rows: Iterable[Sequence[str]]) -> str:
     rule = ["---:" if column.startswith(">") else "---" for column in columns]
     lines = [[column.lstrip(">") for column in columns], rule, *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _unbroken(amount: str) -> str:
+    """Return an amount that stays on one line where columns are narrow."""
+    return amount.replace(" ", "\u00a0")
 
 
 def _list(lines: Iterable[str]) -> str:

@@ -228,6 +228,7 @@ DIFFERENT = {
     "a long string and its own hash's length": ("a" * 64, "a" * 65),
     "strings past a slice": ("a" * (1 << 21), "a" * (1 << 21) + "b"),
     "a pair of surrogates and the character": ("\ud800\udc00", "\U00010000"),
+    "surrogates in a run of strings": (["\ud800", "a"], ["?", "a"]),
     "list and tuple": ([1, 2], (1, 2)),
     "order of a list": ([1, 2], [2, 1]),
     "nesting": ([[1], 2], [[1, 2]]),

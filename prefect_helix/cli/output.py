@@ -1,0 +1,160 @@
+"""What every verb prints with: text for people, tables of steps, JSON for programs."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timezone
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from prefect_helix.core.graph import Decision
+from prefect_helix.core.lineage import Trace
+from prefect_helix.runtime.session import now_us
+from prefect_helix.views.steps import call_numbers, saved_us, size_bytes, spent_us
+from prefect_helix.views.units import format_bytes, format_us, shorten
+
+STYLES: Mapping[str, str] = {"compute": "yellow", "load": "blue", "prune": "dim", "failed": "bold red"}
+
+_RELATIVE_US = 24 * 3600 * 1_000_000
+
+
+def console() -> Console:
+    """Return where results go: colour only in a terminal and without NO_COLOR, 80 columns elsewhere."""
+    return Console(markup=False, emoji=False, highlight=False)
+
+
+def complain(sentence: str) -> None:
+    """Tell a problem on stderr, in one line."""
+    Console(stderr=True, markup=False, emoji=False, highlight=False, soft_wrap=True).print(" ".join(sentence.split()))
+
+
+def warn(key: str, sentence: str) -> None:
+    """Tell what is wrong with the store, on stderr."""
+    complain(f"warning: {sentence}")
+
+
+def print_json(data: object) -> None:
+    """Print `data` as JSON; a number that JSON does not have is null."""
+    json.dump(_finite(data), sys.stdout, indent=2, ensure_ascii=False)
+    sys.stdout.write("\n")
+
+
+def ago(us: int) -> str:
+    """Return when a time since the epoch was: "5 min ago" within a day, else its date."""
+    age = now_us() - us
+    if not 0 <= age < _RELATIVE_US:
+        return f"{_local(us):%Y-%m-%d}"
+    number, unit = format_us(age - age % 1_000_000).split()[:2]
+    return f"{number} {unit} ago"
+
+
+def moment(us: int) -> str:
+    """Return a time since the epoch in local time, to the second."""
+    return f"{_local(us):%Y-%m-%d %H:%M:%S}"
+
+
+def iso(us: int | None) -> str | None:
+    """Return a time since the epoch as ISO 8601 in UTC."""
+    return None if us is None else datetime.fromtimestamp(us / 1e6, timezone.utc).isoformat(timespec="milliseconds")
+
+
+def call_names(traces: Sequence[Trace]) -> list[str]:
+    """Return what each call is called: "fit", or "fit#2" where the task is called more than once."""
+    numbers = call_numbers(traces)
+    return [f"{t.task}#{n}" if n else t.task for t, n in zip(traces, numbers, strict=True)]
+
+
+def decision_text(trace: Trace) -> Text:
+    """Return the decision in its colour, or that the step failed."""
+    word = "failed" if trace.status == "failed" else trace.decision.value
+    return Text(word, STYLES[word])
+
+
+def steps_table(traces: Sequence[Trace]) -> Table:
+    """Return the steps of a run or a plan in call order."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column("step", max_width=22, overflow="fold")
+    table.add_column("decision", no_wrap=True)
+    for heading in ("cost", "saved", "size"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("reason", overflow="fold")
+    for trace, name in zip(traces, call_names(traces), strict=True):
+        size = size_bytes(trace)
+        table.add_row(
+            shorten(name, 80),
+            decision_text(trace),
+            "" if trace.decision is Decision.PRUNE else format_us(spent_us(trace)),
+            "" if trace.decision is Decision.COMPUTE else format_us(saved_us(trace)),
+            "" if size is None else format_bytes(size),
+            shorten(trace.reason, 240),
+        )
+    return table
+
+
+def steps_json(traces: Sequence[Trace]) -> list[dict[str, Any]]:
+    """Return the steps of a run or a plan as JSON-ready data."""
+    names = call_names(traces)
+    by_signature = dict(zip((trace.signature for trace in traces), names, strict=True))
+    return [
+        {
+            "step": name,
+            "task": trace.task,
+            "call": trace.call,
+            "decision": trace.decision.value,
+            "reason": trace.reason,
+            "status": trace.status,
+            "cost_us": spent_us(trace),
+            "saved_us": saved_us(trace),
+            "compute_us": trace.compute_us,
+            "size_bytes": size_bytes(trace),
+            "stored": trace.stored,
+            "inputs": [by_signature[link.signature] for link in trace.parents if link.signature in by_signature],
+            "arguments": {argument.parameter: argument.shown for argument in trace.arguments},
+            "task_run_id": trace.task_run_id or None,
+        }
+        for trace, name in zip(traces, names, strict=True)
+    ]
+
+
+def numbers(metrics: Mapping[str, float], limit: int | None = None) -> str:
+    """Return "accuracy 0.8451, loss 0.31", with at most `limit` of them."""
+    shown = [f"{shorten(name, 40)} {value:.6g}" for name, value in metrics.items()]
+    return ", ".join(shown[:limit]) + (", …" if limit is not None and len(shown) > limit else "")
+
+
+def facts(pairs: Iterable[tuple[str, str]]) -> Table:
+    """Return lines of a name and what there is to say of it, aligned."""
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in pairs:
+        if value:
+            table.add_row(name, value)
+    return table
+
+
+def visible(line: str) -> str:
+    """Return a line of source with nothing in it that a terminal would obey."""
+    return "".join(c if c.isprintable() else "�" for c in line.expandtabs(4))
+
+
+def _local(us: int) -> datetime:
+    return datetime.fromtimestamp(us / 1e6, timezone.utc).astimezone()
+
+
+def _finite(data: object) -> object:
+    match data:
+        case float() if not math.isfinite(data):
+            return None
+        case Mapping():
+            return {key: _finite(value) for key, value in data.items()}
+        case list() | tuple():
+            return [_finite(value) for value in data]
+        case _:
+            return data

@@ -1,0 +1,189 @@
+"""`runs` and `show`: what happened."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import PurePath
+from typing import Annotated, Any
+
+import typer
+from rich.padding import Padding
+from rich.segment import Segment, Segments
+from rich.table import Table
+from rich.text import Text
+
+from prefect_helix.cli.finding import SHORT_ID, Archive, JsonOption, RunArgument, StoreOption, read_archive
+from prefect_helix.cli.output import (
+    STYLES,
+    ago,
+    complain,
+    console,
+    facts,
+    iso,
+    moment,
+    numbers,
+    print_json,
+    steps_json,
+    steps_table,
+)
+from prefect_helix.core.explain import Change, run_changes
+from prefect_helix.core.graph import Decision
+from prefect_helix.core.lineage import Lineage
+from prefect_helix.views.steps import count_decisions, run_time_summary, saved_us, spent_us, step_summary, total
+from prefect_helix.views.units import format_bytes, format_us, shorten
+
+SHOWN_METRICS = 3
+SHOWN_CHANGES = 240
+"""Characters."""
+
+INDENT = SHORT_ID + 2
+
+
+def runs(
+    flow: Annotated[str | None, typer.Argument(metavar="[FLOW]", help="Only runs of this flow.")] = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="Runs to show.")] = 20,
+    store: StoreOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List runs, newest first: what changed, what was computed, what it took and saved."""
+    archive = read_archive(store)
+    found = archive.lineages if flow is None else archive.of_flow(flow)
+    chosen = found[:limit]
+    if as_json:
+        print_json([_run_json(lineage, archive) for lineage in chosen])
+    elif not chosen:
+        complain(f"The store {archive.url} holds no runs yet.")
+    else:
+        _print_runs(chosen, archive)
+        if len(found) > limit:
+            complain(f"{len(found) - limit} older runs are not shown; see them with --limit.")
+
+
+def show(run: RunArgument, store: StoreOption = None, as_json: JsonOption = False) -> None:
+    """Show one run: each step with its decision, reason, cost and size; parameters, metrics, versions, problems."""
+    archive = read_archive(store)
+    lineage = archive.run(run)
+    if as_json:
+        head = lineage.run
+        details = {"versions": dict(head.versions), "steps": steps_json(lineage.traces)}
+        print_json(_run_json(lineage, archive) | details)
+        return
+    out = console()
+    out.print(_title(lineage, archive))
+    out.print(facts(_facts(lineage, archive)))
+    if lineage.traces:
+        out.print()
+        out.print(steps_table(lineage.traces))
+
+
+def _print_runs(lineages: tuple[Lineage, ...], archive: Archive) -> None:
+    """Print a line of aligned columns for each run, and below it what a column is too narrow for."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for heading in ("run", "flow", "when"):
+        table.add_column(heading, no_wrap=True, max_width=16)
+    for heading in ("compute", "load", "prune", "time", "saved"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    short = archive.short_ids()
+    for lineage in lineages:
+        run, traces = lineage.run, lineage.traces
+        counts = count_decisions(traces)
+        table.add_row(
+            Text(short[run.run_id], "cyan"),
+            shorten(run.flow, 40),
+            ago(run.started_us),
+            *(Text(str(counts[decision]), STYLES[decision.value]) for decision in Decision),
+            format_us(total(map(spent_us, traces))),
+            format_us(total(map(saved_us, traces))),
+        )
+    out = console()
+    header, *lines = out.render_lines(table, pad=False)
+    out.print(Segments([*header, Segment.line()]))
+    for line, lineage in zip(lines, lineages, strict=True):
+        out.print(Segments([*line, Segment.line()]))
+        for detail in _details(lineage, archive):
+            out.print(Padding(detail, (0, 0, 0, INDENT), expand=False))
+
+
+def _details(lineage: Lineage, archive: Archive) -> Iterator[Text]:
+    run = lineage.run
+    ended = "" if run.status == "completed" else f"{run.status}; "
+    yield Text.assemble((ended, STYLES["failed"]), shorten(_what_changed(lineage, archive), SHOWN_CHANGES))
+    if run.metrics:
+        yield Text(numbers(run.metrics, SHOWN_METRICS), "dim")
+
+
+def _what_changed(lineage: Lineage, archive: Archive) -> str:
+    earlier = archive.earlier(lineage.run)
+    if not earlier:
+        return "first run"
+    found = run_changes(earlier[0], lineage)
+    return ", ".join(_few_words(task, change, count) for (task, change), count in found.items()) or "nothing changed"
+
+
+def _few_words(task: str, change: Change, count: int) -> str:
+    match change.kind:
+        case "parameter":
+            shown = f" {change.before} → {change.after}" if change.before != change.after else ""
+            words = f"{change.name}{shown}"
+        case "new":
+            words = f"new step {task}"
+        case "removed":
+            words = f"no {task}"
+        case "argument":
+            words = f"argument {change.name} of {task}"
+        case "file":
+            words = f"content of {PurePath(change.after).name}"
+        case _:
+            words = f"{change.kind} of {task}"
+    return words if count == 1 else f"{words} ({count} calls)"
+
+
+def _title(lineage: Lineage, archive: Archive) -> Text:
+    run = lineage.run
+    title = Text.assemble((archive.short_ids()[run.run_id], "bold cyan"), f"  {run.flow}  {run.name}  ")
+    title.append(run.status, "green" if run.status == "completed" else STYLES["failed"])
+    title.append(f"  {moment(run.started_us)} ({ago(run.started_us)})", "dim")
+    return title
+
+
+def _facts(lineage: Lineage, archive: Archive) -> Iterator[tuple[str, str]]:
+    run, traces = lineage.run, lineage.traces
+    took = run_time_summary(traces)
+    planned = "" if run.predicted_us is None else f", planned {format_us(run.predicted_us)}"
+    yield "steps", f"{step_summary(count_decisions(traces))}{f'; {took}{planned}' if took else ''}"
+    yield "changed", _what_changed(lineage, archive)
+    yield "parameters", ", ".join(f"{name}={shorten(shown, 80)}" for name, shown in run.shown_parameters.items())
+    yield "metrics", numbers(run.metrics)
+    yield "settings", f"mode {run.mode}, policy {run.policy}, budget {format_bytes(run.budget_bytes)}"
+    yield "versions", ", ".join(f"{name} {version}" for name, version in run.versions.items())
+    for problem in run.problems:
+        yield "problem", problem
+
+
+def _run_json(lineage: Lineage, archive: Archive) -> dict[str, Any]:
+    run, traces = lineage.run, lineage.traces
+    earlier = archive.earlier(run)
+    changed = run_changes(earlier[0], lineage) if earlier else {}
+    return {
+        "run_id": run.run_id,
+        "flow": run.flow,
+        "name": run.name,
+        "status": run.status,
+        "started": iso(run.started_us),
+        "finished": iso(run.finished_us),
+        "mode": run.mode,
+        "policy": run.policy,
+        "budget_bytes": run.budget_bytes,
+        "parameters": dict(run.shown_parameters),
+        "compared_with": earlier[0].run.run_id if earlier else None,
+        "changes": [
+            {"task": task or None, "kind": change.kind, "name": change.name, "text": str(change), "calls": count}
+            for (task, change), count in changed.items()
+        ],
+        "decisions": {decision.value: count for decision, count in count_decisions(traces).items()},
+        "predicted_us": run.predicted_us,
+        "cost_us": total(map(spent_us, traces)),
+        "saved_us": total(map(saved_us, traces)),
+        "metrics": dict(run.metrics),
+        "problems": list(run.problems),
+    }

@@ -1,0 +1,110 @@
+"""What made a step compute, followed back through its inputs to what somebody changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import zip_longest
+
+from prefect_helix.core.explain import Change, changes, link_identity
+from prefect_helix.core.lineage import Lineage, ParentLink, Trace
+
+MAX_DEPTH = 100
+"""Calls in a row that a changed input is followed back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """A change, and for an input or the order the steps that it comes from."""
+
+    change: Change
+    steps: tuple[Step, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A call, and what makes it another than an earlier one.
+
+    Attributes:
+        trace: The call.
+        before: The earlier call; None if there is none to compare with.
+        causes: What changed.
+        note: What there is to say where no change tells it.
+    """
+
+    trace: Trace
+    before: Trace | None
+    causes: tuple[Cause, ...] = ()
+    note: str = ""
+
+
+def trace_back(trace: Trace, before: Trace | None, run: Lineage, prior: Lineage) -> Step:
+    """Return what makes `trace` another call than `before`, with changed inputs followed back to their causes.
+
+    Each call is explained once. Complexity: O(traces + edges) of the part that changed.
+
+    Args:
+        trace: A call of `run`.
+        before: The call of `prior` it is compared with.
+        run: Its run.
+        prior: The earlier run.
+    """
+    return _Tracer(run, prior).step(trace, before)
+
+
+class _Tracer:
+    def __init__(self, run: Lineage, prior: Lineage) -> None:
+        self._now = {trace.signature: trace for trace in reversed(run.traces)}
+        self._then = {trace.signature: trace for trace in reversed(prior.traces)}
+        self._told: set[str] = set()
+
+    def step(self, trace: Trace, before: Trace | None, depth: int = 0) -> Step:
+        if trace.signature in self._told:
+            return Step(trace, before, note="as told above")
+        if depth == MAX_DEPTH:
+            return Step(trace, before, note="and so on: ask for this step to see more")
+        self._told.add(trace.signature)
+        found = [Cause(c, tuple(self._sources(c, before, trace, depth))) for c in changes(before, trace)]
+        return Step(trace, before, tuple(found), "" if found else _other_result(before, trace))
+
+    def _sources(self, change: Change, before: Trace | None, trace: Trace, depth: int) -> Iterator[Step]:
+        if before is None or change.kind not in ("input", "order"):
+            return
+        for was, now in _changed_edges(change, before, trace):
+            earlier = self._then.get(was.signature) if was else None
+            made = self._now.get(now.signature) if now else None
+            if now is None and earlier is not None:
+                yield Step(earlier, earlier, note="is not taken any more")
+            elif made is None or now is None:
+                continue
+            elif was is None:
+                yield Step(made, None, note="is taken in addition")
+            elif was.signature == now.signature and was.leaf != now.leaf:
+                yield Step(made, earlier, note="another part of its result is taken")
+            elif earlier is not None and earlier.task != made.task:
+                yield Step(made, earlier, note=f"takes the place of {earlier.task}")
+            else:
+                yield self.step(made, earlier, depth + 1)
+
+
+def _changed_edges(
+    change: Change, before: Trace, trace: Trace
+) -> Iterator[tuple[ParentLink | None, ParentLink | None]]:
+    """Yield in pairs the edges of a changed input, or of the order, that are not what they were."""
+    old, new = ([link for link in _edges(t, change) if link.parameter == change.name] for t in (before, trace))
+    for was, now in zip_longest(old, new):
+        if was is None or now is None or link_identity(was) != link_identity(now):
+            yield was, now
+
+
+def _edges(trace: Trace, change: Change) -> Iterator[ParentLink]:
+    if change.kind == "input":
+        yield from trace.parents
+    else:
+        yield from (ParentLink(signature, None, None, False, change.name) for signature in trace.wait_for)
+
+
+def _other_result(before: Trace | None, trace: Trace) -> str:
+    if before is None or before.result is None or trace.result is None or before.result.digest == trace.result.digest:
+        return ""
+    return "it gave another result for the same code and inputs"

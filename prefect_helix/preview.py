@@ -1,0 +1,123 @@
+"""The plan of a flow's next run, without running it."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+from prefect.exceptions import MissingFlowError, ParameterBindError, ParameterTypeError, ScriptError
+from prefect.flows import Flow, load_flow_from_entrypoint
+from prefect.utilities.callables import get_call_parameters
+
+from prefect_helix.core.errors import ConfigurationError
+from prefect_helix.flows import HelixPlan
+from prefect_helix.runs import known_spec
+from prefect_helix.runtime.opening import Order, Outlook, look_ahead
+from prefect_helix.settings import FlowOptions, resolve
+from prefect_helix.storage.store import open_store
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What the next run of a flow is expected to be.
+
+    Attributes:
+        flow: The flow's name.
+        mode: Its mode.
+        outlook: The plan; None in mode ``off``, where the flow runs as plain Prefect.
+    """
+
+    flow: str
+    mode: str
+    outlook: Outlook | None
+
+
+def preview(
+    entrypoint: str,
+    parameters: Mapping[str, Any],
+    *,
+    store: str | None,
+    warn: Callable[[str, str], None],
+) -> Preview:
+    """Load a flow and plan its next run. The flow's module is run, the flow is not; nothing is written.
+
+    Args:
+        entrypoint: The flow as Prefect names it: ``path/to/file.py:flow`` or ``package.module:flow``.
+        parameters: What to call it with.
+        store: Instead of the flow's own store; None for that one.
+        warn: Called with a key and a sentence for whatever is found wrong in the store.
+
+    Raises:
+        ConfigurationError: If there is no such flow, or it cannot be called so.
+        StoreError: If the store cannot be read.
+    """
+    flow = _load(entrypoint)
+    options = next((h.options for h in flow.on_running_hooks or () if isinstance(h, HelixPlan)), FlowOptions())
+    if store is not None:
+        options = replace(options, store=store, storage_options=None)
+    resolved = resolve(options)
+    arguments = _validated(flow, parameters)
+    if resolved.mode == "off":
+        return Preview(flow.name, resolved.mode, None)
+    order = Order(
+        run_id="",
+        flow=flow.name,
+        name="",
+        parameters=arguments,
+        mode=resolved.mode,
+        policy=resolved.policy,
+        budget_bytes=resolved.budget_bytes,
+        spec_of=known_spec,
+    )
+    opened = open_store(resolved.store, storage_options=resolved.storage_options)
+    return Preview(flow.name, resolved.mode, look_ahead(opened, order, warn))
+
+
+def _load(entrypoint: str) -> Flow[..., Any]:
+    try:
+        return load_flow_from_entrypoint(entrypoint, use_placeholder_flow=False)
+    except ScriptError as error:
+        cause = f"Loading it failed: {type(error.user_exc).__name__}: {error.user_exc}."
+    except MissingFlowError as error:
+        cause = str(error).strip()
+    except ModuleNotFoundError as error:
+        cause = f"{error}."
+    except ValueError:
+        cause = "Name a flow as path/to/file.py:flow or package.module:flow."
+    except (Exception, SystemExit) as error:  # an imported module may raise anything
+        cause = f"Loading it failed: {type(error).__name__}: {error}."
+    raise ConfigurationError("entrypoint", entrypoint, " ".join(cause.split()))
+
+
+def _validated(flow: Flow[..., Any], parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters as the flow's body would get them."""
+    known = inspect.signature(flow.fn).parameters
+    open_ended = any(parameter.kind is parameter.VAR_KEYWORD for parameter in known.values())
+    for name, value in parameters.items():
+        if name not in known and not open_ended:
+            takes = f"it takes {', '.join(known)}" if known else "it takes none"
+            raise ConfigurationError(name, value, f"Flow {flow.name!r} has no such parameter; {takes}.")
+    try:
+        arguments = get_call_parameters(flow.fn, (), dict(parameters))
+        if not flow.should_validate_parameters:
+            return arguments
+        with _quiet(logging.getLogger("prefect.flows")):  # it logs what the error says, with all values
+            return flow.validate_parameters(arguments)
+    except ParameterBindError as error:  # "Error binding ...: missing a required argument: 'path'.", then more lines
+        cause = f"Flow {flow.name!r} is {str(error).splitlines()[0].partition(': ')[2]}"
+    except ParameterTypeError as error:  # "Flow run received invalid parameters:", then " - reg: Input should ..."
+        cause = "; ".join(line.strip(" -") for line in str(error).splitlines()[1:]) + "."
+    raise ConfigurationError("parameters", sorted(parameters), cause)
+
+
+@contextmanager
+def _quiet(log: logging.Logger) -> Iterator[None]:
+    log.disabled, before = True, log.disabled
+    try:
+        yield
+    finally:
+        log.disabled = before

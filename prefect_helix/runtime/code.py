@@ -1,0 +1,32 @@
+"""The code that values bring with them: a task may call a method of an argument without ever naming its class."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable
+
+from prefect_helix.core.digest import hash_parts
+from prefect_helix.core.fingerprint import fingerprint
+
+
+class ValueCode:
+    """Hashes of the classes and functions found in values; each is taken once a run, as those of tasks are."""
+
+    def __init__(self) -> None:
+        self._hashes: dict[Hashable, str] = {}
+
+    def hash(self, found: Iterable[Hashable]) -> str:
+        """Return one hash over the code `found` in a value; empty if all of it is Python's own."""
+        hashes = sorted({self._hash(code) for code in found} - {_PYTHON})
+        return hash_parts("code of a value", *hashes) if hashes else ""
+
+    def _hash(self, code: Hashable) -> str:
+        if code not in self._hashes:
+            self._hashes[code] = fingerprint(_nothing, code_version="", depends_on=(code,)).hash
+        return self._hashes[code]
+
+
+def _nothing() -> None:
+    """Stand for the task where only what a value relies on is asked for."""
+
+
+_PYTHON = fingerprint(_nothing, code_version="", depends_on=(object,)).hash
