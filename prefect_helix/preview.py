@@ -20,6 +20,8 @@ from prefect_helix.runtime.opening import Order, Outlook, look_ahead
 from prefect_helix.settings import FlowOptions, resolve
 from prefect_helix.storage.store import open_store
 
+_FORM = "Name a flow as path/to/file.py:flow or package.module:flow."
+
 
 @dataclass(frozen=True)
 class Preview:
@@ -85,9 +87,9 @@ def _load(entrypoint: str) -> Flow[..., Any]:
     except MissingFlowError as error:
         cause = str(error).strip()
     except ModuleNotFoundError as error:
-        cause = f"{error}."
+        cause = f"{error}. {_FORM}"
     except ValueError:
-        cause = "Name a flow as path/to/file.py:flow or package.module:flow."
+        cause = _FORM
     except (Exception, SystemExit) as error:  # an imported module may raise anything
         cause = f"Loading it failed: {type(error).__name__}: {error}."
     raise ConfigurationError("entrypoint", entrypoint, " ".join(cause.split()))

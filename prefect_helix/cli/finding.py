@@ -133,7 +133,7 @@ def find_step(lineage: Lineage, name: str) -> tuple[Trace, int]:
         NotFoundError: If the run did not make that call.
     """
     traces = lineage.traces
-    named = [t for t, known in zip(traces, call_names(traces), strict=True) if name in (known, f"{t.task}#1")]
+    named = [t for t, known in zip(traces, call_names(traces), strict=True) if name == known]
     calls = named or [trace for trace in traces if name == trace.task]
     if not calls:
         tasks = list(dict.fromkeys([*(trace.task for trace in traces), *call_names(traces)]))

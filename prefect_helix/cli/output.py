@@ -31,7 +31,7 @@ def console() -> Console:
 
 def complain(sentence: str) -> None:
     """Tell a problem on stderr, in one line."""
-    Console(stderr=True, markup=False, emoji=False, highlight=False, soft_wrap=True).print(" ".join(sentence.split()))
+    Console(stderr=True, markup=False, emoji=False, highlight=False, soft_wrap=True).print(visible(sentence))
 
 
 def warn(key: str, sentence: str) -> None:
@@ -135,13 +135,13 @@ def facts(pairs: Iterable[tuple[str, str]]) -> Table:
     table.add_column(overflow="fold")
     for name, value in pairs:
         if value:
-            table.add_row(name, value)
+            table.add_row(name, visible(value))
     return table
 
 
-def visible(line: str) -> str:
-    """Return a line of source with nothing in it that a terminal would obey."""
-    return "".join(c if c.isprintable() else "�" for c in line.expandtabs(4))
+def visible(text: str) -> str:
+    """Return `text` on one line, with nothing in it that a terminal would obey."""
+    return "".join(c if c.isprintable() else " " for c in text.expandtabs(4))
 
 
 def _local(us: int) -> datetime:

@@ -25,11 +25,20 @@ from prefect_helix.cli.output import (
     print_json,
     steps_json,
     steps_table,
+    visible,
 )
 from prefect_helix.core.explain import Change, run_changes
 from prefect_helix.core.graph import Decision
 from prefect_helix.core.lineage import Lineage
-from prefect_helix.views.steps import count_decisions, run_time_summary, saved_us, spent_us, step_summary, total
+from prefect_helix.views.steps import (
+    count_decisions,
+    run_time_summary,
+    saved_us,
+    spent_us,
+    step_summary,
+    time_summary,
+    total,
+)
 from prefect_helix.views.units import format_bytes, format_us, shorten
 
 SHOWN_METRICS = 3
@@ -140,17 +149,17 @@ def _few_words(task: str, change: Change, count: int) -> str:
 
 def _title(lineage: Lineage, archive: Archive) -> Text:
     run = lineage.run
-    title = Text.assemble((archive.short_ids()[run.run_id], "bold cyan"), f"  {run.flow}  {run.name}  ")
+    title = Text.assemble((archive.short_ids()[run.run_id], "bold cyan"), visible(f"  {run.flow}  {run.name}  "))
     title.append(run.status, "green" if run.status == "completed" else STYLES["failed"])
-    title.append(f"  {moment(run.started_us)} ({ago(run.started_us)})", "dim")
+    title.append(f"  {moment(run.started_us)}", "dim")
     return title
 
 
 def _facts(lineage: Lineage, archive: Archive) -> Iterator[tuple[str, str]]:
     run, traces = lineage.run, lineage.traces
-    took = run_time_summary(traces)
-    planned = "" if run.predicted_us is None else f", planned {format_us(run.predicted_us)}"
-    yield "steps", f"{step_summary(count_decisions(traces))}{f'; {took}{planned}' if took else ''}"
+    yield "steps", step_summary(count_decisions(traces))
+    yield "time", run_time_summary(traces) if traces else ""
+    yield "planned", time_summary(run.predicted_us, None)
     yield "changed", _what_changed(lineage, archive)
     yield "parameters", ", ".join(f"{name}={shorten(shown, 80)}" for name, shown in run.shown_parameters.items())
     yield "metrics", numbers(run.metrics)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Annotated, Any
 
 import typer
@@ -63,7 +64,7 @@ class _Answer:
     origin: Lineage | None
     notes: tuple[str, ...]
 
-    @property
+    @cached_property
     def names(self) -> dict[str, str]:
         """What the calls of both runs are called, by signature."""
         runs = [lineage for lineage in (self.prior, self.lineage) if lineage]
@@ -122,16 +123,17 @@ def _print(answer: _Answer, archive: Archive, calls: int) -> None:
     done = "failed" if trace.status == "failed" else _DONE[trace.decision]
     took = f" in {format_us(spent)}" if spent else ""
     where = f" in run {short[run.run_id]} of {run.flow}, {ago(run.started_us)}: "
-    out.print(Text.assemble((answer.names[trace.signature], "bold"), where, (f"{done}{took}", "bold")))
+    name = visible(answer.names[trace.signature])
+    out.print(Text.assemble((name, "bold"), visible(where), (f"{done}{took}", "bold")))
     if answer.prior is not None:
         prior = answer.prior.run
         out.print(Text(f"compared with run {short[prior.run_id]}, {ago(prior.started_us)}", "dim"))
     if calls > 1:
-        out.print(Text(f"{trace.task} was called {calls} times; {trace.task}#2 names the second call", "dim"))
+        out.print(Text(f"{visible(trace.task)} was called {calls} times; add #2 for the second call", "dim"))
     for indent, line in _cause_lines(answer.step, answer, archive.catalog, 0):
         out.print(Padding(line, (0, 0, 0, min(indent, MAX_INDENT)), expand=False))
     for note in (*answer.notes, *_spared(answer, short)):
-        out.print(f"• {note}")
+        out.print(visible(f"• {note}"))
 
 
 def _spared(answer: _Answer, short: dict[str, str]) -> Iterator[str]:
@@ -149,15 +151,15 @@ def _spared(answer: _Answer, short: dict[str, str]) -> Iterator[str]:
 
 def _cause_lines(step: Step, answer: _Answer, catalog: Catalog, indent: int) -> Iterator[tuple[int, Text]]:
     for cause in step.causes:
-        yield indent, Text(f"• {cause.change}")
+        yield indent, Text(visible(f"• {cause.change}"))
         if cause.change.kind == "code":
             for line in _code_lines(cause, catalog):
                 yield indent + 4, line
         for source in cause.steps:
             trace = source.trace
             done = " failed" if trace.status == "failed" else f" was {_DONE[trace.decision]}"
-            told = f": {source.note}" if source.note else done
-            yield indent + 4, Text.assemble((answer.names.get(trace.signature, trace.task), "bold"), told)
+            name = visible(answer.names.get(trace.signature, trace.task))
+            yield indent + 4, Text.assemble((name, "bold"), visible(f": {source.note}") if source.note else done)
             yield from _cause_lines(source, answer, catalog, indent + 4)
 
 
@@ -169,9 +171,9 @@ def _code_lines(cause: Cause, catalog: Catalog) -> Iterator[Text]:
     if not found:
         yield Text("its code_version, or how its parts are connected")
     for change in found[:SHOWN_COMPONENTS]:
-        yield Text(str(change))
+        yield Text(visible(str(change)))
         for line in change.diff:
-            yield Text(f"  {visible(line)}", _DIFF_STYLES.get(line[:1], ""), overflow="fold")
+            yield Text(visible(f"  {line}"), _DIFF_STYLES.get(line[:1], ""), overflow="fold")
     if len(found) > SHOWN_COMPONENTS:
         yield Text(f"and {len(found) - SHOWN_COMPONENTS} more; --json has them all", "dim")
 

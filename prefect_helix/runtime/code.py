@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Iterable
 
 from prefect_helix.core.digest import hash_parts
 from prefect_helix.core.fingerprint import fingerprint
+from prefect_helix.storage.codec import Code
 
 
 class ValueCode:
     """Hashes of the classes and functions found in values; each is taken once a run, as those of tasks are."""
 
     def __init__(self) -> None:
-        self._hashes: dict[Hashable, str] = {}
+        self._hashes: dict[Code, str] = {}
 
-    def hash(self, found: Iterable[Hashable]) -> str:
+    def hash(self, found: Iterable[Code]) -> str:
         """Return one hash over the code `found` in a value; empty if all of it is Python's own."""
         hashes = sorted({self._hash(code) for code in found} - {_PYTHON})
         return hash_parts("code of a value", *hashes) if hashes else ""
 
-    def _hash(self, code: Hashable) -> str:
+    def _hash(self, code: Code) -> str:
         if code not in self._hashes:
             self._hashes[code] = fingerprint(_nothing, code_version="", depends_on=(code,)).hash
         return self._hashes[code]

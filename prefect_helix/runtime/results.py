@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from prefect_helix.core.digest import Digest, digest, hash_parts
+from prefect_helix.core.digest import Digest, digest
 from prefect_helix.core.errors import NotStorableError, UndigestibleError
 from prefect_helix.core.lineage import Leaf, Result
 from prefect_helix.runtime.code import ValueCode
 from prefect_helix.runtime.values import LeafRef, approximate_size, split, type_name
-from prefect_helix.storage.codec import Encoded, decode, encode
+from prefect_helix.storage.codec import Code, Encoded, decode, encode
 
 SMALL_BYTES = 64 * 1024
 """A result of at most this size is given to the flow body as it is."""
@@ -53,16 +53,17 @@ def describe(value: object, value_code: ValueCode) -> Described:
         *(part for leaf, blob in zip(leaves, encoded, strict=True) for part in _code(leaf, blob)),
     }
     inline = b"".join(map(bytes, body.chunks)) if body is not None and body.size_bytes <= INLINE_BYTES else None
-    whole = _whole_digest(skeleton, records)
+    standin = isinstance(skeleton, LeafRef)
+    digest_, exact = (records[0].digest, records[0].exact) if standin else _digest(value)
     result = Result(
-        digest=whole.hex if whole else None,
-        exact=whole.exact if whole else False,
+        digest=digest_,
+        exact=exact,
         size_bytes=(body.size_bytes if body else 0) + sum(leaf.size_bytes for leaf in records),
         type_name=type_name(value),
         inline=inline,
         blob=body.name if body is not None and inline is None else None,
         leaves=records,
-        standin=isinstance(skeleton, LeafRef),
+        standin=standin,
         code=value_code.hash(code - {LeafRef}),
     )
     pieces = [*encoded, *([body] if inline is None else [])]
@@ -112,31 +113,22 @@ def _encode(value: object, problems: list[str]) -> Encoded | None:
         return None
 
 
-def _code(value: object, encoded: Encoded | None) -> frozenset[Hashable]:
+def _code(value: object, encoded: Encoded | None) -> frozenset[Code]:
     return encoded.code if encoded else frozenset({type(value)})
 
 
-def _leaf(value: object, encoded: Encoded | None, value_code: ValueCode) -> Leaf:
+def _digest(value: object) -> tuple[str | None, bool]:
     content = try_digest(value)
+    return (content.hex, content.exact) if content else (None, False)
+
+
+def _leaf(value: object, encoded: Encoded | None, value_code: ValueCode) -> Leaf:
+    digest_, exact = _digest(value)
     return Leaf(
-        digest=content.hex if content else None,
-        exact=content.exact if content else False,
+        digest=digest_,
+        exact=exact,
         size_bytes=encoded.size_bytes if encoded else approximate_size(value) or 0,
         type_name=type_name(value),
         blob=encoded.name if encoded else None,
         code=value_code.hash(_code(value, encoded)),
     )
-
-
-def _whole_digest(skeleton: object, leaves: Sequence[Leaf]) -> Digest | None:
-    if isinstance(skeleton, LeafRef):
-        (leaf,) = leaves
-        return Digest(leaf.digest, leaf.exact) if leaf.digest else None
-    own = try_digest(skeleton)
-    if not leaves or own is None:
-        return own
-    digests = [leaf.digest for leaf in leaves if leaf.digest is not None]
-    if len(digests) < len(leaves):
-        return None
-    exact = own.exact and all(leaf.exact for leaf in leaves)
-    return Digest(hash_parts("container", own.hex, *digests), exact)

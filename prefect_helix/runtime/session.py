@@ -177,7 +177,9 @@ class Session:
             self.demand([cell.node])
         self._bring(cell)
         cell.node.used = True
-        cell.exposed = cell.exposed or exposed
+        if exposed:  # who has one part may change it, and with it the whole
+            for part in cell.node.cells.values():
+                part.exposed = True
         return cell.value
 
     def demand(self, nodes: Sequence[Node]) -> None:

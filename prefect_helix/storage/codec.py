@@ -22,7 +22,7 @@ import io
 import pickle
 import struct
 import sys
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     import numpy
 
 Chunk = bytes | memoryview
+Code = type | FunctionType
 
 FORMAT_VERSION = 1
 CHECKSUM_BYTES = 16
@@ -76,7 +77,7 @@ class Encoded:
     chunks: tuple[Chunk, ...]
     checksums: tuple[bytes, ...]
     type_name: str
-    code: frozenset[Hashable] = frozenset()
+    code: frozenset[Code] = frozenset()
 
     def verified_chunks(self) -> Iterator[bytes]:
         """Yield the blob in pieces of bounded size, each hashed in the very copy that is yielded.
@@ -135,7 +136,7 @@ def encode(value: object) -> Encoded:
     )
 
 
-def code_in(value: object) -> frozenset[Hashable]:
+def code_in(value: object) -> frozenset[Code]:
     """Return the classes of the objects in `value`, and the classes and functions that are values in it.
 
     A value that cannot be pickled is known by its own class alone. Complexity: O(objects); buffers are not read.
@@ -219,7 +220,7 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no
 
     def __init__(self, file: io.BytesIO, **options: Any) -> None:
         super().__init__(file, **options)
-        self.code: set[Hashable] = set()
+        self.code: set[Code] = set()
 
     def reducer_override(self, obj: Any) -> Any:
         kind = type(obj)

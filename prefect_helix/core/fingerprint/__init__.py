@@ -6,7 +6,6 @@ helper, a constant or an installed library is seen, and a change of layout or of
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Sequence
 
@@ -38,31 +37,18 @@ def fingerprint(
     reach = Reach(expand)
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     python = Node("distribution", f"python {version}", version)
-    root = Node(None, "", "code" if code_version is None else f"version {code_version}")
-    root.edges = [Edge("python", "", lambda: python)]
-    if code_version is None:
-        root.edges.append(reach.edge("code", fn, getattr(fn, "__name__", type(fn).__name__)))
-    for number, dependency in enumerate(depends_on):
-        if isinstance(dependency, str):
-            root.edges.append(_environment_variable(dependency))
-        else:
-            root.edges.append(reach.edge("depends_on", dependency, f"depends_on[{number}]"))
+    root = Node(None, "", "task")
+    root.edges = [Edge("python", "", lambda: python), *reach.declared(fn, code_version, depends_on)]
     reach.walk()
     hash_, components = summarise(root)
     return Fingerprint(hash_, components, tuple(reach.notes + _opaque_note(reach)))
 
 
-def _environment_variable(name: str) -> Edge:
-    value = os.environ.get(name)
-    own = f"variable {name} is not set" if value is None else f"variable {name}={value}"
-    node = Node("dependency", f"environment variable {name}", own)
-    return Edge(name, "", lambda: node)
-
-
 def _opaque_note(reach: Reach) -> list[str]:
-    if not reach.opaque:
+    opaque = {**{f"{name}()": what for name, what in reach.opaque.items()}, **reach.modules.opaque}
+    if not opaque:
         return []
-    found = "; ".join(f"{name}() uses {', '.join(dict.fromkeys(what))}" for name, what in sorted(reach.opaque.items()))
+    found = "; ".join(f"{name} uses {', '.join(dict.fromkeys(what))}" for name, what in sorted(opaque.items()))
     return [
         f"Not all that the code depends on can be seen: {found}. Name what it depends on with depends_on=, "
         "pass files as File(path), or make it an argument."

@@ -13,7 +13,13 @@ from functools import lru_cache
 from types import CodeType
 
 from prefect_helix.core.fingerprint.form import Chain, Imported, NormalForm
-from prefect_helix.core.fingerprint.opaque import DOC_READERS, FRAME_READERS, OPAQUE_NAMES
+from prefect_helix.core.fingerprint.opaque import (
+    DOC_READERS,
+    FRAME_READERS,
+    MEMBER_READERS,
+    OPAQUE_NAMES,
+    STRING_READERS,
+)
 
 _IDENTIFIER = re.compile(r"[^\W\d]\w*")
 _OUTSIDE = frozenset({"LOAD_GLOBAL", "LOAD_NAME"})
@@ -37,7 +43,10 @@ def normalise_bytecode(code: CodeType) -> NormalForm:
         tokens=frozenset(reader.tokens),
         opaque=frozenset(roots & (OPAQUE_NAMES | {"open", "__import__"}))
         | frozenset({"os.environ"} if reader.names & {"environ", "getenv"} else ()),
-        reads_frames=not FRAME_READERS.isdisjoint(reader.names),
+        attributes=frozenset(reader.names),
+        reads_frames=not (FRAME_READERS | STRING_READERS).isdisjoint(reader.names),
+        reads_strings=not STRING_READERS.isdisjoint(reader.names),
+        reads_members=not MEMBER_READERS.isdisjoint(reader.names),
         reads_docs=not DOC_READERS.isdisjoint(reader.names),
     )
 

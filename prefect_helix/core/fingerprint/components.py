@@ -76,7 +76,8 @@ class Edge:
         label: The last name it goes by where it is used; tells people (and the user's own hash) which one it is.
         rest: Attributes read from it that are not followed; part of the hash.
         target: What is used, found when the graph is complete.
-        is_attribute: Whether it is an attribute that the owner could have or not; as state it does not count at all.
+        is_attribute: Whether it is an attribute that the owner may or may not have; as state without code in it, it
+            does not count.
     """
 
     label: str
@@ -100,7 +101,7 @@ def summarise(root: Node) -> tuple[str, tuple[Component, ...]]:
         line = [node.kind or "", node.own]
         for edge in node.edges:
             target = edge.target()
-            if edge.is_attribute and target.kind == "state":
+            if edge.is_attribute and target.kind == "state" and not target.edges:
                 continue
             key = id(target) if target.edges else f"{target.kind}:{target.own}"
             if key not in numbers:

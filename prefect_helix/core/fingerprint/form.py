@@ -28,13 +28,16 @@ class NormalForm:
         writes: Dotted names from outside, or of parameters, that it binds.
         item_writes: Those whose items it sets.
         mutations: Those it calls a method of that changes a container in place.
+        attributes: Names of the attributes it uses.
         named: Names its strings may be read for (``df.query("a > @limit")``).
         imports: Import statements, and calls with a literal name that amount to one.
         tokens: Identifiers inside its string constants.
         renamed: Local variables whose names are not in `text`.
         opaque: What it does that cannot be seen into, in words.
         reads_frames: Whether it may read local variables by name.
+        reads_strings: Whether it may read names in strings that it gets from elsewhere.
         reads_docs: Whether it may read docstrings or annotations.
+        reads_members: Whether it may list the members of a class, or its subclasses.
     """
 
     text: str
@@ -43,10 +46,13 @@ class NormalForm:
     writes: frozenset[Chain] = frozenset()
     item_writes: frozenset[Chain] = frozenset()
     mutations: frozenset[Chain] = frozenset()
+    attributes: frozenset[str] = frozenset()
     named: frozenset[str] = frozenset()
     imports: tuple[Imported, ...] = ()
     tokens: frozenset[str] = frozenset()
     renamed: frozenset[str] = frozenset()
     opaque: frozenset[str] = frozenset()
     reads_frames: bool = False
+    reads_strings: bool = False
     reads_docs: bool = False
+    reads_members: bool = False

@@ -30,9 +30,14 @@ from prefect_helix.core.fingerprint.source import find_module, parse, read_text
 
 
 class Modules:
-    """The modules and distributions that one fingerprint reaches."""
+    """The modules and distributions that one fingerprint reaches.
+
+    Attributes:
+        opaque: What cannot be seen into, by module.
+    """
 
     def __init__(self) -> None:
+        self.opaque: dict[str, list[str]] = {}
         self._modules: dict[str, Node] = {}
         self._distributions: dict[str, Node] = {}
 
@@ -71,8 +76,11 @@ class Modules:
         elif loaded is not None and module_file(loaded) is not None:
             file, context = str(module_file(loaded)), vars(loaded)
             package = str(context.get("__package__") or "")
+        elif spec is not None and spec.submodule_search_locations is not None:
+            return  # a namespace package
         else:
-            return  # a namespace package, a module made at run time, or none at all
+            self._unseen(node, name, "a module without a file" if loaded is not None else "a module that is not found")
+            return
         owner = owner_of_file(file)
         if isinstance(owner, Distribution):
             node.edges = [_edge(owner.name, self.distribution(owner))]
@@ -92,6 +100,12 @@ class Modules:
         form = normalise_statements(parsed.tree.body)
         node.own = f"source {form.text}"
         node.edges = self.imported(form.imports, package)
+        for what in sorted(form.opaque):
+            self._unseen(node, node.name, what)
+
+    def _unseen(self, node: Node, name: str, what: str) -> None:
+        self.opaque.setdefault(name, []).append(what)
+        node.edges.append(_edge(what, Node("opaque", f"{name}: {what}", what)))
 
 
 def _edge(label: str, node: Node) -> Edge:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,12 @@ from prefect_helix.core.fingerprint.form import Chain
 
 Slot = tuple[int, str]
 """A place that holds a value: the identity of a namespace, and a name in it."""
+
+_FRAME_CLASSES = {
+    "pandas": ("DataFrame", "Series", "Index"),
+    "polars": ("DataFrame", "LazyFrame", "Series", "Expr"),
+    "xarray": ("Dataset", "DataArray"),
+}
 
 MISSING = object()
 """The value of a name that is not bound (yet)."""
@@ -44,7 +51,15 @@ def resolve(function: FunctionType, chain: Chain) -> Binding:
     Modules are followed attribute by attribute, other objects are not. Inside a foreign module the chain ends at once,
     unless somebody has put project code there: what is live counts.
     """
-    binding = _root(function, chain[0])
+    return _follow(_root(function, chain[0]), chain)
+
+
+def resolve_global(namespace: dict[str, Any], chain: Chain) -> Binding:
+    """Return what `chain` stands for in code of the module with globals `namespace`."""
+    return _follow(_global(namespace, chain[0]), chain)
+
+
+def _follow(binding: Binding, chain: Chain) -> Binding:
     foreign: Binding | None = None
     for position, attribute in enumerate(chain[1:], start=1):
         module = binding.value
@@ -78,6 +93,10 @@ def _root(function: FunctionType, name: str) -> Binding:
         except ValueError:  # not bound yet
             value = MISSING
         return Binding(value, (id(cell), ""), name, (), None)
+    return _global(namespace, name)
+
+
+def _global(namespace: dict[str, Any], name: str) -> Binding:
     for known in (namespace, vars(builtins)):
         if name in known:
             return Binding(known[name], (id(known), name), name, (), known)
@@ -90,6 +109,19 @@ def written_slot(function: FunctionType, chain: Chain) -> Slot:
         return _root(function, chain[0]).slot
     owner = held_value(function, chain[:-1])
     return id(vars(owner)) if isinstance(owner, ModuleType) else id(owner), chain[-1]
+
+
+def initial_places(function: FunctionType, chain: Chain) -> Iterator[tuple[dict[str, Any], str]]:
+    """Yield the modules, by their globals, and names whose initial code makes what `function` writes as `chain`."""
+    root, owner = chain[0], held_value(function, chain[:-1]) if len(chain) > 1 else None
+    if root not in function.__code__.co_varnames or root in dict(default_values(function)):
+        yield function.__globals__, root
+    if isinstance(owner, ModuleType):
+        module: ModuleType | None = owner
+    else:
+        module = sys.modules.get(str(getattr(owner, "__module__", "")))
+    if len(chain) > 1 and module is not None and owner_of_module(module.__name__) is Origin.PROJECT:
+        yield vars(module), chain[-1]
 
 
 def held_value(function: FunctionType, chain: Chain) -> object:
@@ -108,6 +140,22 @@ def default_values(function: FunctionType) -> Iterator[tuple[str, object]]:
     code, defaults = function.__code__, function.__defaults__ or ()
     yield from zip(code.co_varnames[code.co_argcount - len(defaults) : code.co_argcount], defaults, strict=True)
     yield from sorted((function.__kwdefaults__ or {}).items())
+
+
+def patched_attributes() -> dict[str, object]:
+    """Return the project code that has been put into the classes of frame libraries, by attribute.
+
+    A task calls it on its arguments (``df.clean()``), so that no name leads there.
+    """
+    found: dict[str, object] = {}
+    for library, names in _FRAME_CLASSES.items():
+        for name in names:
+            for attribute, value in vars(getattr(sys.modules.get(library), name, object)).items():
+                # an accessor of pandas or xarray, a property, a plain function or class
+                code = getattr(value, "_accessor", None) or getattr(value, "fget", None) or value
+                if is_project_code(code):
+                    found[attribute] = code
+    return found
 
 
 def module_label(namespace: dict[str, Any]) -> str:

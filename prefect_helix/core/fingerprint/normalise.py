@@ -16,6 +16,7 @@ from prefect_helix.core.fingerprint.form import Chain, Imported, NormalForm
 from prefect_helix.core.fingerprint.opaque import (
     DOC_READERS,
     FRAME_READERS,
+    MEMBER_READERS,
     OPAQUE_NAMES,
     STRING_READERS,
     unseen_inputs,
@@ -53,10 +54,25 @@ def normalise(function: FunctionNode, scope: Scope, kept: Collection[str], docum
 
 def normalise_statements(statements: Sequence[ast.stmt]) -> NormalForm:
     """Return the normal form of module-level code; all names keep their names."""
-    writer = _Writer(Scope(), frozenset(), documented=False)
+    return _normalise_module_code(_without_docstring(list(statements)), Scope())
+
+
+def normalise_pieces(pieces: Sequence[ast.AST]) -> NormalForm:
+    """Return the normal form of pieces of module-level code, with references to what they read."""
+    loaded = {
+        node.id
+        for piece in pieces
+        for node in ast.walk(piece)
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
+    }
+    return _normalise_module_code(pieces, Scope(outer=frozenset(loaded)))
+
+
+def _normalise_module_code(code: Sequence[ast.AST], scope: Scope) -> NormalForm:
+    writer = _Writer(scope, frozenset(), documented=False)
     writer.in_class = True
-    writer.value(_without_docstring(list(statements)))
-    return writer.form(statements)
+    writer.value(code)
+    return writer.form(code)
 
 
 def statements_in(node: ast.AST) -> Iterator[ast.AST]:
@@ -90,14 +106,20 @@ class _Writer:
     writes: set[Chain] = field(default_factory=set)
     item_writes: set[Chain] = field(default_factory=set)
     mutations: set[Chain] = field(default_factory=set)
+    attributes: set[str] = field(default_factory=set)
+    dotted: set[Chain] = field(default_factory=set)
     named: set[str] = field(default_factory=set)
+    aliases: list[tuple[str, str]] = field(default_factory=list)
     imports: list[Imported] = field(default_factory=list)
     tokens: set[str] = field(default_factory=set)
     opaque: set[str] = field(default_factory=set)
     calls: list[ast.Call] = field(default_factory=list)
     nested_values: set[str] = field(default_factory=set)
+    string_reads: set[int] = field(default_factory=set)
     reads_frames: bool = False
+    reads_strings: bool = False
     reads_docs: bool = False
+    reads_members: bool = False
 
     def form(self, roots: Sequence[ast.AST]) -> NormalForm:
         return NormalForm(
@@ -107,13 +129,16 @@ class _Writer:
             writes=frozenset(self.writes),
             item_writes=frozenset(self.item_writes),
             mutations=frozenset(self.mutations),
+            attributes=frozenset(self.attributes),
             named=frozenset(self.named),
-            imports=tuple(self.imports),
+            imports=(*self.imports, *self.through_aliases()),
             tokens=frozenset(self.tokens),
             renamed=self.renamed,
             opaque=frozenset(self.opaque) | unseen_inputs(roots, self.calls),
             reads_frames=self.reads_frames,
+            reads_strings=self.reads_strings,
             reads_docs=self.reads_docs,
+            reads_members=self.reads_members,
         )
 
     # -- the tree ---------------------------------------------------------------------------------------------------
@@ -125,7 +150,7 @@ class _Writer:
                 self.generic(value)
             else:
                 handler(self, value)
-        elif isinstance(value, list):
+        elif isinstance(value, list | tuple):
             self.out.append("[")
             for item in value:
                 self.value(item)
@@ -154,8 +179,13 @@ class _Writer:
         while isinstance(node, ast.Attribute):
             attributes.append(node.attr)
             node = node.value
-        if isinstance(node, ast.Name) and node.id in roots:
-            return (node.id, *reversed(attributes))
+        self.attributes.update(attributes)
+        if not isinstance(node, ast.Name):
+            return None
+        chain = (node.id, *reversed(attributes))
+        if node.id in roots:
+            return chain
+        self.dotted.add(chain)
         return None
 
     def refer(self, chain: Chain) -> None:
@@ -166,6 +196,8 @@ class _Writer:
             self.reads_frames = True
         if not DOC_READERS.isdisjoint(chain):
             self.reads_docs = True
+        if not MEMBER_READERS.isdisjoint(chain):
+            self.reads_members = True
         if not {"environ", "environb", "getenv"}.isdisjoint(chain):
             self.opaque.add("os.environ")
 
@@ -192,6 +224,10 @@ class _Writer:
             self.reads_docs = True
         if node.attr in FRAME_READERS:
             self.reads_frames = True
+        if node.attr in MEMBER_READERS:
+            self.reads_members = True
+        if node.attr in STRING_READERS and id(node) not in self.string_reads:
+            self.read_strings()
         chain = self.chain(node, self.scope.outer)
         if not isinstance(node.ctx, ast.Load):
             self.write(node, self.writes)
@@ -212,6 +248,7 @@ class _Writer:
 
     def call(self, node: ast.Call) -> None:
         self.calls.append(node)
+        self.string_reads.add(id(node.func))
         callee = self.chain(node.func, self.scope.outer)
         self.out.append("Call(")
         if callee is None:
@@ -247,16 +284,22 @@ class _Writer:
             case (("import_module" | "__import__"), [ast.Constant(value=str(module)), *_]):
                 level = len(module) - len(module.lstrip("."))
                 self.imports.append(Imported(module.lstrip("."), level))
-            case name, [first, *_] if name in STRING_READERS:
-                literals = [part for part in ast.walk(first) if isinstance(part, ast.Constant)]
-                self.named.update(_IDENTIFIER.findall(" ".join(str(part.value) for part in literals)))
-                if not isinstance(first, ast.Constant):
-                    self.reads_frames = True
+            case name, arguments if name in STRING_READERS:
+                for text in arguments[:1] or [keyword.value for keyword in node.keywords]:
+                    literals = [part.value for part in ast.walk(text) if isinstance(part, ast.Constant)]
+                    self.named.update(_IDENTIFIER.findall(" ".join(map(str, literals))))
+                    if not isinstance(text, ast.Constant):
+                        self.read_strings()
+
+    def read_strings(self) -> None:
+        """Note that names are read in strings which are not here to be looked at."""
+        self.reads_frames = self.reads_strings = True
 
     def constant(self, node: ast.Constant) -> None:
         if isinstance(node.value, str):
             self.tokens.update(_IDENTIFIER.findall(node.value))
-            self.named.update(_AT_NAME.findall(node.value))
+            names = _IDENTIFIER if "~" in node.value else _AT_NAME  # a formula (patsy) calls functions by name
+            self.named.update(names.findall(node.value))
         self.out.append(f"{node.value!r};")
 
     # -- definitions ------------------------------------------------------------------------------------------------
@@ -328,9 +371,20 @@ class _Writer:
     def importing(self, node: ast.Import | ast.ImportFrom) -> None:
         if isinstance(node, ast.Import):
             self.imports.extend(Imported(alias.name) for alias in node.names)
+            for alias in node.names:
+                root = alias.name.partition(".")[0]
+                self.aliases.append((alias.asname, alias.name) if alias.asname else (root, root))
         else:
             self.imports.append(Imported(node.module or "", node.level, tuple(alias.name for alias in node.names)))
         self.generic(node)
+
+    def through_aliases(self) -> Iterator[Imported]:
+        """Yield what is used of imported packages; it may be a submodule that somebody else imports."""
+        for alias, module in self.aliases:
+            used = [chain[1:] for chain in sorted(self.dotted) if chain[0] == alias]
+            names = dict.fromkeys(".".join(rest[:depth]) for rest in used for depth in range(1, len(rest) + 1))
+            if names:
+                yield Imported(module, 0, tuple(names))
 
     def binding(self, node: ast.AST) -> None:
         """Write a node that binds a name it holds as a string (``except E as name``, a capture pattern)."""

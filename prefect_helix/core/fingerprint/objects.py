@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
-from types import ModuleType
+from _abc import _get_dump  # type: ignore[import-not-found]  # nothing else tells what is registered
+from types import FunctionType, ModuleType
 from typing import Any
 
 from prefect_helix.core.digest import digest
 from prefect_helix.core.errors import UndigestibleError
+from prefect_helix.core.fingerprint.bytecode import normalise_bytecode
 from prefect_helix.core.fingerprint.components import Edge, Node
 from prefect_helix.core.fingerprint.distributions import (
     Distribution,
@@ -25,6 +27,7 @@ from prefect_helix.core.fingerprint.values import (
     SEQUENCES,
     SETS,
     has_no_content,
+    is_means,
     is_plain,
     reduced_parts,
 )
@@ -33,7 +36,7 @@ from prefect_helix.core.fingerprint.values import (
 _CLASS_FACTS = frozenset({
     "__module__", "__doc__", "__dict__", "__weakref__", "__qualname__", "__firstlineno__", "__static_attributes__",
     "__abstractmethods__", "_abc_impl", "__annotate__", "__annotate_func__", "__annotations_cache__", "__signature__",
-    "__parameters__",
+    "__parameters__", "__slotnames__",
 })
 # fmt: on
 _PYDANTIC_FIELDS = frozenset({"__pydantic_fields__", "__pydantic_decorators__"})
@@ -69,16 +72,21 @@ def expand(reach: Reach, node: Node, value: Any) -> None:
     elif cls in SETS:
         node.own = cls.__name__
         node.edges = [reach.edge("", item, node.name, given=given) for item in sorted(value, key=_set_order)]
-    elif has_no_content(value):
+    elif is_means(value) or has_no_content(value):
         node.own = "type"
         node.edges = [reach.edge("", cls, node.name)]
+        if not is_means(value):
+            reach.hide(node)
     else:
         _instance(reach, node, value, given)
 
 
 def _set_order(item: object) -> str:
     """Order what a set with code in it holds; the order of two that look the same may cost a recompute."""
-    return f"{getattr(item, '__qualname__', '')}:{item!r}" if is_plain(item) else str(getattr(item, "__qualname__", ""))
+    name = str(getattr(item, "__qualname__", ""))
+    if isinstance(item, FunctionType):
+        return f"{name}:{normalise_bytecode(item.__code__).text}"
+    return f"{name}:{item!r}" if is_plain(item) else name
 
 
 def _builtin_callable(reach: Reach, node: Node, value: Any) -> None:
@@ -104,13 +112,38 @@ def _class(reach: Reach, node: Node, cls: type, given: bool) -> None:
     node.name = f"{module_label(namespace)}.{cls.__qualname__}"
     node.file = None if module is None else module_file(module)
     given = given or isinstance(owner_of_class(type(cls)), Distribution)
+    if given or reach.documented:
+        node.own += f" {cls.__doc__!r}"
     node.edges = [reach.edge("base", base, node.name) for base in cls.__bases__]
+    node.edges += [reach.edge("registered", registered, node.name) for registered in _registered(cls)]
     if type(cls) is not type:
         node.edges.append(reach.edge("metaclass", type(cls), node.name))
-    for name, value in sorted(vars(cls).items()):
+    members = list(vars(cls).items()) if reach.lists_members else sorted(vars(cls).items())
+    if reach.lists_members:
+        node.edges += [reach.edge("subclass", subclass, node.name) for subclass in _subclasses(cls)]
+    for name, value in members:
         if name in _CLASS_FACTS or (name.startswith("__pydantic_") and name not in _PYDANTIC_FIELDS):
             continue
         node.edges.append(reach.held(cls, name, value, f"{node.name}.{name}", given=given))
+
+
+def _subclasses(cls: type) -> list[type]:
+    """Return the project's direct subclasses of `cls`, in an order that holds on every machine."""
+    subclasses: list[type] = type.__subclasses__(cls)
+    found = [each for each in subclasses if owner_of_class(each) is Origin.PROJECT]
+    return sorted(found, key=_class_name)
+
+
+def _registered(cls: type) -> list[type]:
+    """Return what is registered as a virtual subclass of an abstract class."""
+    if "_abc_impl" not in vars(cls):
+        return []
+    references = _get_dump(cls)[0]
+    return sorted(filter(None, (reference() for reference in references)), key=_class_name)
+
+
+def _class_name(cls: type) -> tuple[str, str]:
+    return cls.__module__, cls.__qualname__
 
 
 def _instance(reach: Reach, node: Node, value: Any, given: bool) -> None:
@@ -119,10 +152,14 @@ def _instance(reach: Reach, node: Node, value: Any, given: bool) -> None:
     if owner is Origin.OURS:
         attributes = vars(value) if hasattr(value, "__dict__") else {}
         followed = next((attributes[name] for name in ("__wrapped__", "fn") if name in attributes), None)
-        if followed is None:
+        if followed is not None:
+            options = attributes.get("helix")  # of one of our tasks
+            version, depends_on = getattr(options, "code_version", None), getattr(options, "depends_on", ())
+            node.own, node.edges = "task", reach.declared(followed, version, depends_on)
+        elif _is_exact(value):
             reach.constant(node, value)
         else:
-            node.own, node.edges = "task", [reach.edge("", followed, node.name)]
+            _reduced(reach, node, value, given)
     elif owner is not Origin.PROJECT and _is_exact(value):
         reach.constant(node, value)
     else:
@@ -134,9 +171,12 @@ def _reduced(reach: Reach, node: Node, value: Any, given: bool) -> None:
     node.own = "instance"
     node.edges = [reach.edge("class", type(value), node.name)]
     reduced = reduced_parts(value)
-    if reduced is None:  # a handle of some kind: its type is all there is
+    if reduced is None:
+        reach.hide(node)
         return
     form, parts = reduced
+    if form.startswith("global"):
+        reach.hide(node)
     node.own += f" {form}"
     node.edges += [reach.held(value, name, part, f"{node.name}.{name}", given=given) for name, part in parts]
     module = getattr(value, "__module__", None)

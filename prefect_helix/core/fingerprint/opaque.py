@@ -11,8 +11,11 @@ OPAQUE_NAMES = frozenset({"eval", "exec", "compile", "globals"})
 FRAME_READERS = frozenset({"locals", "vars", "dir", "eval", "exec", "inspect", "_getframe", "currentframe", "f_locals"})
 """Names whose use may read a local variable by its name."""
 
-STRING_READERS = frozenset({"query", "eval", "evaluate", "sql"})
+STRING_READERS = frozenset({"query", "eval", "evaluate", "sql", "execute"})
 """Callees that look up names of the caller inside a string (pandas, numexpr, DuckDB)."""
+
+MEMBER_READERS = frozenset({"vars", "dir", "__dict__", "__subclasses__", "getmembers"})
+"""Names whose use may list the members of a class in their order, or its subclasses."""
 
 DOC_READERS = frozenset({"__doc__", "__annotations__", "get_type_hints", "get_annotations", "signature", "getdoc"})
 """Names whose use may read docstrings or annotations."""

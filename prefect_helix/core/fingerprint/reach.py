@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import reprlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from importlib.util import resolve_name
 from types import BuiltinFunctionType, FunctionType, ModuleType
+from typing import Any
 
 from prefect_helix.core.digest import digest
 from prefect_helix.core.errors import UndigestibleError
 from prefect_helix.core.fingerprint.bytecode import normalise_bytecode
-from prefect_helix.core.fingerprint.components import Edge, Node
+from prefect_helix.core.fingerprint.components import Edge, Kind, Node
 from prefect_helix.core.fingerprint.distributions import Distribution, Origin, Owner, owner_of_class, owner_of_module
 from prefect_helix.core.fingerprint.form import Chain, NormalForm
+from prefect_helix.core.fingerprint.initial import Initial, enclosing_code, initial_code
 from prefect_helix.core.fingerprint.modules import Modules
 from prefect_helix.core.fingerprint.names import (
     MISSING,
@@ -22,12 +26,15 @@ from prefect_helix.core.fingerprint.names import (
     Slot,
     default_values,
     held_value,
+    initial_places,
     is_project_code,
     module_label,
+    patched_attributes,
     resolve,
+    resolve_global,
     written_slot,
 )
-from prefect_helix.core.fingerprint.source import initialisers, read_function
+from prefect_helix.core.fingerprint.source import read_function, read_text
 from prefect_helix.core.fingerprint.values import MAPPINGS, SEQUENCES, SETS, size_bytes, strings_in
 
 LARGE_BYTES = 64 * 2**20
@@ -67,7 +74,14 @@ class Reach:
         self._written_slots: set[Slot] = set()
         self._written_objects: set[int] = set()
         self._states: dict[int, Node] = {}
-        self._documented = False
+        self._initials: dict[tuple[int, str], Node] = {}
+        self._hidden: set[int] = set()
+        self._bindings: list[tuple[Node, Node, dict[str, Any], str]] = []
+        self._later: dict[int, dict[str, Edge]] = {}
+        self._strings: dict[int, set[str] | None] = {}
+        self._patches = patched_attributes()
+        self.documented = False
+        self.lists_members = False
 
     # -- building the graph -----------------------------------------------------------------------------------------
 
@@ -102,6 +116,19 @@ class Reach:
         binding = Binding(value, (id(owner), label), label, (), None)
         return Edge(label, label, partial(self._current, self.visit(value, name, given), binding), is_attribute=True)
 
+    def declared(self, fn: object, code_version: str | None, depends_on: Sequence[object]) -> list[Edge]:
+        """Return edges to the code of a task, or the version that stands for it, and to what it says it depends on."""
+        if code_version is None:
+            edges = [self.edge("code", fn, getattr(fn, "__name__", type(fn).__name__))]
+        else:
+            edges = [_fact(None, "", f"version {code_version}")]
+        for number, dependency in enumerate(depends_on):
+            if isinstance(dependency, str):
+                edges.append(_environment_variable(dependency))
+            else:
+                edges.append(self.edge("depends_on", dependency, f"depends_on[{number}]"))
+        return edges
+
     def owned_by(self, owner: Owner) -> list[Edge]:
         """Return an edge to the distribution that owns something, none for other owners."""
         if isinstance(owner, Distribution):
@@ -113,21 +140,53 @@ class Reach:
         node.kind = "constant"
         self._constants[id(node)] = value
 
+    def hide(self, node: Node) -> None:
+        """Note that what `node` stands for does not show its content: the code that makes it counts."""
+        self._hidden.add(id(node))
+
     def walk(self) -> None:
         """Fill in all nodes, then settle what depends on the whole: names of variables, docstrings."""
-        while True:
-            while self._pending:
-                node, value = self._pending.pop()
-                node.edges = []
-                if type(value) is FunctionType:  # a proxy of one only looks like one
-                    self._function(node, value)
-                else:
-                    self._expand(self, node, value)
-            if self._documented or not any(code.form.reads_docs for code in self._codes.values()):
-                break
-            self._documented = True
-            self._pending.extend((code.node, code.function) for code in self._codes.values())
+        self._drain()
+        while self._settle():
+            self._drain()
         self._name_variables()
+
+    def _drain(self) -> None:
+        while self._pending:
+            node, value = self._pending.pop()
+            node.edges = []
+            if type(value) is FunctionType:  # a proxy of one only looks like one
+                self._function(node, value)
+            else:
+                self._expand(self, node, value)
+            node.edges += self._later.get(id(node), {}).values()
+
+    def _settle(self) -> bool:
+        """Return whether what has been reached makes more count; it is pending then."""
+        forms = [code.form for code in self._codes.values()]
+        documented = self.documented or any(form.reads_docs for form in forms)
+        lists_members = self.lists_members or any(form.reads_members for form in forms)
+        if (documented, lists_members) != (self.documented, self.lists_members):
+            self.documented, self.lists_members = documented, lists_members
+            nodes = zip(self._nodes.values(), self._alive, strict=True)
+            self._pending += [(node, value) for node, value in nodes if node.kind in ("function", "class")]
+            return True
+        for code in list(self._codes.values()):
+            if code.form.reads_strings:
+                namespace = code.function.__globals__
+                for name in sorted(self._tokens()[0] & namespace.keys()):
+                    self._add(code.node, f"name {name}", self._reference(code.node, resolve(code.function, (name,))))
+        for user, target, namespace, name in list(self._bindings):
+            if id(target) in self._hidden:
+                self._add(user, f"initial {id(namespace)} {name}", self._initial(namespace, name))
+        return bool(self._pending)
+
+    def _add(self, node: Node, key: str, edge: Edge) -> None:
+        """Give `node` an edge that is found late, once, and again whenever it is filled in again."""
+        later = self._later.setdefault(id(node), {})
+        if key not in later:
+            later[key] = edge
+            node.edges.append(edge)
 
     # -- functions --------------------------------------------------------------------------------------------------
 
@@ -165,7 +224,7 @@ class Reach:
             node.edges.append(self.edge("__wrapped__", vars(function)["__wrapped__"], node.name, given=given))
 
     def _project_function(self, node: Node, function: FunctionType) -> None:
-        documented = self._documented or self.is_given(node)
+        documented = self.documented or self.is_given(node)
         read = read_function(function, documented=documented)
         form = read.form
         self._codes[id(node)] = _Code(node, function, form, documented)
@@ -179,6 +238,7 @@ class Reach:
         node.edges = [
             *(self._reference(node, resolve(function, chain)) for chain in form.references),
             *(self._reference(node, binding) for binding in self._named(function, form)),
+            *(self.edge(name, self._patches[name], name) for name in sorted(form.attributes & self._patches.keys())),
             *self.modules.imported(form.imports, package),
             *(
                 self.held(function, f"{name}=", value, f"{node.name}.{name}")
@@ -189,6 +249,7 @@ class Reach:
                 for name, value in sorted(vars(function).items())
             ),
             *(self._unseen(node, what) for what in sorted(form.opaque)),
+            *self._initials_of(function, form),
         ]
         for chain, callee in form.passed:
             value = resolve(function, chain).value
@@ -208,6 +269,8 @@ class Reach:
             return Edge(binding.label, rest, partial(self._final, fact))
         within = node.name if binding.namespace is None else module_label(binding.namespace)
         target = self.visit(binding.value, f"{within}.{binding.label}")
+        if binding.namespace is not None:
+            self._bindings.append((node, target, binding.namespace, binding.label))
         return Edge(binding.label, rest, partial(self._current, target, binding))
 
     def _unseen(self, node: Node, what: str) -> Edge:
@@ -227,24 +290,67 @@ class Reach:
 
     def _note_writes(self, function: FunctionType, form: NormalForm) -> None:
         self._written_slots.update(written_slot(function, chain) for chain in form.writes)
-        changed = [held_value(function, chain) for chain in form.item_writes]
-        containers = MAPPINGS | SEQUENCES | SETS
-        changed += [value for chain in form.mutations if type(value := held_value(function, chain)) in containers]
+        changed = [held_value(function, chain) for chain in _changed_inside(function, form)]
         self._written_objects.update(id(value) for value in changed if value is not MISSING)
+
+    # -- first values -------------------------------------------------------------------------------------------------
+
+    def _initials_of(self, function: FunctionType, form: NormalForm) -> list[Edge]:
+        """Return edges to the code that makes the first values of what `function` writes."""
+        chains = sorted({*form.writes, *_changed_inside(function, form)})
+        places = [place for chain in chains for place in initial_places(function, chain)]
+        edges = {(id(namespace), name): self._initial(namespace, name) for namespace, name in places}
+        owned = {*function.__code__.co_freevars, *(name for name, _ in default_values(function))}
+        if any(chain[0] in owned for chain in chains):
+            namespace, file = function.__globals__, function.__code__.co_filename
+            found = enclosing_code(read_text(file, namespace), function.__code__)
+            if found is not None:
+                name, initial = found
+                node = self._initials.setdefault((id(namespace), f"def {name}"), Node(None, name))
+                if not node.own:
+                    self._fill_initial(node, namespace, initial)
+                edges[id(namespace), f"def {name}"] = Edge("", "", partial(self._final, node))
+                edges[id(namespace), name] = self._initial(namespace, name)
+        return list(edges.values())
+
+    def _initial(self, namespace: dict[str, Any], name: str) -> Edge:
+        """Return an edge to the code that makes the first value of a global or attribute."""
+        node = self._initials.get((id(namespace), name))
+        if node is None:
+            shown = f"{module_label(namespace)}.{name} (first value)"
+            node = self._initials[id(namespace), name] = Node(None, shown)
+            self._fill_initial(node, namespace, initial_code(_module_text(namespace), name))
+        return Edge("", "", partial(self._final, node))
+
+    def _fill_initial(self, node: Node, namespace: dict[str, Any], initial: Initial) -> None:
+        node.own = f"initial {initial.form.text}"
+        if initial.source:
+            node.kind, node.source = "state", initial.source
+        node.edges = [self._reference(node, resolve_global(namespace, chain)) for chain in initial.form.references]
+        for module, level, name in initial.imported:
+            package = str(namespace.get("__package__") or "")
+            loaded = sys.modules.get(resolve_name("." * level + module, package) if level else module)
+            if loaded is not None and owner_of_module(loaded.__name__) is Origin.PROJECT:
+                node.edges.append(self._initial(vars(loaded), name))
 
     def _name_variables(self) -> None:
         """Give local variables back the names that may be read: all with a frame reader, else tokens of strings."""
-        all_kept = any(code.form.reads_frames for code in self._codes.values())
-        tokens = {token for code in self._codes.values() for token in code.form.tokens}
-        for value in self._constants.values():
-            found = strings_in(value)
-            all_kept = all_kept or found is None
-            tokens |= found or set()
+        tokens, all_seen = self._tokens()
+        all_kept = not all_seen or any(code.form.reads_frames for code in self._codes.values())
         for code in self._codes.values():
             kept = code.form.renamed if all_kept else code.form.renamed & tokens
             if kept:
                 text = read_function(code.function, kept=kept, documented=code.documented).form.text
                 code.node.own = text
+
+    def _tokens(self) -> tuple[set[str], bool]:
+        """Return the identifiers in all strings reached, and whether these are all."""
+        tokens = {token for code in self._codes.values() for token in code.form.tokens}
+        for key, value in self._constants.items():
+            if key not in self._strings:
+                self._strings[key] = strings_in(value)
+        found = [self._strings[key] for key in self._constants]
+        return tokens.union(*filter(None, found)), None not in found
 
     # -- what an edge leads to, when the graph is complete ------------------------------------------------------------
 
@@ -275,18 +381,52 @@ class Reach:
         state = self._states.get(id(node))
         if state is None:
             state = self._states[id(node)] = Node("state", node.name, "state")
-            namespace = binding.namespace
-            if namespace is not None:
-                state.own += initialisers(str(namespace.get("__file__", "")), namespace, binding.label)
-            if node.kind in ("function", "class"):
-                state.edges = [Edge("", "", partial(self._final, node))]
-            else:
-                state.edges = [edge for edge in node.edges if edge.target().kind in ("function", "class")]
+            state.edges = [Edge("", "", partial(self._final, code)) for code in _code_in(node)]
             self.notes.append(
                 f"{node.name} is written by the code that reads it, so its content is not part of the fingerprint. "
                 "Pass it as an argument if results depend on it, or name what it depends on with depends_on=."
             )
         return state
+
+
+def _fact(kind: Kind | None, name: str, own: str) -> Edge:
+    node = Node(kind, name, own)
+    return Edge("", "", lambda: node)
+
+
+def _environment_variable(name: str) -> Edge:
+    value = os.environ.get(name)
+    own = f"variable {name} is not set" if value is None else f"variable {name}={value}"
+    return _fact("dependency", f"environment variable {name}", own)
+
+
+def _code_in(node: Node) -> list[Node]:
+    """Return the functions and classes that `node` is or holds, in containers of any depth."""
+    found: list[Node] = []
+    seen: set[int] = set()
+    waiting = [node]
+    while waiting:
+        each = waiting.pop()
+        if id(each) in seen:
+            continue
+        seen.add(id(each))
+        if each.kind in ("function", "class"):
+            found.append(each)
+        elif each.kind is None:
+            waiting += [edge.target() for edge in reversed(each.edges)]
+    return found
+
+
+def _changed_inside(function: FunctionType, form: NormalForm) -> list[Chain]:
+    """Return what `function` sets items of, and the containers it changes by a method."""
+    containers = MAPPINGS | SEQUENCES | SETS
+    mutated = [chain for chain in form.mutations if type(held_value(function, chain)) in containers]
+    return [*form.item_writes, *mutated]
+
+
+def _module_text(namespace: dict[str, Any]) -> str:
+    file = namespace.get("__file__")
+    return read_text(file, namespace) if isinstance(file, str) and file.endswith(".py") else ""
 
 
 def _is_found_by_name(function: FunctionType) -> bool:

@@ -9,11 +9,12 @@ from __future__ import annotations
 import ast
 import linecache
 import symtable
+import sys
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib.machinery import ModuleSpec, PathFinder
+from importlib.machinery import ModuleSpec
 from types import CodeType, FunctionType
 from typing import Any
 
@@ -22,7 +23,6 @@ from prefect_helix.core.fingerprint.form import NormalForm
 from prefect_helix.core.fingerprint.normalise import (
     FunctionNode,
     normalise,
-    normalise_statements,
     statements_in,
 )
 from prefect_helix.core.fingerprint.scope import Scope
@@ -31,7 +31,7 @@ _Place = tuple[str, int]
 """Name of a function and its first line, decorators included."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class ParsedSource:
     """One file's source, indexed by where its functions are."""
 
@@ -85,22 +85,6 @@ def _read(code: CodeType, filename: str, text: str, kept: frozenset[str], docume
         return FunctionSource(normalise_bytecode(code), None)
     lines = parsed.text.splitlines(keepends=True)[code.co_firstlineno - 1 : node.end_lineno]
     return FunctionSource(normalise(node, scope, kept, documented), "".join(lines))
-
-
-def initialisers(filename: str, module_globals: dict[str, Any], name: str) -> str:
-    """Return the normal form of the module-level assignments to `name`; empty if there are none."""
-    parsed = parse(read_text(filename, module_globals))
-    if parsed is None:
-        return ""
-    targets = (ast.Assign, ast.AnnAssign, ast.AugAssign)
-    found: list[ast.stmt] = [
-        statement
-        for statement in parsed.tree.body
-        if isinstance(statement, targets)
-        for target in (statement.targets if isinstance(statement, ast.Assign) else [statement.target])
-        if isinstance(target, ast.Name) and target.id == name
-    ]
-    return normalise_statements(found).text
 
 
 _texts: dict[str, tuple[list[str], str]] = {}
@@ -157,13 +141,23 @@ def _nested_tables(table: symtable.SymbolTable) -> Iterator[symtable.SymbolTable
 
 
 def find_module(name: str) -> ModuleSpec | None:
-    """Return the spec of module `name` without importing anything; None where the search path has none."""
+    """Return the spec of module `name` without importing anything; None where no finder knows it."""
     search: list[str] | None = None
     spec = None
     parts = name.split(".")
     for depth in range(1, len(parts) + 1):
-        spec = PathFinder.find_spec(".".join(parts[:depth]), search)
+        spec = _find_spec(".".join(parts[:depth]), search)
         if spec is None:
             return None
         search = list(spec.submodule_search_locations or ())
     return spec
+
+
+def _find_spec(name: str, search: list[str] | None) -> ModuleSpec | None:
+    """Ask the finders as an import does; that of an editable install is one of its own."""
+    for finder in sys.meta_path:
+        find = getattr(finder, "find_spec", None)
+        spec = find(name, search) if find is not None else None
+        if isinstance(spec, ModuleSpec):
+            return spec
+    return None

@@ -18,6 +18,7 @@ import subprocess
 import sys
 import threading
 import types
+import typing
 import uuid
 import weakref
 from collections import Counter, OrderedDict, defaultdict, deque
@@ -44,6 +45,8 @@ PARTS: dict[type, tuple[str, ...]] = {
     functools.cached_property: ("func",),
     types.MethodType: ("__func__", "__self__"),
     types.GenericAlias: ("__origin__", "__args__"),
+    types.UnionType: ("__args__",),
+    typing.NewType: ("__name__", "__supertype__"),
 }
 """Types whose values are the sum of these attributes."""
 
@@ -61,10 +64,9 @@ _IDENTIFIER = re.compile(r"[^\W\d]\w*")
 _PROXY_MODULES = frozenset({"wrapt", "_wrappers"})  # proxies refuse to be pickled
 _MANY_PARTS = 20_000
 
+_LOGGING = (logging.Logger, logging.LoggerAdapter, logging.Handler)
+_DERIVED = frozenset({"cls_ref", "core_schema"})  # by pydantic, from what else it holds, with addresses of classes
 _WITHOUT_CONTENT = (
-    logging.Logger,
-    logging.LoggerAdapter,
-    logging.Handler,
     type(threading.Lock()),
     type(threading.RLock()),
     threading.Thread,
@@ -91,11 +93,16 @@ _WITHOUT_CONTENT = (
 )
 
 
-def has_no_content(value: object) -> bool:
-    """Return whether `value` is a means (a logger, lock, connection, mock), no data: only its type counts."""
-    mocks = getattr(sys.modules.get("unittest.mock"), "NonCallableMock", ())
+def is_means(value: object) -> bool:
+    """Return whether `value` is a means that no result depends on (a logger): only its type counts."""
     compiled_schema = type(value).__module__.startswith("pydantic_core.")  # holds identities; follows from its model
-    return compiled_schema or isinstance(value, (*_WITHOUT_CONTENT, mocks))
+    return compiled_schema or isinstance(value, _LOGGING)
+
+
+def has_no_content(value: object) -> bool:
+    """Return whether `value` is a handle (a lock, stream, connection, mock), no data: its type counts."""
+    mocks = getattr(sys.modules.get("unittest.mock"), "NonCallableMock", ())
+    return isinstance(value, (*_WITHOUT_CONTENT, mocks))
 
 
 def is_plain(value: object) -> bool:
@@ -106,6 +113,8 @@ def is_plain(value: object) -> bool:
     if cls in MAPPINGS:
         items: Iterable[object] = (*value.keys(), *value.values())  # type: ignore[attr-defined]
         if cls is defaultdict and value.default_factory not in PLAIN_TYPES:  # type: ignore[attr-defined]
+            return False
+        if cls is types.MappingProxyType:  # has no digest
             return False
     elif cls in SEQUENCES or cls in SETS:
         items = value  # type: ignore[assignment]
@@ -152,8 +161,8 @@ def reduced_parts(value: object) -> tuple[str, list[tuple[str, object]]] | None:
     try:
         reduced = value.__reduce_ex__(4)
     except Exception:  # a class may refuse in any way it likes; its attributes then stand for it
-        attributes = getattr(value, "__dict__", None)
-        return None if attributes is None else ("attributes", sorted(attributes.items()))
+        attributes = _attributes(value)
+        return ("attributes", sorted(attributes.items())) if attributes else None
     if isinstance(reduced, str):
         return f"global {reduced}", []
     maker, arguments, state, items, entries = (*reduced, None, None, None)[:5]
@@ -171,7 +180,15 @@ def reduced_parts(value: object) -> tuple[str, list[tuple[str, object]]] | None:
     elif state is not None:
         parts.append(("state", state))
     parts += [("items", list(items or ())), ("entries", list(entries or ()))]
+    if type(value).__module__.partition(".")[0] == "pydantic":
+        parts = [(name, part) for name, part in parts if name not in _DERIVED]
     return "object", parts
+
+
+def _attributes(value: object) -> dict[str, object]:
+    slots = [name for cls in type(value).__mro__ for name in getattr(cls, "__slots__", ())]
+    held = {name: getattr(value, name) for name in slots if hasattr(value, name)}
+    return {**held, **getattr(value, "__dict__", {})}
 
 
 def size_bytes(value: object) -> int:

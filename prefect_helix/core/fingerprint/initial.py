@@ -1,0 +1,114 @@
+"""The code that gives variables their first values.
+
+What a program writes while it runs (a memo, a counter, a lazy singleton) cannot be digested: it would move the
+fingerprint. So the code that makes its first value counts instead: all that runs when a module is imported and names
+the variable, whatever it does to it.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from types import CodeType
+
+from prefect_helix.core.fingerprint.form import NormalForm
+from prefect_helix.core.fingerprint.normalise import normalise_pieces
+from prefect_helix.core.fingerprint.source import ParsedSource, parse
+
+
+@dataclass(frozen=True, slots=True)
+class Initial:
+    """The code that makes the first value of a variable.
+
+    Attributes:
+        form: Its normal form.
+        source: Its source for people; empty if there is none.
+        imported: The modules and names it is imported by: ``from ..pkg import a as b`` is ``("pkg", 2, "a")``.
+    """
+
+    form: NormalForm
+    source: str
+    imported: tuple[tuple[str, int, str], ...] = ()
+
+
+@lru_cache(maxsize=4096)
+def initial_code(text: str, name: str) -> Initial:
+    """Return the code of a module that runs when it is imported and names a variable or attribute `name`."""
+    parsed = parse(text) if text else None
+    if parsed is None:
+        return Initial(NormalForm(""), "")
+    index = _pieces_by_name(parsed)
+    pieces: list[ast.AST] = []
+    imported: list[tuple[str, int, str]] = []
+    for piece in [*index.get(name, ()), *index.get("*", ())]:
+        if isinstance(piece, ast.ImportFrom):
+            names = [alias.name for alias in piece.names if name in (alias.asname, alias.name)] or [name]
+            imported += [(piece.module or "", piece.level, original) for original in names]
+        elif not isinstance(piece, ast.Import):
+            pieces.append(piece)
+    return Initial(normalise_pieces(pieces), "\n".join(map(ast.unparse, pieces)), tuple(imported))
+
+
+@lru_cache(maxsize=4096)
+def enclosing_code(text: str, code: CodeType) -> tuple[str, Initial] | None:
+    """Return the name and the code of the outermost function that `code` is nested in, None if it is in none."""
+    parsed = parse(text) if text else None
+    if parsed is None:
+        return None
+    around = [
+        node
+        for nodes in parsed.nodes.values()
+        for node in nodes
+        if not isinstance(node, ast.Lambda) and node.lineno < code.co_firstlineno <= (node.end_lineno or 0)
+    ]
+    if not around:
+        return None
+    outermost = min(around, key=lambda node: node.lineno)
+    return outermost.name, Initial(normalise_pieces([outermost]), ast.unparse(outermost))
+
+
+@lru_cache(maxsize=64)
+def _pieces_by_name(parsed: ParsedSource) -> Mapping[str, list[ast.AST]]:
+    index: defaultdict[str, list[ast.AST]] = defaultdict(list)
+    for names, piece in _pieces(parsed.tree.body):
+        for name in dict.fromkeys(names):
+            index[name].append(piece)
+    return index
+
+
+def _pieces(body: list[ast.stmt]) -> Iterator[tuple[list[str], ast.AST]]:
+    """Yield what runs when a module is imported, with the names it mentions; functions only by their headers."""
+    for statement in body:
+        match statement:
+            case ast.FunctionDef() | ast.AsyncFunctionDef():
+                arguments = statement.args
+                defaults = [*arguments.defaults, *filter(None, arguments.kw_defaults)]
+                header: list[ast.AST] = [*statement.decorator_list, *defaults]
+                if header:
+                    piece = ast.Tuple([*statement.decorator_list, *defaults], ast.Load())
+                    parameters = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
+                    yield [statement.name, *(each.arg for each in parameters), *_mentioned(piece)], piece
+            case ast.ClassDef():
+                bases = [*statement.decorator_list, *statement.bases, *(each.value for each in statement.keywords)]
+                if bases:
+                    piece = ast.Tuple(bases, ast.Load())
+                    yield [statement.name, *_mentioned(piece)], piece
+                yield from _pieces(statement.body)
+            case _:
+                yield list(_mentioned(statement)), statement
+
+
+def _mentioned(piece: ast.AST) -> Iterator[str]:
+    for node in ast.walk(piece):
+        match node:
+            case ast.Name(id=name) | ast.Attribute(attr=name) | ast.arg(arg=name):
+                yield name
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+                yield name
+            case ast.alias(name=name, asname=alias):
+                yield alias or name.partition(".")[0]
+            case ast.Constant(value=str(text)):
+                yield text
