@@ -42,14 +42,21 @@ from prefect_helix.storage.store import open_store
 from prefect_helix.views.steps import count_decisions
 
 FLOWS = Path(__file__).parent
-REPLICATE = 50  # 1.5 million rows: enough to see the steps above what Prefect itself takes for a run
+REPLICATE = 30  # 885,030 rows: enough to see the steps above what Prefect itself takes for a run
 SERVER_STARTS_S = 120
-PYTHON = Path(sys.executable)
 
 
 @dataclass(frozen=True)
 class Iteration:
-    """One change; `parameters` keep their new values from here on, and so does the source, where `old` becomes `new`."""
+    """One change; it stays for the iterations that follow.
+
+    Attributes:
+        change: What changes, in words.
+        kind: What kind of step that is.
+        parameters: New values of the flow's parameters.
+        old: Lines of `census_features.py`.
+        new: What is put in their place.
+    """
 
     change: str
     kind: str = ""
@@ -59,26 +66,26 @@ class Iteration:
 
 
 ITERATIONS = (
-    Iteration("(first run)", parameters={"replicate": REPLICATE}),
-    Iteration("nothing"),
-    Iteration("reg: 0.1 to 0.5", "learning", {"reg": 0.5}),
-    Iteration("metric: roc_auc", "post-processing", {"metric": "roc_auc"}),
-    Iteration("buckets: 10 to 20", "preprocessing", {"buckets": 20}),
+    Iteration("first run", parameters={"replicate": REPLICATE}),
+    Iteration("nothing changed"),
+    Iteration("reg 0.5", "learning", {"reg": 0.5}),
+    Iteration("metric roc_auc", "post-processing", {"metric": "roc_auc"}),
+    Iteration("buckets 20", "preprocessing", {"buckets": 20}),
     Iteration(
-        "features: + area",
+        "one more feature",
         "preprocessing",
         {"features": ["education", "experience_bucket", "education_x_state", "area"]},
     ),
     Iteration(
-        "code of a helper",
+        "a helper's code",
         "preprocessing",
-        old="    return one_hot(codes, len(names))\n",
-        new="    return one_hot(codes - 1, len(names) - 1)  # the first is the reference\n",
+        old="    low, high = reference.min(), reference.max()\n",
+        new="    low, high = reference.quantile(0.01), reference.quantile(0.99)\n",
     ),
     Iteration(
         "a comment",
-        old="    low, high = reference.min(), reference.max()\n",
-        new="    # Test rows may lie outside.\n    low, high = reference.min(), reference.max()\n",
+        old="    codes, names = pd.factorize(values, sort=True)\n",
+        new="    # Whatever the order of the rows.\n    codes, names = pd.factorize(values, sort=True)\n",
     ),
 )
 
@@ -121,7 +128,7 @@ def run_twice(parameters: Mapping[str, Any], process_started: float) -> Outcome:
     call_s, flow_s, results = {}, {}, {}
     for mode in ("auto", "off"):
         called = time.perf_counter()
-        state = helix_flow(census.fn, mode=mode)(**parameters, return_state=True)
+        state: Any = helix_flow(mode=mode)(census.fn)(**parameters, return_state=True)
         call_s[mode] = time.perf_counter() - called
         results[mode] = state.result()
         with get_client(sync_client=True) as client:
@@ -139,12 +146,14 @@ def run_apart(
     status.update("Starting Python")
     log: list[str] = []
     with started(command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stderr is not None
         for line in process.stderr:
             log.append(line)
-            message = line.strip().partition(" - ")[2]
-            if message.startswith("helix: "):
-                console.print(f"     {escape(message)}", soft_wrap=True)
-            status.update(escape(message))
+            message = line.strip().rpartition(" | ")[2]
+            if " - helix: " in message:
+                console.print(f"     {escape(message.partition(' - ')[2])}", soft_wrap=True)
+            elif message.startswith("Task run "):
+                status.update(escape(message))
         output = process.stdout.read()
         if process.wait():
             raise DemoError(f"The flow failed:\n\n{''.join(log[-30:])}")
@@ -169,18 +178,14 @@ def prefect_server(home: Path) -> Iterator[dict[str, str]]:
     log = home / "server.log"
     with log.open("w") as output, started(command, cwd=home, env=environment, stdout=output, stderr=output) as server:
         give_up = time.monotonic() + SERVER_STARTS_S
-        while not answers(f"{environment['PREFECT_API_URL']}/health"):
+        while True:
+            with contextlib.suppress(OSError):
+                urllib.request.urlopen(f"{environment['PREFECT_API_URL']}/health", timeout=5).close()
+                break
             if server.poll() is not None or time.monotonic() > give_up:
                 raise DemoError(f"The Prefect server does not start. Its log is {log}.")
             time.sleep(0.2)
         yield environment
-
-
-def answers(url: str) -> bool:
-    """Return whether somebody answers there."""
-    with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=5) as answer:
-        return bool(answer.status == 200)
-    return False
 
 
 @contextlib.contextmanager
@@ -197,46 +202,44 @@ def started(command: Sequence[str], **options: Any) -> Iterator[subprocess.Popen
                         process.wait(10)
 
 
-def edit(path: Path, iteration: Iteration) -> None:
-    """Edit a source file as the iteration says."""
-    source = path.read_text()
-    if iteration.old and source.count(iteration.old) != 1:
-        raise DemoError(f"{path} has not once the line that is to be edited: {iteration.old.strip()}")
-    path.write_text(source.replace(iteration.old, iteration.new) if iteration.old else source)
+def edited(source: str, iteration: Iteration) -> str:
+    """Return `source` as the iteration changes it."""
+    if not iteration.old:
+        return source
+    if source.count(iteration.old) != 1:
+        raise DemoError(f"census_features.py does not have once what is to be edited: {iteration.old.strip()}")
+    return source.replace(iteration.old, iteration.new)
 
 
 def demonstrate(console: Console, home: Path) -> list[Outcome]:
     """Go through all iterations and show each; return what they gave."""
     folder = home / "flows"
+    features = folder / "census_features.py"
     shutil.copytree(FLOWS, folder, ignore=shutil.ignore_patterns("__pycache__"))
     parameters: dict[str, Any] = {}
     outcomes: list[Outcome] = []
-    console.print("The census flow, changed step by step: with reuse, and as plain Prefect runs it (mode off).")
+    console.print("The census flow, changed step by step: with reuse, and then as plain Prefect (mode off).")
     with console.status("Starting a Prefect server") as status, prefect_server(home) as environment:
         for number, iteration in enumerate(ITERATIONS, 1):
             parameters |= iteration.parameters
-            edit(folder / "census_features.py", iteration)
-            console.print(f"\n[bold]{number}/{len(ITERATIONS)}  changed: {iteration.change}[/]", highlight=False)
+            features.write_text(edited(features.read_text(), iteration))
+            console.print(f"\n[bold]{number}/{len(ITERATIONS)}  {iteration.change}[/]")
             outcome = run_apart(folder, parameters, environment, console, status)
             outcomes.append(outcome)
             auto_s, off_s = outcome.flow_s["auto"], outcome.flow_s["off"]
             metric, score = next(iter(outcome.results["auto"].items()))
-            console.print(f"     {auto_s:.1f} s, and {off_s:.1f} s without reuse; {metric} {score:.4f}, {verdict(outcome)}")
+            same = "both the same" if outcome.same else f"NOT THE SAME: {outcome.results}"
+            console.print(f"     {auto_s:.1f} s, and {off_s:.1f} s without reuse; {metric} {score:.4f}, {same}")
         status.update("Stopping the Prefect server")
     return outcomes
 
 
-def verdict(outcome: Outcome) -> str:
-    """Return in words whether both runs gave the same."""
-    return "both the same" if outcome.same else f"NOT THE SAME: {outcome.results}"
-
-
 def show(console: Console, outcomes: Sequence[Outcome], home: Path) -> None:
     """Show the table of all iterations, and what to do next."""
-    table = Table(box=box.SIMPLE_HEAD if console.is_terminal else None, show_footer=True)
+    table = Table(box=box.SIMPLE_HEAD if console.is_terminal else None, show_footer=True, collapse_padding=True)
     table.add_column("")
-    table.add_column("changed", footer="together")
-    table.add_column("kind")
+    table.add_column("iteration", footer="together", no_wrap=True)
+    table.add_column("kind", no_wrap=True)
     for decision in Decision:
         table.add_column(decision.value, justify="right")
     for name, mode in (("reuse", "auto"), ("off", "off")):
@@ -244,25 +247,23 @@ def show(console: Console, outcomes: Sequence[Outcome], home: Path) -> None:
     table.add_column("results")
     for number, (iteration, outcome) in enumerate(zip(ITERATIONS, outcomes, strict=True), 1):
         times = (f"{outcome.flow_s[mode]:.1f} s" for mode in ("auto", "off"))
-        counts = map(str, outcome.counts)
-        table.add_row(str(number), iteration.change, iteration.kind, *counts, *times, "same" if outcome.same else "differ")
+        same = "same" if outcome.same else "DIFFER"
+        table.add_row(str(number), iteration.change, iteration.kind, *map(str, outcome.counts), *times, same)
     console.print("\n", table)
     start_s = sum(outcome.start_s for outcome in outcomes)
     reuse_s, off_s = (start_s + sum(outcome.call_s[mode] for outcome in outcomes) for mode in ("auto", "off"))
     console.print(
-        f"Times are of the flow runs, as Prefect records them. Whole processes took {reuse_s:.0f} s and {off_s:.0f} s:\n"
-        f"starting Python and importing Prefect, pandas and scikit-learn takes {start_s / len(outcomes):.1f} s each time.\n"
-    )
-    here = Path(os.path.relpath(PYTHON.parent))
-    console.print(
-        f"Everything is kept in {home} (the store: {home / 'helix'}). To look at it:\n\n"
-        f"  export PREFECT_HOME={home}\n"
-        f"  {here / 'prefect-helix'} runs\n"
-        f"  {here / 'prefect-helix'} show last\n"
-        f"  {here / 'prefect-helix'} why last fit\n"
-        f"  {here / 'python'} {os.path.relpath(FLOWS / 'census.py')} --replicate {REPLICATE} --reg 2\n"
-        f"  {here / 'prefect'} server start   # the runs in Prefect's own UI, at http://127.0.0.1:4200\n\n"
-        f"Or edit flows/census.py and run it again. Remove the folder when you are done.",
+        "Times are of the flow runs, as Prefect records them: with reuse, and as plain Prefect (off).\n"
+        f"Whole processes took {reuse_s:.0f} s and {off_s:.0f} s: each starts Python and imports Prefect, pandas and\n"
+        f"scikit-learn, {start_s / len(outcomes):.1f} s every time.\n\n"
+        f"Everything is kept in {home}; the store is its folder helix. To look at it:\n\n"
+        f"  export PREFECT_HOME={home} PATH={Path(sys.executable).parent}:$PATH\n"
+        "  prefect-helix runs\n"
+        "  prefect-helix show last\n"
+        "  prefect-helix why last~1 fit           # the run with the helper's code changed\n"
+        f"  python {FLOWS / 'census.py'} --replicate {REPLICATE} --reg 2\n"
+        "  prefect server start                   # the runs in Prefect's own UI, at http://127.0.0.1:4200\n\n"
+        f"Or edit {FLOWS / 'census.py'} and run it again. Remove the folder when you are done.",
         soft_wrap=True,
     )
 

@@ -60,6 +60,8 @@ class Call:
         dependencies: Further edges, by parameter.
         context: The context variables at the call.
         state: The state it ended in, once Prefect ran it.
+        running: What the task runner works at, once it was handed the call.
+        taken_back: Whether it was taken from the task runner's queue again.
     """
 
     task: Task[..., Any]
@@ -67,6 +69,8 @@ class Call:
     dependencies: Dependencies | None
     context: contextvars.Context
     state: State[Any] | None = None
+    running: concurrent.futures.Future[Any] | None = None
+    taken_back: bool = False
 
 
 class PrefectEngine:
@@ -184,7 +188,17 @@ class PrefectEngine:
         body, task = _instrumented(call.task)
         future = call.context.copy().run(self._submit, task, **self._arguments(node, call))
         node.task_run_id = str(future.task_run_id)
+        call.running = future.wrapped_future
         future.wrapped_future.add_done_callback(lambda done: self._returned(node, body, done))
+
+    def take_back(self, node: Node) -> bool:
+        """Take a node that still waits for a thread of the task runner back, so that whoever needs it computes it."""
+        call = self.calls[node.key]
+        if call.running is None or call.taken_back:
+            return False
+        call.taken_back = True
+        call.taken_back = call.running.cancel()
+        return call.taken_back
 
     def _arguments(self, node: Node, call: Call) -> dict[str, Any]:
         # A reference carries its own edge; other edges can only be told for parameters.
@@ -196,6 +210,8 @@ class PrefectEngine:
 
     def _returned(self, node: Node, body: Body, done: concurrent.futures.Future[Any]) -> None:
         """Take over in the runner's thread what a submitted node gave."""
+        if done.cancelled() and self.calls[node.key].taken_back:
+            return
         try:
             state = done.result()
         except BaseException as error:
@@ -205,7 +221,7 @@ class PrefectEngine:
         except BaseException as error:
             self.errors.append(error)
             if not node.settled.is_set():
-                self.session.fail(node)
+                self.session.fail(node, error)
 
     def _ended(self, node: Node, body: Body, state: State[Any]) -> None:
         self.calls[node.key].state = state

@@ -15,10 +15,9 @@ from prefect.utilities.callables import get_call_parameters
 
 from prefect_helix.core.errors import ConfigurationError
 from prefect_helix.flows import HelixPlan
-from prefect_helix.runs import known_spec
-from prefect_helix.runtime.opening import Order, Outlook, look_ahead
+from prefect_helix.runs import plan_ahead
+from prefect_helix.runtime.opening import Outlook
 from prefect_helix.settings import FlowOptions, resolve
-from prefect_helix.storage.store import open_store
 
 _FORM = "Name a flow as path/to/file.py:flow or package.module:flow."
 
@@ -65,18 +64,7 @@ def preview(
     arguments = _validated(flow, parameters)
     if resolved.mode == "off":
         return Preview(flow.name, resolved.mode, None)
-    order = Order(
-        run_id="",
-        flow=flow.name,
-        name="",
-        parameters=arguments,
-        mode=resolved.mode,
-        policy=resolved.policy,
-        budget_bytes=resolved.budget_bytes,
-        spec_of=known_spec,
-    )
-    opened = open_store(resolved.store, storage_options=resolved.storage_options)
-    return Preview(flow.name, resolved.mode, look_ahead(opened, order, warn))
+    return Preview(flow.name, resolved.mode, plan_ahead(resolved, flow.name, arguments, warn))
 
 
 def _load(entrypoint: str) -> Flow[..., Any]:

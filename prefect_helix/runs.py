@@ -1,4 +1,4 @@
-"""The helix run of each flow run of this process: opened by the hook or by the first call, closed with the flow body."""
+"""The helix run of each flow run: opened by the hook or by the first call, closed when the flow body ends."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import logging
 import threading
 import weakref
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Protocol, TypeAlias, cast, runtime_checkable
 from uuid import UUID
@@ -29,7 +29,7 @@ from prefect_helix.reporting import report
 from prefect_helix.runtime.nodes import TaskSpec
 from prefect_helix.runtime.opening import Order, Outlook, Warnings, look_ahead, open_session
 from prefect_helix.runtime.session import Session
-from prefect_helix.settings import FlowOptions, resolve
+from prefect_helix.settings import FlowOptions, Resolved, resolve
 from prefect_helix.storage.store import open_store
 from prefect_helix.views.steps import count_decisions, plan_line, run_time_summary, step_summary
 
@@ -115,11 +115,11 @@ class HelixRun:
             VerificationError: In mode ``verify``, if results differ from the recorded ones.
         """
         lineage = self.session.finish(status)
-        self._log.info("helix: %s", run_time_line(lineage))
         try:
             report(self.engine, lineage, self._prior)
         except Exception as error:  # what is shown of a run must not fail it
             self._log.warning("helix: The run is not shown in the Prefect UI: %s: %s", type(error).__name__, error)
+        self._log.info("helix: %s", run_time_line(lineage))
         if self.session.mismatched and lineage.run.mode == "verify":
             raise VerificationError(self.session.mismatched)
 
@@ -205,17 +205,10 @@ def _opened(context: FlowRunContext, options: FlowOptions, logger: Log) -> Helix
         return None
     assert context.flow is not None and context.flow_run is not None
     warn = Warnings(logger)
-    order = Order(
-        run_id=str(context.flow_run.id),
-        flow=context.flow.name,
-        name=context.flow_run.name,
-        parameters=context.parameters or {},
-        mode=resolved.mode,
-        policy=resolved.policy,
-        budget_bytes=resolved.budget_bytes,
-        spec_of=known_spec,
+    flow_run = context.flow_run
+    outlook = plan_ahead(
+        resolved, context.flow.name, context.parameters or {}, warn, run_id=str(flow_run.id), name=flow_run.name
     )
-    outlook = look_ahead(open_store(resolved.store, storage_options=resolved.storage_options), order, warn)
     logger.info(outlook_line(outlook))
     adopted = context.task_runner if isinstance(context.task_runner, ThreadPoolTaskRunner) else None
     engine = PrefectEngine(adopted.submit if adopted else None)
@@ -224,6 +217,33 @@ def _opened(context: FlowRunContext, options: FlowOptions, logger: Log) -> Helix
     if adopted is not None:
         run.adopt(adopted)
     return run
+
+
+def plan_ahead(
+    resolved: Resolved,
+    flow: str,
+    parameters: Mapping[str, Any],
+    warn: Callable[[str, str], None],
+    *,
+    run_id: str = "",
+    name: str = "",
+) -> Outlook:
+    """Return what a run of the flow of that name is expected to be; a run and a preview of it see the same.
+
+    Raises:
+        StoreError: If the store cannot be read.
+    """
+    order = Order(
+        run_id=run_id,
+        flow=flow,
+        name=name,
+        parameters=parameters,
+        mode=resolved.mode,
+        policy=resolved.policy,
+        budget_bytes=resolved.budget_bytes,
+        spec_of=known_spec,
+    )
+    return look_ahead(open_store(resolved.store, storage_options=resolved.storage_options), order, warn)
 
 
 def known_spec(key: str, name: str) -> TaskSpec | None:
@@ -237,14 +257,16 @@ def outlook_line(outlook: Outlook) -> str:
     if outlook.plan is None:
         return "helix: first run of this flow; every step is computed"
     counts = Counter(node.decision for node in outlook.world.nodes)
-    line = plan_line({decision: counts[decision] for decision in Decision}, outlook.plan.cost_us, outlook.scratch_us)
+    predicted_us = None if outlook.plan.unknown_computes else outlook.plan.cost_us
+    line = plan_line({decision: counts[decision] for decision in Decision}, predicted_us, outlook.scratch_us)
     unfollowed = outlook.unfollowed
     return f"{line}; what {', '.join(unfollowed)} changes is seen as the flow runs" if unfollowed else line
 
 
 def run_time_line(lineage: Lineage) -> str:
     """Return what a run did in one line."""
-    return f"{step_summary(count_decisions(lineage.traces))}; {run_time_summary(lineage.traces)}"
+    times = run_time_summary(lineage.traces)
+    return step_summary(count_decisions(lineage.traces)) + (f"; {times}" if times else "")
 
 
 def _close(flow_run_id: UUID, status: RunStatus) -> None:

@@ -9,6 +9,7 @@ import typing
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 from prefect.tasks import Task
@@ -189,9 +190,13 @@ def helix_task(
 
 
 def _task_key(task: Task[..., Any]) -> str:
-    """Return ``module:qualname`` of a task's function."""
+    """Return ``module:qualname`` of a task's function; a script's module is the one it would be if it were imported."""
     fn = task.fn
-    return f"{getattr(fn, '__module__', '')}:{getattr(fn, '__qualname__', type(fn).__qualname__)}"
+    module = getattr(fn, "__module__", "") or ""
+    if module == "__main__" or module.startswith("__prefect_loader"):
+        code = getattr(inspect.unwrap(fn), "__code__", None)
+        module = Path(code.co_filename).stem if code is not None else module
+    return f"{module}:{getattr(fn, '__qualname__', type(fn).__qualname__)}"
 
 
 def _code_of(task: HelixTask[..., Any]) -> Fingerprint:

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent / PACKAGE
 MODULES = sorted(ROOT.rglob("*.py"))
 
 
-PREFECT_LAYER = "blocks compat engine flows futures reporting runs settings tasks"
+PREFECT_LAYER = "blocks compat engine flows futures preview reporting runs settings tasks"
 PREFECT_AND_BELOW = f"core storage views runtime {PREFECT_LAYER}"
 
 # A room, or one module of it: the other rooms and the libraries it may import, besides the standard library.

@@ -19,6 +19,7 @@ from prefect_helix.preview import Preview, preview
 from prefect_helix.runs import outlook_line
 from prefect_helix.runtime.nodes import Node, Standing
 from prefect_helix.runtime.opening import Outlook
+from prefect_helix.views.steps import spent_us, total
 
 
 def plan(
@@ -60,12 +61,14 @@ def _predicted(node: Node, outlook: Outlook) -> Trace:
     if node.standing is Standing.PROVISIONAL:
         changed += "; spared if that comes out as before"
     facts = world.facts(node)
+    stored = world.loadable(node)
+    mode = outlook.head.mode
     return replace(
         facts,
-        reason=reason(facts.decision, equivalent=not node.original, mode=outlook.head.mode, changed=changed),
+        reason=reason(facts.decision, equivalent=not node.original, stored=stored, mode=mode, changed=changed),
         compute_us=costs.compute(node.spec.key, node.trace),
         load_us=costs.load(node.result) if node.result else None,
-        stored=world.loadable(node),
+        stored=stored,
     )
 
 
@@ -75,8 +78,8 @@ def _plan_json(found: Preview, steps: list[Trace]) -> dict[str, Any]:
         "flow": found.flow,
         "mode": found.mode,
         "prior_run_id": outlook.head.prior_run_id if outlook else None,
-        "predicted_us": outlook.plan.cost_us if outlook and outlook.plan else None,
-        "scratch_us": outlook.scratch_us if outlook and outlook.plan else None,
+        "predicted_us": total(map(spent_us, steps)) if steps else None,
+        "scratch_us": outlook.scratch_us if outlook else None,
         "steps": steps_json(steps),
     }
 

@@ -10,6 +10,7 @@
     │   └── CorruptError                     stored bytes are not what was written
     ├── NondeterministicTaskError            a recomputed result contradicts one already used
     ├── FileChangedError                     a file changed while a run relied on it
+    ├── ArgumentChangedError                 an argument was changed before its task could be computed late
     └── VerificationError                    mode "verify" found results that differ
 
 Each carries its facts as fields and says in its message what to do next.
@@ -170,6 +171,23 @@ class FileChangedError(HelixError):
         super().__init__(
             f"The file {path} changed during the run, before task {task!r} could read the content "
             "it was called with. Run the flow again."
+        )
+
+
+class ArgumentChangedError(HelixError):
+    """An argument was changed in place after the call, and the task turned out to be needed after all.
+
+    Args:
+        task: Name of the task.
+        parameter: Name of the parameter.
+    """
+
+    def __init__(self, task: str, parameter: str) -> None:
+        self.task = task
+        self.parameter = parameter
+        super().__init__(
+            f"Task {task!r} has to be computed after all, but its argument {parameter!r} was changed in place since the "
+            f"call. Give the task a copy, or have its result kept with @helix_task(materialize='always')."
         )
 
 

@@ -91,12 +91,13 @@ def closest(after: Trace, earlier: Iterable[Trace]) -> Trace | None:
     return min(same, key=lambda t: (len(changes(t, after)), abs(t.call - after.call)), default=None)
 
 
-def reason(decision: Decision, *, equivalent: bool, mode: str, changed: str) -> str:
+def reason(decision: Decision, *, equivalent: bool, stored: bool, mode: str, changed: str) -> str:
     """Return in words why a step is decided as it is.
 
     Args:
         decision: What is done with it.
         equivalent: Whether an earlier result can stand for it.
+        stored: Whether that result is in the lineage or the store.
         mode: The run's mode.
         changed: What changed since the call it is compared with; told of a step that is not equivalent.
     """
@@ -106,7 +107,7 @@ def reason(decision: Decision, *, equivalent: bool, mode: str, changed: str) -> 
         case Decision.PRUNE:
             return "nothing changed, and nothing needs its value" if equivalent else "nothing needs it"
     if equivalent:
-        return "nothing changed, but its result is not stored, or dearer to load than to compute"
+        return f"nothing changed, but its result {'costs more to load than to compute' if stored else 'is not stored'}"
     return changed if mode == "auto" else f"mode {mode!r} computes every step"
 
 

@@ -51,6 +51,7 @@ class Result:
         leaves: The large leaves, in the order the skeleton refers to them.
         standin: Whether the whole value is one leaf, given to the flow body as a stand-in.
         code: Hash over the code of the classes in it, leaves included; empty if it is made of built-in types.
+        files: Digest of the contents of the files that it names; empty if it names none.
     """
 
     digest: str | None
@@ -62,6 +63,7 @@ class Result:
     leaves: tuple[Leaf, ...] = ()
     standin: bool = False
     code: str = ""
+    files: str = ""
 
     @property
     def blobs(self) -> tuple[str, ...] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,8 +12,8 @@ from prefect_helix.core.errors import UndigestibleError, UnhashableArgumentError
 from prefect_helix.core.lineage import Argument, Trace
 from prefect_helix.runtime.code import ValueCode
 from prefect_helix.runtime.nodes import Cell, Edge, TaskSpec
-from prefect_helix.storage.codec import code_in, decode
-from prefect_helix.storage.files import File
+from prefect_helix.storage.codec import DecodingError, code_in, decode
+from prefect_helix.storage.files import File, files
 
 SHOWN_CHARACTERS = 80
 FROZEN_ITEMS = 10_000
@@ -111,17 +111,6 @@ def immutable(value: Any) -> bool:
     return type(value) in _IMMUTABLE
 
 
-def files(value: Any) -> Iterator[File]:
-    """Yield the files in an argument or a result."""
-    if isinstance(value, File):
-        yield value
-    elif type(value) in (list, tuple, set, frozenset):
-        for item in value:
-            yield from files(item)
-    elif type(value) is dict:
-        yield from files(list(value.values()))
-
-
 def _is_plain(value: Any) -> bool:
     """Return whether `value` is a small tree of built-in containers and immutable values."""
     stack, items = [value], 0
@@ -148,7 +137,10 @@ def metrics(traces: Sequence[Trace]) -> dict[str, float]:
     for trace in reversed(traces):
         if trace.result is None or trace.result.inline is None or trace.result.type_name != "builtins:dict":
             continue
-        value = decode(trace.result.inline)
+        try:
+            value = decode(trace.result.inline)
+        except DecodingError:  # it holds something whose class is gone; numbers do not
+            continue
         if isinstance(value, dict) and all(isinstance(key, str) for key in value):
             for key, number in value.items():
                 if isinstance(number, (int, float)) and not isinstance(number, bool):

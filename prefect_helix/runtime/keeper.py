@@ -114,6 +114,10 @@ class Keeper:
 
     def offer(self, trace: Trace, pieces: Sequence[Encoded], candidate: Candidate) -> None:
         """Keep a computed result if that is worth it, and its trace in any case."""
+        keeps = worth_keeping(self.policy, candidate)
+        with self._lock:
+            for piece in pieces if keeps else ():
+                self._extra.pop(piece.name, None)
         new = {piece.name: piece for piece in pieces if piece.name not in self._blobs}
         size_bytes = sum(piece.size_bytes for piece in new.values())
         room_for = 0
@@ -124,7 +128,7 @@ class Keeper:
                     lambda: not self._pending_bytes or self._pending_bytes + size_bytes <= PENDING_BYTES
                 )
                 self._pending_bytes += size_bytes
-                if not worth_keeping(self.policy, candidate):
+                if not keeps:
                     self._extra.update({name: piece.size_bytes for name, piece in new.items()})
         self._queue.put(_Write(trace, tuple(new.values()) if room_for else (), room_for))
 
@@ -140,13 +144,15 @@ class Keeper:
             done.wait()
 
     def drain(self) -> None:
-        """Finish writing, and give up what was only kept in case the run is killed."""
+        """Finish writing, give up what was only kept in case the run is killed, and keep the budget."""
         if self._thread is not None:
             self._queue.put(None)
             self._thread.join()
         try:
-            for name in self._extra if self._writable else ():
+            for name in [*self._extra] if self._writable else ():
                 self._delete(name)
+            if self._writable and not self._make_room(0):
+                self._make_room(0, spare=frozenset())
         except StoreError as error:
             self._give_up(error)
 
@@ -206,12 +212,15 @@ class Keeper:
                 self._pending_bytes -= write.room_for
                 self._lock.notify_all()
 
-    def _make_room(self, size_bytes: int) -> bool:
-        """Remove results that nobody expects to need, least recently used first, until `size_bytes` fit."""
+    def _make_room(self, size_bytes: int, spare: Collection[str] | None = None) -> bool:
+        """Remove results other than `spare`, least recently used first, until `size_bytes` fit; return whether they do.
+
+        Spared is by default what the run may still load.
+        """
         missing = sum(self._blobs.values()) + size_bytes - self.budget_bytes
         if missing <= 0:
             return True
-        needed = set(self._in_use())
+        needed = set(self._in_use() if spare is None else spare)
         candidates = [
             Stored(name, size, self._last_used_us.get(name, 0))
             for name, size in self._blobs.items()

@@ -160,6 +160,9 @@ class Node:
         started: Whether somebody computes it, or did.
         done: Whether it was computed in this run.
         failed: Whether its compute failed.
+        error: What it failed with, where that was not told by the task's state.
+        tainted: Whether its files changed while it was computed, so that its result stands for nothing.
+        lost: Whether its stored result could not be read.
         used: Whether its value was handed out or given to a task.
         by_digest: Whether its signature does not determine its result.
         settled: Set once nobody has to wait for it: it is computed, has failed, or need not be computed.
@@ -188,6 +191,9 @@ class Node:
     started: bool = False
     done: bool = False
     failed: bool = False
+    error: BaseException | None = None
+    tainted: bool = False
+    lost: bool = False
     used: bool = False
     by_digest: bool = False
     started_us: int = 0

@@ -34,11 +34,28 @@ class Objects:
 
     def keep(self, node: Node, value: Any, described: Described) -> None:
         """Keep a computed value and its leaves."""
+        for index, leaf in enumerate(described.leaves):
+            if not node.cell(index).present:  # what the flow body already has stays what it has
+                self._put(node.cell(index), leaf)
         if described.leaves:
             self._skeletons[node.key] = described.skeleton
-        for index, leaf in enumerate(described.leaves):
-            self._put(node.cell(index), leaf)
+            value = join(described.skeleton, [node.cell(index).value for index in range(len(described.leaves))])
         self._put(node.cell(), value)
+
+    def fresh(self, cell: Cell) -> Any:
+        """Return another object with the content that the object of a cell had before somebody changed it.
+
+        Raises:
+            StoreError: If it cannot be read, or was never stored.
+        """
+        copy = Node(cell.node.spec, cell.node.key, cell.node.call, result=cell.node.result)
+        self.load(copy.cell(cell.leaf))
+        return copy.cell(cell.leaf).value
+
+    def made_before(self, value: Any) -> bool:
+        """Return whether `value` is an object that a node of this run made."""
+        known = self._cells.get(id(value))
+        return known is not None and known.value is value
 
     def load(self, cell: Cell) -> None:
         """Load the object of a cell, and only what of its node's value belongs to it.

@@ -15,15 +15,15 @@ from typing import Any
 from prefect_helix.core.errors import UndigestibleError
 from prefect_helix.core.fingerprint import Fingerprint
 from prefect_helix.core.history import History, last_used
-from prefect_helix.core.lineage import Lineage, Result, Run, Trace
+from prefect_helix.core.lineage import Lineage, Run, Trace
 from prefect_helix.core.materialization import Policy
 from prefect_helix.core.planner import Plan
-from prefect_helix.runtime.arguments import files, literal_digest, shown
+from prefect_helix.runtime.arguments import literal_digest, shown
 from prefect_helix.runtime.code import ValueCode
 from prefect_helix.runtime.keeper import Keeper
 from prefect_helix.runtime.nodes import TaskSpec
 from prefect_helix.runtime.prediction import predict
-from prefect_helix.runtime.results import skeleton_of, try_digest
+from prefect_helix.runtime.results import holds, try_digest
 from prefect_helix.runtime.session import Engine, Session, now_us
 from prefect_helix.runtime.world import World
 from prefect_helix.storage.catalog import Catalog
@@ -112,7 +112,7 @@ class Outlook:
 
     @property
     def unfollowed(self) -> list[str]:
-        """Flow parameters that changed and that no argument came from, so that the plan cannot tell what they change."""
+        """Flow parameters that changed and that no argument came from: what they change, the plan cannot tell."""
         if self.prior is None:
             return []
         before, now = self.prior.run.parameters, self.head.parameters
@@ -139,7 +139,7 @@ def look_ahead(store: Store, order: Order, warn: Callable[[str, str], None]) -> 
     world = World(
         history,
         loadable=keeper.loadable,
-        holds=lambda result: _holds(result, keeper),
+        holds=lambda result: holds(result, keeper.get),
         now_us=head.started_us,
         reuse=order.mode == "auto",
     )
@@ -155,6 +155,7 @@ def look_ahead(store: Store, order: Order, warn: Callable[[str, str], None]) -> 
             prior,
             spec_of=lambda trace: order.spec_of(trace.key, trace.task) or _past(trace),
             parameters=head.parameters,
+            shown=head.shown_parameters,
             file_digest=_file_digest,
         )
         _tell_lost(prior, keeper, warn)
@@ -230,20 +231,6 @@ def _file_digest(path: str) -> str | None:
     except OSError:
         return None
     return content.hex if content else None
-
-
-def _holds(result: Result, keeper: Keeper) -> bool:
-    """Return whether the files that a small result names still have the content they had."""
-    if result.inline is None:
-        return True
-    value = skeleton_of(result, keeper.get)
-    if not any(files(value)):
-        return True
-    try:
-        content = try_digest(value)
-    except OSError:
-        return False
-    return content is not None and content.hex == result.digest
 
 
 def _tell_lost(prior: Lineage, keeper: Keeper, warn: Callable[[str, str], None]) -> None:

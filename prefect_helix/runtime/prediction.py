@@ -16,6 +16,7 @@ def predict(
     *,
     spec_of: Callable[[Trace], TaskSpec],
     parameters: Mapping[str, str],
+    shown: Mapping[str, str],
     file_digest: Callable[[str], str | None],
 ) -> None:
     """Enter into `world` the calls that the prior run makes us expect, and classify them.
@@ -27,6 +28,7 @@ def predict(
         prior: The lineage to predict from.
         spec_of: The task of a trace, with today's fingerprint.
         parameters: Digests of today's flow parameters.
+        shown: The same for people.
         file_digest: Digest of the file at a path; None where there is none.
     """
     nodes: dict[str, Node] = {}
@@ -34,7 +36,7 @@ def predict(
         if any(link.signature not in nodes for link in trace.parents):
             continue
         edges = tuple(Edge(nodes[link.signature].cell(link.leaf), link.parameter) for link in trace.parents)
-        arguments = tuple(_argument_now(a, parameters, file_digest) for a in trace.arguments)
+        arguments = tuple(_argument_now(a, parameters, shown, file_digest) for a in trace.arguments)
         node = world.expect(spec_of(trace), trace, edges, arguments)
         node.wait_for = tuple(nodes[s] for s in trace.wait_for if s in nodes)
         nodes[trace.signature] = node
@@ -42,11 +44,13 @@ def predict(
 
 
 def _argument_now(
-    argument: Argument, parameters: Mapping[str, str], file_digest: Callable[[str], str | None]
+    argument: Argument,
+    parameters: Mapping[str, str],
+    shown: Mapping[str, str],
+    file_digest: Callable[[str], str | None],
 ) -> Argument:
-    digest: str | None = None
-    if argument.source == "flow_parameter":
-        digest = parameters.get(argument.origin)
-    elif argument.source == "file":
-        digest = file_digest(argument.origin)
-    return replace(argument, digest=digest) if digest else argument
+    if argument.source == "flow_parameter" and parameters.get(argument.origin):
+        return replace(argument, digest=parameters[argument.origin], shown=shown[argument.origin])
+    if argument.source == "file":
+        return replace(argument, digest=file_digest(argument.origin) or argument.digest)
+    return argument

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from prefect_helix.core.digest import Digest, digest
-from prefect_helix.core.errors import NotStorableError, UndigestibleError
+from prefect_helix.core.errors import CorruptError, NotStorableError, StoreError, UndigestibleError
 from prefect_helix.core.lineage import Leaf, Result
 from prefect_helix.runtime.code import ValueCode
 from prefect_helix.runtime.values import LeafRef, approximate_size, split, type_name
-from prefect_helix.storage.codec import Code, Encoded, decode, encode
+from prefect_helix.storage.codec import Code, DecodingError, Encoded, decode, encode
+from prefect_helix.storage.files import File, files
 
 SMALL_BYTES = 64 * 1024
 """A result of at most this size is given to the flow body as it is."""
@@ -65,6 +67,7 @@ def describe(value: object, value_code: ValueCode) -> Described:
         leaves=records,
         standin=standin,
         code=value_code.hash(code - {LeafRef}),
+        files=_files_digest(skeleton) if File in code else "",
     )
     pieces = [*encoded, *([body] if inline is None else [])]
     return Described(
@@ -84,6 +87,22 @@ def try_digest(value: object) -> Digest | None:
         return None
 
 
+def holds(result: Result, get_blob: Callable[[str], object]) -> bool:
+    """Return whether the files that a result names, if any, still have the content they had."""
+    if not result.files:
+        return True
+    try:
+        return _files_digest(skeleton_of(result, get_blob)) == result.files
+    except StoreError:
+        return False
+
+
+def _files_digest(skeleton: object) -> str:
+    """Return the digest of the contents of the files in `skeleton`; one of its own kind where they cannot be told."""
+    named = try_digest(list(files(skeleton)))
+    return named.hex if named and any(files(skeleton)) else uuid.uuid4().hex
+
+
 def skeleton_of(result: Result, get_blob: Callable[[str], object]) -> object:
     """Return the value of a result as far as it is not in its leaves.
 
@@ -91,7 +110,10 @@ def skeleton_of(result: Result, get_blob: Callable[[str], object]) -> object:
         StoreError: If its blob cannot be read.
     """
     if result.inline is not None:
-        return decode(result.inline)
+        try:
+            return decode(result.inline)
+        except DecodingError as error:
+            raise CorruptError("lineage", f"give a {result.type_name}", str(error), "") from error
     if result.blob is None:
         raise NotStorableError(result.type_name, "it was never stored")
     return get_blob(result.blob)

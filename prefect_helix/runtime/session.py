@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any, Protocol
 
-from prefect_helix.core.errors import (
-    FileChangedError,
-    HelixError,
-    NondeterministicTaskError,
-    StoreError,
-    UndigestibleError,
-)
+from prefect_helix.core.errors import HelixError, NondeterministicTaskError, StoreError
+from prefect_helix.core.explain import reason
 from prefect_helix.core.graph import Decision
-from prefect_helix.core.lineage import Argument, Lineage, Result, Run, RunStatus, Trace
-from prefect_helix.core.materialization import Candidate
-from prefect_helix.runtime.arguments import Given, bind, files, frozen, immutable, literal_digest, metrics
+from prefect_helix.core.lineage import Lineage, Run, RunStatus, Trace
+from prefect_helix.runtime.arguments import Given, bind, frozen, metrics
 from prefect_helix.runtime.code import ValueCode
 from prefect_helix.runtime.keeper import Keeper
 from prefect_helix.runtime.nodes import Cell, Node, Standing, TaskSpec
 from prefect_helix.runtime.objects import Objects
-from prefect_helix.runtime.results import Described, describe
+from prefect_helix.runtime.observation import Observer
+from prefect_helix.runtime.results import describe
 from prefect_helix.runtime.world import World
+from prefect_helix.storage.files import files
 
 LONG_US = 1_000_000
 """Before a compute predicted to take longer, everything finished is made safe."""
@@ -41,6 +38,9 @@ class Engine(Protocol):
 
     def start(self, node: Node) -> None:
         """Hand `node` to the task runner."""
+
+    def take_back(self, node: Node) -> bool:
+        """Take back a node that still waits for a thread of the task runner; return whether it did."""
 
 
 class UpstreamFailedError(HelixError):
@@ -80,16 +80,21 @@ class Session:
         self.head = head
         self.world = world
         self.keeper = keeper
-        self.mismatched: list[str] = []
         self.finished = False
         self._engine = engine
         self._warn = warn
         self._priors = priors
-        self._objects = Objects(keeper.get, lambda cell: self.value(cell, exposed=True))
         self._value_code = ValueCode()
+        self._objects = Objects(keeper.get, lambda cell: self.value(cell, exposed=True))
+        self._observer = Observer(world, self._objects, keeper, self._value_code, warn, verify=head.mode == "verify")
         self._lock = threading.RLock()
         self._idle = threading.Condition(self._lock)
         self._computing = 0
+
+    @property
+    def mismatched(self) -> Sequence[str]:
+        """Tasks that gave another result than was recorded for the same code and inputs."""
+        return self._observer.mismatched
 
     # -- what the flow does --------------------------------------------------------------------------------------
 
@@ -101,6 +106,8 @@ class Session:
         Raises:
             UnhashableArgumentError: If an argument has no digest.
         """
+        for note in spec.code.notes:
+            self._warn(f"{spec.key}:{note}", note)
         with self._lock:
             edges, arguments = bind(spec, given, self.head.parameters, self._value_code)
             parameters = {name: one.value for name, one in given.items()}
@@ -120,31 +127,80 @@ class Session:
         self._settle(node)
         if node.original and node.spec.lazy and node.spec.returns is not None and self._freeze(node):
             return self._objects.stand_in(node.cell(), node.spec.returns)
-        if node.original or node.decision is Decision.COMPUTE or not (self.world.loadable(node) or self._freeze(node)):
+        if not self._deferrable(node):
             self._bring(node.cell())
         while True:
             try:
-                return self._objects.hand_out(node)
+                return self._hand_out(node)
             except StoreError as error:
                 self._not_loaded(node, error)
                 self._bring(node.cell())
 
+    def _hand_out(self, node: Node) -> Any:
+        if node.result is not None and node.result.leaves and not node.result.standin:
+            self._verify_ancestors(node)
+            node.used = True  # the small parts of a container go out as they are
+        if node.original:
+            self._bring(node.cell())
+        return self._objects.hand_out(node)
+
     def submit(self, node: Node) -> None:
         """Start a call made through a task runner, if it is to compute.
 
-        While it depends on parents that compute whether it is original, those are started and it waits for them.
+        While it depends on parents that compute whether it is original, those are started, and it waits for them.
         """
         if node.standing is Standing.PROVISIONAL:
-            waiting = [p for p in node.parents if p.original and not p.failed]
-            for parent in waiting:
-                self._start_or_compute(parent)
-            if any(not (p.done or p.failed) for p in waiting):
+            for parent in node.parents:
+                if parent.original and not (parent.started or (parent.submitted and _provisional(parent))):
+                    self._start_or_compute(parent)
+            if any(p.original and not p.failed for p in node.parents):
                 return
             self._reclassify(node)
-        if node.decision is Decision.COMPUTE or (node.original and not node.spec.lazy):
+        if self._is_due(node):
             self._start(node)
         else:
-            self._mark_settled(node)
+            self._settled(node)
+
+    def _is_due(self, node: Node) -> bool:
+        """Return whether a submitted node starts without anybody asking for its value."""
+        if node.original:
+            return not (node.spec.lazy and self._freeze(node))
+        if node.decision is Decision.COMPUTE and (node.demanded or self._feeds(node)):
+            return True
+        return not self._deferrable(node)
+
+    def _feeds(self, node: Node) -> bool:
+        """Return whether something that is certain to compute takes the node's value."""
+        return any(
+            child.decision is Decision.COMPUTE and not _provisional(child) for child in self.world.children(node)
+        )
+
+    def value(self, cell: Cell, *, exposed: bool = False) -> Any:
+        """Return the object of a cell, loaded or computed as the plan says.
+
+        Args:
+            cell: Which.
+            exposed: Whether the flow body, which may change it, will have it. A task gets what the node made, even
+                if the flow body changed its own object since.
+        """
+        node = cell.node
+        if exposed:
+            self.demand([node])
+        self._bring(cell)
+        node.used = True
+        if not exposed:
+            return self._objects.fresh(cell) if self._objects.diverged(cell) else cell.value
+        for part in node.cells.values():  # who has one part may change it, and with it the whole
+            part.exposed = True
+        return cell.value
+
+    def demand(self, nodes: Sequence[Node]) -> None:
+        """Plan together for the values of `nodes`, which somebody outside of helix tasks needs."""
+        with self._lock:
+            for node in nodes:
+                node.demanded = True
+            if any(node.decision in (None, Decision.PRUNE) and not node.done for node in nodes):
+                self.world.plan()
 
     def supply(self, nodes: Sequence[Node]) -> None:
         """Demand `nodes` together and start those that are to be computed."""
@@ -165,30 +221,6 @@ class Session:
     def wait(self, node: Node, timeout: float | None = None) -> bool:
         """Wait until a submitted node is computed, has failed, or turned out not to compute; return whether it has."""
         return node.settled.wait(timeout)
-
-    def value(self, cell: Cell, *, exposed: bool = False) -> Any:
-        """Return the object of a cell, loaded or computed as the plan says.
-
-        Args:
-            cell: Which.
-            exposed: Whether the flow body, which may change it, will have it.
-        """
-        if exposed:
-            self.demand([cell.node])
-        self._bring(cell)
-        cell.node.used = True
-        if exposed:  # who has one part may change it, and with it the whole
-            for part in cell.node.cells.values():
-                part.exposed = True
-        return cell.value
-
-    def demand(self, nodes: Sequence[Node]) -> None:
-        """Plan together for the values of `nodes`, which somebody outside of helix tasks needs."""
-        with self._lock:
-            for node in nodes:
-                node.demanded = True
-            if any(node.decision in (None, Decision.PRUNE) and not node.done for node in nodes):
-                self.world.plan()
 
     def finish(self, status: RunStatus) -> Lineage:
         """Wait for what is running, finish writing, commit the lineage and return it."""
@@ -218,15 +250,18 @@ class Session:
         if not node.started:
             loaded = any(cell.present for cell in node.cells.values())
             node.decision = Decision.LOAD if loaded else Decision.PRUNE
-        if not node.reason:
-            if node.original:
-                node.reason = "nothing needs it"
-            elif node.decision is Decision.LOAD:
-                node.reason = "nothing changed, and its value is needed"
-            else:
-                node.reason = "nothing changed, and nothing needs its value"
+        node.reason = node.reason or self._reason(node)
         stored = node.result is not None and self.keeper.loadable(node.result)
         return replace(self.world.facts(node), stored=stored)
+
+    def _reason(self, node: Node) -> str:
+        return reason(
+            node.decision or Decision.PRUNE,
+            equivalent=node.trace is not None,
+            stored=node.result is not None and not node.lost and self.keeper.loadable(node.result),
+            mode=self.head.mode,
+            changed=self.world.explain(node, self._priors),
+        )
 
     # -- demand --------------------------------------------------------------------------------------------------
 
@@ -235,7 +270,7 @@ class Session:
         node = cell.node
         while not cell.present:
             if node.failed:
-                raise UpstreamFailedError(node.spec.name)
+                raise node.error or UpstreamFailedError(node.spec.name)
             if node.done:
                 raise NondeterministicTaskError(node.spec.name, [node.spec.name])
             self._settle(node)
@@ -245,7 +280,7 @@ class Session:
             if node.decision in (None, Decision.PRUNE):
                 self.demand([node])
             self._verify_ancestors(node)
-            if node.original or node.decision is not Decision.LOAD:
+            if node.original or node.started or node.decision is not Decision.LOAD:
                 self._await(node)
                 continue
             try:
@@ -256,15 +291,17 @@ class Session:
     def _not_loaded(self, node: Node, error: StoreError) -> None:
         self._warn(f"load:{node.key}", f"{error} {node.spec.name} is computed again.")
         with self._lock:
-            node.demanded = True
+            node.lost = node.demanded = True
             self.world.plan()
 
     def _settle(self, node: Node) -> None:
         """Make a provisional standing definite by computing the original parents it hangs on."""
-        while node.standing is Standing.PROVISIONAL and not node.started:
+        while _provisional(node) and not node.started:
             waiting = [p for p in node.parents if p.original and not p.failed]
             for parent in waiting:
-                self._await(parent)
+                self._settle(parent)
+                if parent.original:
+                    self._await(parent)
             self._reclassify(node)
             if not waiting:
                 return
@@ -283,20 +320,46 @@ class Session:
             if ancestor.decision is Decision.COMPUTE and not ancestor.done and not self.world.proven(ancestor):
                 self._await(ancestor)
 
+    def _deferrable(self, node: Node) -> bool:
+        """Return whether the node's value need not be there yet: it can be loaded, or still be computed later.
+
+        A file may have other content later, and an object that the flow body has may be changed.
+        """
+        if node.original:
+            return False
+        frozen = self._freeze(node)
+        if self.world.loadable(node):
+            return True
+        safe = all(self._is_safe(edge.cell) for edge in node.edges)
+        return frozen and safe and not any(any(files(value)) for value in node.parameters.values())
+
+    def _is_safe(self, cell: Cell) -> bool:
+        result = cell.node.result
+        return not cell.exposed or (result is not None and self.keeper.loadable(result))
+
+    def _freeze(self, node: Node) -> bool:
+        """Keep the node's literal arguments as they are now; return whether that could be done."""
+        fixed = frozen(node.parameters)
+        if fixed is not None:
+            node.parameters = fixed
+        return fixed is not None
+
     # -- compute -------------------------------------------------------------------------------------------------
 
     def _await(self, node: Node) -> None:
-        """Compute a node, or wait until it is computed."""
-        self._start_or_compute(node)
+        """Compute a node in this thread, unless somebody else is at it already; then wait."""
+        if self._claim(node) or self._engine.take_back(node):
+            self._prepared(node, self._engine.run)
         node.settled.wait()
 
     def _start_or_compute(self, node: Node) -> None:
         if node.submitted:
             self._start(node)
-        elif self._claim(node):
-            self._prepared(node, self._engine.run)
+        else:
+            self._await(node)
 
     def _start(self, node: Node) -> None:
+        """Hand a node to the task runner, after the parents it needs, so that no thread of it waits for them."""
         if self._claim(node):
             self._prepared(node, self._engine.start)
 
@@ -312,55 +375,28 @@ class Session:
 
     def _prepared(self, node: Node, go: Callable[[Node], None]) -> None:
         try:
-            self._prepare(node)
+            self._prepare(node, supply=go == self._engine.start)
             go(node)
-        except BaseException:
+        except BaseException as error:
             if not node.settled.is_set():
-                self.fail(node)
+                self.fail(node, error)
             raise
 
-    def _prepare(self, node: Node) -> None:
-        """Have the inputs of a node that computes: what is to be computed is, what is to be loaded can be."""
+    def _prepare(self, node: Node, *, supply: bool) -> None:
+        """Make sure that a node can be computed from what it was called with, and that its inputs can be had."""
         with self._lock:
+            node.decision = Decision.COMPUTE
             node.reason = node.reason or self._reason(node)
             if any(not e.cell.present and e.node.decision in (None, Decision.PRUNE) for e in node.edges):
                 node.demanded = True
                 self.world.plan()
-        self._check_files(node)
-        for edge in node.edges:
-            parent = edge.node
-            if not edge.cell.present and (parent.original or parent.decision is Decision.COMPUTE):
+        self._observer.check_arguments(node)
+        for parent in node.parents if supply else ():
+            if not parent.done and (parent.original or parent.decision is Decision.COMPUTE):
                 self._start_or_compute(parent)
         estimate_us = self.world.history.costs.compute(node.spec.key, node.trace)
         if estimate_us is not None and estimate_us > LONG_US:
             self.keeper.flush()
-
-    def _reason(self, node: Node) -> str:
-        if node.trace is not None:
-            return "nothing changed, but its result is not stored, or dearer to load than to compute"
-        if self.head.mode != "auto":
-            return f"mode {self.head.mode!r} computes every step"
-        return self.world.explain(node, self._priors)
-
-    def _check_files(self, node: Node) -> None:
-        for argument in node.arguments:
-            given = node.parameters.get(argument.parameter)
-            for file in files(given):
-                try:
-                    same = literal_digest(given, self._value_code) == argument.digest
-                except UndigestibleError:  # it is no longer there
-                    same = False
-                if not same:
-                    raise FileChangedError(file.path, node.spec.name)
-
-    def _freeze(self, node: Node) -> bool:
-        """Make sure that the node can be computed later, from what it was given now."""
-        fixed = frozen(node.parameters)
-        if fixed is not None:
-            node.parameters = fixed
-        return fixed is not None
-
-    # -- observe -------------------------------------------------------------------------------------------------
 
     def observe(self, node: Node, value: Any, compute_us: int) -> None:
         """Take note of a value that was just computed, before anybody else sees it.
@@ -370,124 +406,42 @@ class Session:
         """
         described = describe(value, self._value_code)
         with self._lock:
-            earlier = node.result or self._recorded(node)
-            node.done, node.decision, node.result = True, Decision.COMPUTE, described.result
-            node.compute_us, node.computed_at_us = compute_us, now_us()
-            self._objects.keep(node, value, described)
-            node.changed_inputs = self._changed_inputs(node)
-            if earlier is not None and earlier.digest not in (None, described.result.digest):
-                self.mismatched.append(node.spec.name)
-            contradicted = self._update_descendants(node)
-            trace = self.world.facts(node)
-            self.world.history.add(trace)
-        self._tell(node, value, described)
-        self._keep(node, trace, described)
-        self._settled(node)
+            contradicted = self._observer.note(node, value, described, compute_us, now_us())
+            self._observer.tell(node, value, described)
+            self._observer.keep(node, described)
+        self._ended(node)
         if contradicted:
             raise NondeterministicTaskError(node.spec.name, contradicted)
 
-    def fail(self, node: Node) -> None:
-        """Take note of a node whose task failed."""
+    def fail(self, node: Node, error: BaseException | None = None) -> None:
+        """Take note of a node whose task failed, or that could not be computed because of `error`."""
         with self._lock:
-            node.failed, node.decision = True, Decision.COMPUTE
+            node.failed, node.decision, node.error = True, Decision.COMPUTE, error
             trace = self.world.facts(node)
         self.keeper.record(trace)
+        self._ended(node)
+
+    def _ended(self, node: Node) -> None:
         self._settled(node)
-
-    def _recorded(self, node: Node) -> Result | None:
-        """Return what the same call gave when it was last computed, for mode ``verify``."""
-        if self.head.mode != "verify" or not node.spec.deterministic:
-            return None
-        same = self.world.history.candidates(node.spec.fingerprint, node.literals)
-        links = tuple(edge.input().link() for edge in node.edges)
-        return next((t.result for t in same if t.parents == links and t.decision is Decision.COMPUTE), None)
-
-    def _update_descendants(self, node: Node) -> list[str]:
-        """Classify again what rests on `node`; return the tasks whose used results no longer hold."""
-        contradicted, changed = [], False
-        for child in self.world.descendants(node):
-            before = child.standing
-            self.world.classify(child)
-            changed = changed or child.standing is not before
-            if before is Standing.EQUIVALENT and child.original and child.used:
-                contradicted.append(child.spec.name)
-        if changed:
-            self.world.plan()
-        return contradicted
-
-    def _changed_inputs(self, node: Node) -> tuple[str, ...]:
-        """Return the parameters whose objects the task changed in place, be they results of nodes or literals."""
-        results = (e.parameter for e in node.edges if self._objects.diverged(e.cell, look=True))
-        literals = (a.parameter for a in node.arguments if self._literal_changed(node, a))
-        return tuple(dict.fromkeys((*results, *literals)))
-
-    def _literal_changed(self, node: Node, argument: Argument) -> bool:
-        value = node.parameters[argument.parameter]
-        if argument.source == "file" or immutable(value):
-            return False
-        try:
-            return literal_digest(value, self._value_code) != argument.digest
-        except UndigestibleError:
-            return True
-
-    def _tell(self, node: Node, value: Any, described: Described) -> None:
-        task, key = node.spec.name, node.spec.key
-        for parameter in node.changed_inputs:
-            self._warn(
-                f"mutation:{key}:{parameter}",
-                f"{task} changed its argument {parameter!r} in place. It is computed in every run, since later steps "
-                "may rely on that. Work on a copy to have it skipped.",
-            )
-        if described.problem is not None:
-            self._warn(f"unstorable:{key}", f"{described.problem} So {task} cannot be loaded, only computed again.")
-        if value is None:
-            self._warn(
-                f"none:{key}",
-                f"{task} returned None. A helix task is skipped when nothing changed, and whatever else it does is not "
-                "done then; make it a plain @task if it has effects.",
-            )
-        if task in self.mismatched:
-            self._warn(
-                f"mismatch:{key}",
-                f"{task} gave another result than before for the same code and inputs. Seed it, or declare it with "
-                "@helix_task(deterministic=False).",
-            )
-
-    def _keep(self, node: Node, trace: Trace, described: Described) -> None:
-        try:
-            self._check_files(node)
-        except FileChangedError as error:
-            self._warn(f"file:{node.key}", f"{error} What was computed from it is not stored.")
-            return
-        costs = self.world.history.costs
-        with self._lock:
-            recreate_us = self.world.recreate_us(node)
-        size_bytes = sum(piece.size_bytes for piece in described.pieces)
-        candidate = Candidate(
-            recreate_us=recreate_us,
-            load_us=costs.load(described.result),
-            write_us=costs.transfer(size_bytes, blobs=len(described.pieces)),
-            size_bytes=size_bytes,
-            choice=node.spec.materialize,
-        )
-        self.keeper.offer(trace, described.pieces, candidate)
-
-    def _settled(self, node: Node) -> None:
-        """Let everybody know that the node has ended, and start the submitted calls that waited for it."""
-        self._mark_settled(node)
-        for child in self.world.children(node):
-            if child.submitted and child.called and not child.started:
-                self.submit(child)
         with self._idle:
             self._computing -= 1
             self._idle.notify_all()
 
-    def _mark_settled(self, node: Node) -> None:
+    def _settled(self, node: Node) -> None:
+        """Let everybody know that nobody has to wait for the node, and look again at the calls that waited for it."""
         with self._lock:
             node.settled.set()
             watchers, node.watchers = node.watchers, []
         for watcher in watchers:
             watcher()
+        for child in self.world.children(node):
+            if child.called and child.submitted and not child.started and not child.settled.is_set():
+                with contextlib.suppress(Exception):  # it failed to start; whoever asks for it is told
+                    self.submit(child)
+
+
+def _provisional(node: Node) -> bool:
+    return node.standing is Standing.PROVISIONAL and not node.done
 
 
 def now_us() -> int:

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from prefect_helix.core.explain import changes
+from prefect_helix.core.explain import changes, closest
 from prefect_helix.core.graph import Decision
 from prefect_helix.core.history import History
 from prefect_helix.core.lineage import Argument, Result, Trace
@@ -147,13 +147,15 @@ class World:
         waits = [n.signature for n in node.wait_for]
         node.history_key = node.signature = signature(node.spec.fingerprint, node.literals, inputs, waits)
         node.by_digest = node.spec.by_digest or self.history.ambiguous(node.signature)
-        node.standing, node.trace, node.result = Standing.ORIGINAL, None, None
+        node.standing, node.trace, node.result, node.reason = Standing.ORIGINAL, None, None, ""
         if not self._reuse or not node.spec.deterministic or any(n.original or n.done for n in node.wait_for):
             return
         for trace in self.history.candidates(node.spec.fingerprint, node.literals):
             found = match(trace, inputs, waits)
-            if found is Match.YES and self._serves(node, trace):
-                node.standing, node.trace, node.result = Standing.EQUIVALENT, trace, trace.result
+            objection = self._objection(node, trace) if found is Match.YES else None
+            node.reason = objection or node.reason
+            if found is Match.YES and objection is None:
+                node.standing, node.trace, node.result, node.reason = Standing.EQUIVALENT, trace, trace.result, ""
                 node.signature = trace.signature
                 node.by_digest = node.spec.by_digest or self.history.ambiguous(trace.signature)
                 node.compute_us, node.computed_at_us = trace.compute_us, trace.computed_at_us
@@ -161,13 +163,16 @@ class World:
             if found is Match.MAYBE:
                 node.standing = Standing.PROVISIONAL
 
-    def _serves(self, node: Node, trace: Trace) -> bool:
-        if trace.changed_inputs or trace.result is None:
-            return False
+    def _objection(self, node: Node, trace: Trace) -> str | None:
+        """Return why the result of an equivalent call does not serve all the same; None if it does."""
+        if trace.result is None:
+            return "its result was not kept"
+        if trace.changed_inputs:
+            return f"it changes its argument {', '.join(trace.changed_inputs)} in place, or gives it back"
         age_us = node.spec.max_age_us
         if age_us is not None and (trace.computed_at_us is None or trace.computed_at_us + age_us < self._now_us):
-            return False
-        return self._holds(trace.result)
+            return "its result is older than max_age"
+        return None if self._holds(trace.result) else "a file that its result names has other content now"
 
     def reconsider(self, nodes: Iterable[Node] | None = None) -> None:
         """Classify `nodes` (or all expected ones) again after something they rest on changed. O(nodes + edges)."""
@@ -179,7 +184,7 @@ class World:
         """Return whether the node's value can be had without computing."""
         if node.cell().present:
             return True
-        return not node.original and node.result is not None and self._loadable(node.result)
+        return not (node.original or node.lost) and node.result is not None and self._loadable(node.result)
 
     def proven(self, node: Node) -> bool:
         """Return whether the node's task was seen to repeat itself."""
@@ -188,8 +193,7 @@ class World:
     def explain(self, node: Node, priors: Sequence[Trace]) -> str:
         """Return in words why an original node is original, beside the likest of `priors`."""
         facts = self.facts(node)
-        same_task = [node.prior] if node.prior else [t for t in priors if t.key == node.spec.key]
-        found = min((changes(t, facts) for t in same_task), key=len, default=changes(None, facts))
+        found = changes(node.prior or closest(facts, priors), facts)
         return "; ".join(map(str, found)) or "no earlier result can be used"
 
     def facts(self, node: Node) -> Trace:
@@ -207,7 +211,7 @@ class World:
             decision=node.decision or Decision.PRUNE,
             reason=node.reason,
             status="failed" if node.failed else "completed",
-            result=node.result,
+            result=None if node.tainted else node.result,
             compute_us=node.compute_us,
             load_us=node.load_us,
             demanded=node.demanded,

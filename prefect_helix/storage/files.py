@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -117,3 +117,14 @@ def _stamp(path: str) -> _Stamp:
 
 
 register_digest(File, File.content)
+
+
+def files(value: Any) -> Iterator[File]:
+    """Yield the files in a value: itself, or what it holds in nested built-in containers."""
+    if isinstance(value, File):
+        yield value
+    elif type(value) in (list, tuple, set, frozenset):
+        for item in value:
+            yield from files(item)
+    elif type(value) is dict:
+        yield from files(list(value.values()))

@@ -19,7 +19,7 @@ from prefect_helix.core.digest import register_digest
 from prefect_helix.core.fingerprint import Fingerprint, fingerprint
 from prefect_helix.core.fingerprint.distributions import Distribution, Origin, owner_of_file, owner_of_module
 
-Load = Callable[[str], ModuleType]
+Load = Callable[..., ModuleType]
 
 
 @pytest.fixture
@@ -113,6 +113,9 @@ def test_a_global_that_reached_code_writes_is_state_with_a_note(load: Load, text
         "def memo(f):\n    seen = {}\n    def w(k): seen[k] = f(k)\n    return w\n@memo\ndef task(k): return k\n",
         "def make():\n    n = 0\n    def f(k):\n        nonlocal n\n        n += k\n    return f\ntask = make()\n",
         "import functools\n@functools.lru_cache\ndef h(k): return k\ndef task(k): return h(k)\n",
+        "class M: pass\nm = None\ndef get():\n    global m\n    m = m or M()\ndef task(k): return get()\n",
+        "class M:\n    n = 0\n    def f(self): M.n += 1\nm = M()\ndef task(k): m.f()\n",
+        "import io\nB = io.BytesIO(b'a')\ndef task(k): return B.read()\n",
     ],
 )
 def test_writing_state_does_not_move_the_fingerprint(load: Load, text: str) -> None:
@@ -176,6 +179,28 @@ def test_opaque_code_is_a_component_and_one_note(load: Load, body: str, what: st
 def test_files_named_by_arguments_and_literal_names_are_seen(load: Load, body: str) -> None:
     module = load(f"import pathlib, re\ndef task(x):\n    return {body}\n")
     assert fingerprint(module.task).notes == ()
+
+
+@pytest.mark.parametrize(
+    ("body", "what"),
+    [
+        ("import not_to_be_found", "not_to_be_found uses a module that is not found"),
+        ("import made_at_run_time", "made_at_run_time uses a module without a file"),
+        ("import reads_environment", "reads_environment uses os.environ"),
+    ],
+)
+def test_an_imported_module_that_cannot_be_seen_into_has_a_note(
+    load: Load, monkeypatch: pytest.MonkeyPatch, body: str, what: str
+) -> None:
+    monkeypatch.setitem(sys.modules, "made_at_run_time", ModuleType("made_at_run_time"))
+    load("import os\nHOME = os.environ['HOME']\n", "reads_environment")
+    module = load(f"def task():\n    {body}\n")
+    assert what in fingerprint(module.task).notes[0]
+
+
+def test_a_constant_that_cannot_be_digested_has_a_note(load: Load) -> None:
+    module = load("K = []\nfor _ in range(5000): K = [K]\ndef task(): return K\n")
+    assert "counts by its type only" in fingerprint(module.task).notes[0]
 
 
 def test_a_file_name_derived_through_variables_is_an_argument(load: Load) -> None:

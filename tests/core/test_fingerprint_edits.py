@@ -783,6 +783,953 @@ EDITS = parse(r"""
  T = {'m': M()}
  def task(): return T['m'].f()
 
+-- state counts by the code that makes its first value
+
+== change: class attr initial
+ class C:
+-    n = 0
++    n = 5
+ def task(k):
+     C.n += 1
+     return C.n
+== change: instance attr initial through ctor
+ class C:
+     def __init__(self, n): self.n = n
+-c = C(5)
++c = C(6)
+ def task(k):
+     c.n += 1
+     return c.n
+== change: mutable default initial
+-def task(k, seen={1: 2}):
++def task(k, seen={1: 3}):
+     seen[k] = 1
+     return seen
+== change: closure state initial
+ def make():
+-    n = 0
++    n = 7
+     def f(k):
+         nonlocal n
+         n += k
+         return n
+     return f
+ task = make()
+== change: closure state initial by argument
+ def make(n):
+     def f(k):
+         nonlocal n
+         n += k
+         return n
+     return f
+-task = make(0)
++task = make(1)
+== change: state initial under if
+ import sys
+ if sys:
+-    C = {}
++    C = {1: 2}
+ def task(k):
+     C[k] = 1
+     return C
+== change: state filled at module level
+ C = {}
+-C['a'] = 1
++C['a'] = 2
+ def task(k):
+     C[k] = 1
+     return C
+== change: state tuple assign
+-C, D = {}, 1
++C, D = {1: 2}, 1
+ def task(k):
+     C[k] = 1
+     return C
+== change: state initial through a constant
+-X = {1: 2}
++X = {1: 3}
+ C = dict(X)
+ def task(k):
+     C[k] = 1
+     return C
+== change: state initial through a helper
+-def ini(): return {1: 2}
++def ini(): return {1: 3}
+ C = ini()
+ def task(k):
+     C[k] = 1
+     return C
+== change: state imported from
+@ project.py
+ from tools import C
+ def task(k):
+     C[k] = 1
+     return C
+@ tools.py
+-C = {}
++C = {1: 2}
+== change: state through module
+@ project.py
+ import tools
+ def task(k):
+     tools.C[k] = 1
+     return tools.C
+@ tools.py
+-C = {}
++C = {1: 2}
+== change: state star import
+@ project.py
+ from tools import *
+ def task(k):
+     C[k] = 1
+     return C
+@ tools.py
+-C = {}
++C = {1: 2}
+== change: state with annotation
+-C: dict = {}
++C: dict = {1: 2}
+ def task(k):
+     C[k] = 1
+     return C
+== change: function attribute initial
+ def task(k):
+     task.calls += 1
+     return task.calls
+-task.calls = 0
++task.calls = 5
+== change: lazy singleton initial arg
+-A = 1
++A = 2
+ M = None
+ def get():
+     global M
+     if M is None: M = A
+     return M
+ def task(): return get()
+== change: nested function default
+ def make():
+-    def f(k, seen={1: 1}):
++    def f(k, seen={1: 2}):
+         seen[k] = 1
+         return seen
+     return f
+ task = make()
+== change: list state appended by method of class
+ class C:
+-    seen = [1]
++    seen = [2]
+     def add(self, k): C.seen.append(k); return C.seen
+ def task(k): return C().add(k)
+== change: memo decorator arg other module
+@ project.py
+ from lib import counter
+-f = counter(1)
++f = counter(2)
+ def task(): return f()
+@ lib.py
+ def counter(n):
+     def f():
+         nonlocal n
+         n += 1
+         return n
+     return f
+== change: memo decorator arg with wraps as root
+@ project.py
+ from lib import counter
+-@counter(1)
++@counter(2)
+ def task(): return 1
+@ lib.py
+ import functools
+ def counter(n):
+     def d(f):
+         @functools.wraps(f)
+         def w():
+             nonlocal n
+             n += 1
+             return n
+         return w
+     return d
+== change: state under a for loop
+ C = {}
+-for i in range(3): C[i] = i
++for i in range(3): C[i] = i + 1
+ def task(k):
+     C[k] = 1
+     return C
+== change: state filled by a decorator
+ C = {}
+ def reg(n):
+     def d(f):
+         C[n] = f
+         return f
+     return d
+-@reg('a')
++@reg('b')
+ def h(): return 1
+ def task(k):
+     C[k] = 1
+     return C
+== change: state filled by a call
+ C = {}
+ def fill(n): C['a'] = n
+-fill(1)
++fill(2)
+ def task(k):
+     C[k] = 1
+     return C
+== change: state rebinding by setattr
+ import sys
+ C = {}
+-setattr(sys.modules[__name__], 'C', {1: 2})
++setattr(sys.modules[__name__], 'C', {1: 3})
+ def task(k):
+     C[k] = 1
+     return C
+== change: init_subclass registry
+ class B:
+     reg = {}
+     def __init_subclass__(cls, **k): B.reg[cls.__name__] = cls
+ class D(B):
+-    def f(self): return 1
++    def f(self): return 2
+ def task(): return B.reg['D']().f()
+== change: init_subclass registry nested
+ class B:
+     reg = {}
+     def __init_subclass__(cls, w=0, **k): B.reg[cls.__name__] = (cls, w)
+-class D(B, w=1):
++class D(B, w=2):
+     def f(self): return 1
+ def task(): return B.reg['D'][1]
+== change: init_subclass registry nested code
+ class B:
+     reg = {}
+     def __init_subclass__(cls, w=0, **k): B.reg[cls.__name__] = (cls, w)
+ class D(B, w=1):
+-    def f(self): return 1
++    def f(self): return 2
+ def task(): return B.reg['D'][0]().f()
+== keep: comment and docstring around state
+ C = {}
++# a comment
+ def task(k):
++    'doc'
+     C[k] = 1
+== keep: unrelated constant next to state
+ C = {}
++D = {1: 2}
+ def task(k):
+     C[k] = 1
+
+-- what does not show its content counts by the code that makes it
+
+== change: hidden in class
+ import contextvars
+ class M:
+-    cv = contextvars.ContextVar('a', default=1)
++    cv = contextvars.ContextVar('a', default=2)
+ def task(): return M.cv.get()
+== change: hidden in dict
+ import io
+-T = {'a': io.StringIO('a')}
++T = {'a': io.StringIO('b')}
+ def task(): return T
+== change: hidden in an instance
+ import io
+ class M:
+     def __init__(self, a): self.f = io.StringIO(a)
+-m = M('a')
++m = M('b')
+ def task(): return m.f.read()
+== change: generator constant
+-G = (x for x in range(3))
++G = (x for x in range(4))
+ def task(): return list(G)
+== change: hidden imported
+@ project.py
+ from tools import B
+ def task(): return B.read()
+@ tools.py
+ import io
+-B = io.StringIO('a')
++B = io.StringIO('b')
+== change: hidden through a helper
+@ project.py
+ from tools import B
+ def task(): return B.read()
+@ tools.py
+ import io
+-def make(): return io.StringIO('a')
++def make(): return io.StringIO('b')
+ B = make()
+== keep: lock next to other code
+ import threading
+ L = threading.Lock()
++def other(): return 1
+ def task():
+     with L: return 1
+== change: contextvar default
+ import contextvars
+-A = contextvars.ContextVar('a', default=1)
++A = contextvars.ContextVar('a', default=2)
+ def task(x): return A.get()
+== change: weak proxied helper
+ import weakref
+ class M:
+-    def f(self): return 1
++    def f(self): return 2
+ m = M()
+ w = weakref.ref(m)
+ def task(x): return w().f()
+== change: bytesio
+ import io
+-A = io.BytesIO(b'a')
++A = io.BytesIO(b'b')
+ def task(x): return A.getvalue()
+== change: struct
+ import struct
+-K = struct.Struct('i')
++K = struct.Struct('q')
+ def task(): return K.size
+== change: ufunc
+ import numpy
+-def h(a): return a
++def h(a): return a + 1
+ A = numpy.frompyfunc(h, 1, 1)
+ def task(x): return A(x)
+
+-- names in strings, and attributes that no name leads to
+
+== change: global read by query through a global string
+-K = 1
++K = 2
+ Q = 'a > @K'
+ def task(df): return df.query(Q)
+== change: local read by query keyword
+ def task(df, name):
+-    x = 3
++    y = 3
+     return df.query(expr='a > @' + name)
+== change: local read by query bound method
+ def task(df, name):
+-    x = 3
++    y = 3
+     f = df.query
+     return f('a > @' + name)
+== change: local read by query built
+ def task(df, name):
+-    x = 3
++    y = 3
+     return df.query('a > @' + name)
+== change: local read by query map
+ def task(df, names):
+-    x = 3
++    y = 3
+     return list(map(df.query, names))
+== change: patsy formula
+-def h(x): return x
++def h(x): return x + 1
+ def task(df, ols): return ols('y ~ h(x)', df)
+== change: duckdb table by name
+ import pandas
+-T = pandas.DataFrame({'a': [1]})
++T = pandas.DataFrame({'a': [2]})
+ def task(con): return con.execute('select * from T')
+== change: pandas monkeypatch
+ import pandas
+-def clean(df): return df
++def clean(df): return df + 1
+ pandas.DataFrame.clean = clean
+ def task(df): return df.clean()
+== change: pandas accessor
+ import pandas
+ @pandas.api.extensions.register_dataframe_accessor('geo9')
+ class Geo:
+     def __init__(self, df): self.df = df
+-    def f(self): return 1
++    def f(self): return 2
+ def task(df): return df.geo9.f()
+== change: frame attribute set accessor series
+ import pandas
+-def up(s): return s
++def up(s): return s + 1
+ pandas.Series.up = property(up)
+ def task(df): return df['a'].up
+== change: import package attr
+@ project.py
+ import pkg.sub
+ def task():
+     import pkg
+     return pkg.sub.h()
+@ pkg/__init__.py
+@ pkg/sub.py
+-def h(): return 1
++def h(): return 2
+== change: module found by a finder only
+@ project.py
+ import sys, importlib.util, pathlib
+ here = pathlib.Path(__file__).parent
+ class F:
+     @staticmethod
+     def find_spec(name, path=None, target=None):
+         if name == 'edit_x': return importlib.util.spec_from_file_location(name, here / 'src' / 'edit_x.py')
+ sys.meta_path[:] = [f for f in sys.meta_path if getattr(f, '__name__', '') != 'F'] + [F]
+ def task():
+     import edit_x
+     return edit_x.h()
+@ src/edit_x.py
+-def h(): return 1
++def h(): return 2
+== change: module getattr
+@ project.py
+ import lazy
+ def task(): return lazy.h()
+@ lazy.py
+ def __getattr__(name):
+     import impl
+     return getattr(impl, name)
+@ impl.py
+-def h(): return 1
++def h(): return 2
+== change: module getattr value
+@ project.py
+ import lazy
+ def task(): return lazy.K
+@ lazy.py
+ def __getattr__(name):
+-    return 1
++    return 2
+
+-- more classes
+
+== change: class docstring read
+ class M:
+-    'a'
++    'b'
+ def task(): return M.__doc__
+== change: pydantic docstring in schema
+ import pydantic
+ class M(pydantic.BaseModel):
+-    'a'
++    'b'
+     x: int
+ def task(): return M.model_json_schema()
+== change: subclasses
+ class B: pass
+ class D(B):
+-    def f(self): return 1
++    def f(self): return 2
+ def task(): return [c().f() for c in B.__subclasses__()]
+== change: class attribute order seen
+ class M:
+-    a = 1
+-    b = 2
++    b = 2
++    a = 1
+ def task(): return [k for k in vars(M)]
+== change: abc register
+ import abc
+ class A(abc.ABC): pass
+ class B: pass
++A.register(B)
+ def task(): return isinstance(B(), A)
+== change: dataclass field default in metadata
+ import dataclasses
+ @dataclasses.dataclass
+ class M:
+-    x: int = dataclasses.field(default=1, metadata={'a': 1})
++    x: int = dataclasses.field(default=1, metadata={'a': 2})
+ def task(): return dataclasses.fields(M)[0].metadata
+== change: dataclass field compare
+ import dataclasses
+ @dataclasses.dataclass
+ class M:
+-    x: int = dataclasses.field(default=1)
++    x: int = dataclasses.field(default=1, compare=False)
+ def task(): return M(1) == M(2)
+== change: dataclass field order
+ import dataclasses
+ @dataclasses.dataclass
+ class M:
+-    x: int = 1
+-    y: int = 1
++    y: int = 1
++    x: int = 1
+ def task(): return M(1, 2)
+== change: default factory
+ import dataclasses
+-def h(): return [1]
++def h(): return [2]
+ @dataclasses.dataclass
+ class M:
+     x: list = dataclasses.field(default_factory=h)
+ def task(): return M()
+== change: enum method
+ import enum
+ class E(enum.Enum):
+     A = 1
+-    def f(self): return 1
++    def f(self): return 2
+ def task(): return E.A.f()
+== change: enum order
+ import enum
+ class E(enum.Enum):
+-    A = 1
+-    B = 2
++    B = 2
++    A = 1
+ def task(): return list(E)
+== change: namedtuple field
+ import typing
+ class M(typing.NamedTuple):
+-    a: int
+-    b: int
++    b: int
++    a: int
+ def task(): return M(1, 2)
+== change: generic
+ import typing
+ T = typing.TypeVar('T')
+ class M(typing.Generic[T]):
+-    def f(self): return 1
++    def f(self): return 2
+ def task(): return M[int]().f()
+== change: protocol
+ import typing
+ class P(typing.Protocol):
+-    def f(self): return 1
++    def f(self): return 2
+ class M(P): pass
+ def task(): return M().f()
+== change: class decorator
+ def d(c):
+-    c.f = lambda self: 1
++    c.f = lambda self: 2
+     return c
+ @d
+ class M: pass
+ def task(): return M().f()
+== change: class replaced by decorator
+ def d(c):
+     class N(c):
+-        def f(self): return 1
++        def f(self): return 2
+     return N
+ @d
+ class M: pass
+ def task(): return M().f()
+== change: decorator class
+ class d:
+     def __init__(self, f): self.f = f
+-    def __call__(self): return self.f() + 1
++    def __call__(self): return self.f() + 2
+ @d
+ def h(): return 1
+ def task(): return h()
+== change: property setter
+ class M:
+     @property
+     def f(self): return self._f
+     @f.setter
+-    def f(self, v): self._f = v
++    def f(self, v): self._f = v + 1
+ def task():
+     m = M(); m.f = 1
+     return m.f
+== change: descriptor
+ class D:
+-    def __get__(self, i, o): return 1
++    def __get__(self, i, o): return 2
+ class M:
+     f = D()
+ def task(): return M().f
+== change: super chain
+ class A:
+-    def f(self): return 1
++    def f(self): return 2
+ class B(A):
+     def f(self): return super().f()
+ class C(B):
+     def f(self): return super().f()
+ def task(): return C().f()
+== change: monkeypatched method
+ class M:
+     def f(self): return 1
+-def g(self): return 2
++def g(self): return 3
+ M.f = g
+ def task(): return M().f()
+== change: match class
+ class P:
+-    __match_args__ = ('a', 'b')
++    __match_args__ = ('b', 'a')
+ def task(x):
+     match x:
+         case P(a, b): return a
+== change: method resolution order
+ class A:
+     def f(self): return 1
+ class B:
+     def f(self): return 2
+-class C(A, B): pass
++class C(B, A): pass
+ def task(x): return C().f()
+== change: class getattr
+ class M:
+     def __getattr__(self, n):
+-        return 1
++        return 2
+ def task(k): return M().anything
+== change: singledispatchmethod
+ import functools
+ class M:
+     @functools.singledispatchmethod
+     def f(self, x): return 1
+     @f.register
+-    def _(self, x: int): return 1
++    def _(self, x: int): return 2
+ def task(): return M().f(1)
+== change: partialmethod
+ import functools
+ class M:
+     def h(self, a=1): return a
+-    g = functools.partialmethod(h, a=1)
++    g = functools.partialmethod(h, a=2)
+ def task(): return M().g()
+== change: pydantic field validator
+ import pydantic
+ class M(pydantic.BaseModel):
+     x: int
+     @pydantic.field_validator('x')
+     @classmethod
+-    def v(cls, x): return x
++    def v(cls, x): return x + 1
+ def task(): return M(x=1)
+== change: pydantic validator helper
+ import pydantic
+-def h(x): return x
++def h(x): return x + 1
+ class M(pydantic.BaseModel):
+     x: int
+     @pydantic.field_validator('x')
+     @classmethod
+     def v(cls, x): return h(x)
+ def task(): return M(x=1)
+== change: pydantic annotated validator
+ import pydantic, typing_extensions as typing
+-def h(x): return x
++def h(x): return x + 1
+ class M(pydantic.BaseModel):
+     x: typing.Annotated[int, pydantic.AfterValidator(h)]
+ def task(): return M(x=1)
+== change: pydantic model validator mode
+ import pydantic
+ class M(pydantic.BaseModel):
+     x: int
+-    @pydantic.field_validator('x', mode='after')
++    @pydantic.field_validator('x', mode='before')
+     @classmethod
+     def v(cls, x): return x
+ def task(d): return M(**d)
+== keep: local next to a model
+ import pydantic
+ class N(pydantic.BaseModel):
+     y: int
+ class M(pydantic.BaseModel):
+     x: N
+     z: list[N] = []
+     @pydantic.model_validator(mode='after')
+     def v(self): return self
+     @pydantic.computed_field
+     @property
+     def q(self) -> int: return 1
+ def task(d):
+-    a = M(**d)
++    b = M(**d)
+-    return a
++    return b
+== change: pydantic string annotation
+ from __future__ import annotations
+ import pydantic
+ class N(pydantic.BaseModel):
+-    y: int
++    y: float
+ class M(pydantic.BaseModel):
+     x: N
+ def task(d): return M(**d)
+== change: typeddict adapter
+ import pydantic, typing_extensions as typing
+ class D(typing.TypedDict):
+-    x: int
++    x: float
+ A = pydantic.TypeAdapter(D)
+ def task(x): return A.validate_python(x)
+
+-- more values
+
+== change: union alias
+-A = int | str
++A = int | float
+ def task(x): return isinstance(x, A)
+== change: newtype
+ import typing
+-A = typing.NewType('A', int)
++A = typing.NewType('A', float)
+ def task(x): return A.__supertype__
+== change: annotated alias
+ import typing
+-A = typing.Annotated[int, 1]
++A = typing.Annotated[int, 2]
+ def task(x): return A
+== change: attrgetter
+ import operator
+-g = operator.attrgetter('a')
++g = operator.attrgetter('b')
+ def task(x): return g(x)
+== change: methodcaller
+ import operator
+-g = operator.methodcaller('a', 1)
++g = operator.methodcaller('a', 2)
+ def task(x): return g(x)
+== change: bound builtin
+-K = {'a': 1}.get
++K = {'a': 2}.get
+ def task(): return K('a')
+== change: function in an instance attribute
+ class M: pass
+ m = M()
+-m.f = lambda: 1
++m.f = lambda: 2
+ def task(): return m.f()
+== change: loop closures
+-fs = [lambda x, i=i: x + i for i in range(3)]
++fs = [lambda x, i=i: x + i for i in range(1, 4)]
+ def task(x): return fs[0](x)
+== change: lambda in dict
+-K = {'a': lambda: 1}
++K = {'a': lambda: 2}
+ def task(): return K['a']()
+== change: mappingproxy fn
+ import types
+-A = types.MappingProxyType({'a': lambda: 1})
++A = types.MappingProxyType({'a': lambda: 2})
+ def task(x): return A['a']()
+== change: object array of functions
+ import numpy
+-def h(): return 1
++def h(): return 2
+ K = numpy.array([h], dtype=object)
+ def task(): return K[0]()
+== change: pipeline
+ from sklearn.pipeline import make_pipeline
+ from sklearn.preprocessing import StandardScaler
+ from sklearn.linear_model import Ridge
+-P = make_pipeline(StandardScaler(), Ridge(alpha=1.0))
++P = make_pipeline(StandardScaler(), Ridge(alpha=2.0))
+ def task(x, y): return P.fit(x, y)
+== change: pipeline with function
+ from sklearn.pipeline import make_pipeline
+ from sklearn.preprocessing import FunctionTransformer
+-def h(x): return x
++def h(x): return x + 1
+ P = make_pipeline(FunctionTransformer(h))
+ def task(x, y): return P.fit(x, y)
+== change: pipeline of project class
+ from sklearn.pipeline import make_pipeline
+ from sklearn.base import BaseEstimator, TransformerMixin
+ class T(TransformerMixin, BaseEstimator):
+     def __init__(self, a=1): self.a = a
+     def fit(self, x, y=None): return self
+-    def transform(self, x): return x
++    def transform(self, x): return x + 1
+ P = make_pipeline(T())
+ def task(x, y): return P.fit(x, y)
+== change: grid
+ from sklearn.model_selection import GridSearchCV
+ from sklearn.linear_model import Ridge
+-S = GridSearchCV(Ridge(), {'alpha': [1, 2]})
++S = GridSearchCV(Ridge(), {'alpha': [1, 3]})
+ def task(x): return S
+== change: frame attrs
+ import pandas
+ K = pandas.DataFrame({'a': [1]})
+-K.attrs['x'] = 1
++K.attrs['x'] = 2
+ def task(): return K.attrs
+== change: str subclass attribute
+ class D(str): pass
+ A = D('a')
+-A.x = 1
++A.x = 2
+ def task(x): return A.x
+== change: regex
+ import re
+-K = re.compile('a')
++K = re.compile('a', re.I)
+ def task(): return K
+== change: config object chain
+@ project.py
+ from cfg import settings
+ def task(x): return settings.model.alpha
+@ cfg.py
+ import dataclasses
+ @dataclasses.dataclass
+ class Model: alpha: float = 1
+ @dataclasses.dataclass
+ class Settings: model: Model = dataclasses.field(default_factory=Model)
+-settings = Settings()
++settings = Settings(Model(2))
+
+-- more code
+
+== keep: walrus renamed
+ def task(x):
+-    if (n := x) > 1: return n
++    if (m := x) > 1: return m
+== change: match key
+ def task(x):
+     match x:
+-        case {'a': v, **rest}: return v
++        case {'b': v, **rest}: return v
+== change: fstring spec
+-def task(x): return f'{x:.2f}'
++def task(x): return f'{x:.3f}'
+== change: fstring debug
+ def task(x):
+-    a = x
++    b = x
+-    return f'{a=}'
++    return f'{b=}'
+== change: default referencing helper
+-def h(): return 1
++def h(): return 2
+ def task(f=h): return f()
+== change: default from constant
+-K = 1
++K = 2
+ def task(f=K): return f
+== change: constant reassigned
+ K = 1
+ def task(): return K
++K = 2
+== change: star all
+@ project.py
+ from m import *
+ def task(): return h()
+@ m.py
+-__all__ = ['h']
++__all__ = []
+ def h(): return 1
+== change: relative import inside function
+@ project.py
+ from pkg.one import task
+@ pkg/__init__.py
+@ pkg/one.py
+ def task():
+     from . import two
+     return two.h()
+@ pkg/two.py
+-def h(): return 1
++def h(): return 2
+== change: conditional def
+ import os
+-if True:
++if False:
+     def h(): return 1
+ else:
+     def h(): return 2
+ def task(): return h()
+== change: try import appears
+@ project.py
+ try:
+     from impl import h
+ except ImportError:
+     def h(): return 1
+ def task(): return h()
+@ impl.py
+-raise ImportError
++def h(): return 1 + 0
+== keep: type checking import
+ from typing import TYPE_CHECKING
+ if TYPE_CHECKING:
+-    from typing import List
++    from typing import Dict
+ def task(x): return 1
+== change: helper only in comprehension condition
+-def h(x): return True
++def h(x): return False
+ def task(k): return {a: b for a, b in k if h(a)}
+== change: reduce helper
+ import functools
+-def h(a, b): return a + b
++def h(a, b): return a - b
+ def task(x): return functools.reduce(h, x)
+== change: registered in another module
+@ project.py
+ from base import REG
+ import impl
+ def task(n): return REG[n]()
+@ base.py
+ REG = {}
+ def reg(f):
+     REG[f.__name__] = f
+     return f
+@ impl.py
+ from base import reg
+ @reg
+-def h(): return 1
++def h(): return 2
+== change: order of registered hooks
+@ project.py
+ import base, ext
+ def task(x): return base.run(x)
+@ base.py
+ HOOKS = []
+ def hook(f): HOOKS.append(f); return f
+ def run(x): return [h(x) for h in HOOKS]
+@ ext.py
+ from base import hook
+-@hook
+-def f(x): return 1
+ @hook
+ def g(x): return 2
++@hook
++def f(x): return 1
+== change: prefect task as helper through submit
+ import prefect
+ @prefect.task
+-def h(): return 1
++def h(): return 2
+ def task(): return h.submit().result()
+== change: prefect task with_options
+ import prefect
+ @prefect.task
+-def h(): return 1
++def h(): return 2
+ g = h.with_options(retries=2)
+ def task(): return g()
+== change: helix_task options helper
+ from prefect_helix import helix_task
+ @helix_task(retries=2)
+-def h(): return 1
++def h(): return 2
+ def task(): return h()
+== change: helper's depends_on
+ from prefect_helix import helix_task
+-K = 1
++K = 2
+ @helix_task(depends_on=[K])
+ def h(): return 1
+ def task(): return h()
+== change: helper's code_version
+ from prefect_helix import helix_task
+-@helix_task(code_version='1')
++@helix_task(code_version='2')
+ def h(): return 1
+ def task(): return h()
+
 -- code without source
 
 == change: exec

@@ -46,12 +46,13 @@ class LabTask:
     options: dict[str, Any] = field(default_factory=dict)
 
     def spec(self) -> TaskSpec:
-        return TaskSpec(self.name, f"lab:{self.name}", self.fn, Fingerprint(self.version, (), ()), **self.options)
+        code = Fingerprint(f"{self.name}-{self.version}", (), ())
+        return TaskSpec(self.name, f"lab:{self.name}", self.fn, code, **self.options)
 
     def edit(self, fn: Callable[..., Any] | None = None, *, version: str | None = None) -> None:
         """Change the code: what it does, or only its version."""
         self.fn = fn or self.fn
-        self.version = version or f"{self.version}+"
+        self.version = version or f"{self.version}.1"
 
     def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
         bound = inspect.signature(self.fn).bind(*args, **kwargs)
@@ -116,6 +117,14 @@ class Pool:
     def submit(self, job: Callable[[], None]) -> None:
         self._queue.put(job)
 
+    def take_back(self, job: Callable[[], None]) -> bool:
+        """Take a job back that no thread has begun; return whether that was so."""
+        with self._queue.mutex:
+            waits = job in self._queue.queue
+            if waits:
+                self._queue.queue.remove(job)
+        return waits
+
     def close(self) -> None:
         for _ in range(self._workers):
             self._queue.put(None)
@@ -147,6 +156,9 @@ class Run:
         self.lineage: Lineage | None = None
         self.warnings: dict[str, str] = {}
         self.pool = Pool(workers)
+        self._jobs: dict[str, Callable[[], None]] = {}
+        self._lock = threading.Lock()
+        self._queued: set[str] = set()
 
     # -- Engine --------------------------------------------------------------------------------------------------
 
@@ -165,14 +177,29 @@ class Run:
         self.session.observe(node, value, self.lab.tasks[node.spec.name].cost_us)
 
     def start(self, node: Node) -> None:
+        with self._lock:
+            self._queued.add(node.key)
+
         def job() -> None:
+            if not self.take_back(node):
+                return
             try:
                 self.run(node)
             except BaseException as error:
                 if node.key not in self.errors:
                     self.escaped.append(error)
 
+        self._jobs[node.key] = job
         self.pool.submit(job)
+
+    def take_back(self, node: Node) -> bool:
+        return self.pool.take_back(self._jobs[node.key])
+
+    def take_back(self, node: Node) -> bool:
+        with self._lock:
+            waited = node.key in self._queued
+            self._queued.discard(node.key)
+        return waited
 
     # -- calls ---------------------------------------------------------------------------------------------------
 
@@ -273,9 +300,7 @@ class Lab:
         run = Run(self, workers)
         self._runs += 1
         warn = Warnings(logging.getLogger("lab"), run.warnings)
-        order = Order(
-            f"run{self._runs}", flow, flow, parameters, mode, POLICIES[policy], budget, spec_of=self._spec_of
-        )
+        order = Order(f"run{self._runs}", flow, flow, parameters, mode, POLICIES[policy], budget, spec_of=self._spec_of)
         store = self.store
         get_blob = store.get_blob
 
@@ -291,8 +316,8 @@ class Lab:
             if run.escaped:
                 raise run.escaped[0]
         except Killed:
-            run.session.keeper.flush()
-        except BaseException:
+            pass
+        except Exception:
             run.lineage = run.session.finish("failed")
             raise
         else:
@@ -308,6 +333,18 @@ class Lab:
     def _spec_of(self, key: str, name: str) -> TaskSpec | None:
         task = self.tasks.get(name)
         return task.spec() if task is not None else None
+
+    def kill(self, run: Run) -> None:
+        """End a run as if its process were killed once everything finished is safe; call it inside `open`."""
+        run.session.keeper.flush()
+        raise Killed
+
+    def damage_blob(self, name: str) -> None:
+        """Flip a bit in a stored result."""
+        path = Path(self.url) / "blobs" / name[:2] / name
+        data = bytearray(path.read_bytes())
+        data[-100] ^= 1
+        path.write_bytes(data)
 
     def blob_bytes(self) -> int:
         return sum(self.store.blobs().values())

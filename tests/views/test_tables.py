@@ -37,12 +37,12 @@ def test_the_table_has_a_row_per_step_with_what_ran_first(make_trace: MakeTrace,
         make_trace("fit", call=3, status="failed", compute_us=None, size_bytes=None),
     ]
     assert plan_table(make_lineage(traces)).splitlines() == [
-        "| step | decision | reason | cost | saved | size |",
-        "| --- | --- | --- | ---: | ---: | ---: |",
-        "| fit #1 | compute | argument reg changed: 0.1 → 0.2 | 4.1 s |  | 1.0 kB |",
-        "| fit #2 | compute, failed | its code changed | unknown |  |  |",
-        "| parse | load | fit needs it | 20 ms | 980 ms | 1.0 kB |",
-        "| read | prune | nothing needs it |  | 58 s |  |",
+        "| step | decision | cost | saved | size | reason |",
+        "| --- | --- | ---: | ---: | ---: | --- |",
+        "| fit #1 | compute | 4.1\u00a0s |  | 1.0\u00a0kB | argument reg changed: 0.1 → 0.2 |",
+        "| fit #2 | compute, failed | unknown |  |  | its code changed |",
+        "| parse | load | 20\u00a0ms | 980\u00a0ms | 1.0\u00a0kB | fit needs it |",
+        "| read | prune |  | 58\u00a0s |  | nothing needs it |",
     ]
 
 
@@ -75,7 +75,7 @@ def test_markdown_shows_names_and_reasons_as_they_are(
     rows = ElementTree.fromstring(html).findall("tbody/tr")
     cells = [["".join(cell.itertext()) for cell in row] for row in rows]
     shown = " ".join(text.split())
-    assert cells == [[shown, "compute", shown, "1.0 s", "", "1.0 kB"]]
+    assert cells == [[shown, "compute", "1.0\u00a0s", "", "1.0\u00a0kB", shown]]
     assert all(not list(cell) for row in rows for cell in row)
 
 

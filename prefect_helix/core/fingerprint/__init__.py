@@ -6,12 +6,15 @@ helper, a constant or an installed library is seen, and a change of layout or of
 
 from __future__ import annotations
 
+import gc
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from prefect_helix.core.fingerprint.components import Component, Edge, Fingerprint, Kind, Node, summarise
 from prefect_helix.core.fingerprint.objects import expand
 from prefect_helix.core.fingerprint.reach import Reach
+from prefect_helix.core.fingerprint.source import forget_trees
 
 __all__ = ["Component", "Fingerprint", "Kind", "fingerprint"]
 
@@ -24,7 +27,9 @@ def fingerprint(
     Two functions with the same fingerprint compute the same from the same arguments, as far as their code shows. What
     cannot be seen into is named in `Fingerprint.notes`. Some edits without effect change it nevertheless: of a module
     that is imported inside a function, anywhere in it; of code without source, its layout; of a class, the names of
-    its members.
+    its members. So does a run that changes an object through ``self`` or through a local name for it: that is not told
+    from an edit, and costs a recompute within the process. What is written by name (``C[k] = 1``, ``C.n += 1``) is
+    state, for which the code that makes its first value counts.
 
     Args:
         fn: The function, or anything callable: a task, a method, a partial, an instance.
@@ -39,9 +44,23 @@ def fingerprint(
     python = Node("distribution", f"python {version}", version)
     root = Node(None, "", "task")
     root.edges = [Edge("python", "", lambda: python), *reach.declared(fn, code_version, depends_on)]
-    reach.walk()
-    hash_, components = summarise(root)
+    with _garbage_kept():
+        reach.walk()
+        hash_, components = summarise(root)
+        forget_trees()
     return Fingerprint(hash_, components, tuple(reach.notes + _opaque_note(reach)))
+
+
+@contextmanager
+def _garbage_kept() -> Iterator[None]:
+    """Let no garbage be collected: syntax trees are none, and going over them all the time doubles the cost."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
 
 
 def _opaque_note(reach: Reach) -> list[str]:

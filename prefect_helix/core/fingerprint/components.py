@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -84,6 +85,34 @@ class Edge:
     rest: str
     target: Callable[[], Node]
     is_attribute: bool = False
+
+
+def fact(kind: Kind | None, name: str, own: str) -> Edge:
+    """Return an edge to a component that is all told by `own`."""
+    node = Node(kind, name, own)
+    return Edge("", "", lambda: node)
+
+
+def environment_variable(name: str) -> Edge:
+    """Return an edge to the present value of an environment variable."""
+    value = os.environ.get(name)
+    own = f"variable {name} is not set" if value is None else f"variable {name}={value}"
+    return fact("dependency", f"environment variable {name}", own)
+
+
+def structure_of(node: Node) -> list[Node]:
+    """Return `node` and what it holds, in structure of any depth, up to the first components."""
+    found: list[Node] = []
+    seen: set[int] = set()
+    waiting = [node]
+    while waiting:
+        each = waiting.pop()
+        if id(each) not in seen:
+            seen.add(id(each))
+            found.append(each)
+            if each.kind is None:
+                waiting += [edge.target() for edge in reversed(each.edges)]
+    return found
 
 
 def summarise(root: Node) -> tuple[str, tuple[Component, ...]]:

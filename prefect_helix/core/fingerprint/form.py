@@ -32,7 +32,7 @@ class NormalForm:
         named: Names its strings may be read for (``df.query("a > @limit")``).
         imports: Import statements, and calls with a literal name that amount to one.
         tokens: Identifiers inside its string constants.
-        renamed: Local variables whose names are not in `text`.
+        renamed: Local variables whose names are not in `text`; the first is ``%0`` there, the second ``%1``, ...
         opaque: What it does that cannot be seen into, in words.
         reads_frames: Whether it may read local variables by name.
         reads_strings: Whether it may read names in strings that it gets from elsewhere.
@@ -50,7 +50,7 @@ class NormalForm:
     named: frozenset[str] = frozenset()
     imports: tuple[Imported, ...] = ()
     tokens: frozenset[str] = frozenset()
-    renamed: frozenset[str] = frozenset()
+    renamed: tuple[str, ...] = ()
     opaque: frozenset[str] = frozenset()
     reads_frames: bool = False
     reads_strings: bool = False

@@ -40,10 +40,13 @@ def initial_code(text: str, name: str) -> Initial:
     parsed = parse(text) if text else None
     if parsed is None:
         return Initial(NormalForm(""), "")
-    index = _pieces_by_name(parsed)
+    index = _index(parsed)
+    writers = [writer for writer in index.functions.get(name, ()) if writer != name]
+    found = [*index.pieces.get(name, ()), *index.pieces.get("*", ())]
+    found += [piece for writer in writers for piece in index.pieces.get(writer, ()) if _runs_in_it(piece, writer)]
     pieces: list[ast.AST] = []
     imported: list[tuple[str, int, str]] = []
-    for piece in [*index.get(name, ()), *index.get("*", ())]:
+    for piece in dict.fromkeys(found):
         if isinstance(piece, ast.ImportFrom):
             names = [alias.name for alias in piece.names if name in (alias.asname, alias.name)] or [name]
             imported += [(piece.module or "", piece.level, original) for original in names]
@@ -70,13 +73,31 @@ def enclosing_code(text: str, code: CodeType) -> tuple[str, Initial] | None:
     return outermost.name, Initial(normalise_pieces([outermost]), ast.unparse(outermost))
 
 
-@lru_cache(maxsize=64)
-def _pieces_by_name(parsed: ParsedSource) -> Mapping[str, list[ast.AST]]:
-    index: defaultdict[str, list[ast.AST]] = defaultdict(list)
+@dataclass(frozen=True, slots=True)
+class _Index:
+    """What mentions a name: code that runs at import, and functions, by their names."""
+
+    pieces: Mapping[str, list[ast.AST]]
+    functions: Mapping[str, list[str]]
+
+
+@lru_cache(maxsize=4)
+def _index(parsed: ParsedSource) -> _Index:
+    pieces: defaultdict[str, list[ast.AST]] = defaultdict(list)
+    functions: defaultdict[str, list[str]] = defaultdict(list)
     for names, piece in _pieces(parsed.tree.body):
         for name in dict.fromkeys(names):
-            index[name].append(piece)
-    return index
+            pieces[name].append(piece)
+    for statement in parsed.tree.body:
+        if isinstance(statement, ast.FunctionDef):
+            for name in dict.fromkeys(_mentioned(statement)):
+                functions[name].append(statement.name)
+    return _Index(pieces, functions)
+
+
+def _runs_in_it(piece: ast.AST, function: str) -> bool:
+    """Return whether a function may be called by a piece: not as a script's main part, nor in its own header."""
+    return function in _mentioned(piece) and not (isinstance(piece, ast.If) and "__name__" in _mentioned(piece.test))
 
 
 def _pieces(body: list[ast.stmt]) -> Iterator[tuple[list[str], ast.AST]]:

@@ -7,11 +7,12 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import FunctionType, ModuleType
+from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
 
 from prefect_helix.core.fingerprint.distributions import Origin, owner_of_class, owner_of_module
 from prefect_helix.core.fingerprint.form import Chain
+from prefect_helix.core.fingerprint.values import PLAIN_TYPES
 
 Slot = tuple[int, str]
 """A place that holds a value: the identity of a namespace, and a name in it."""
@@ -114,7 +115,8 @@ def written_slot(function: FunctionType, chain: Chain) -> Slot:
 def initial_places(function: FunctionType, chain: Chain) -> Iterator[tuple[dict[str, Any], str]]:
     """Yield the modules, by their globals, and names whose initial code makes what `function` writes as `chain`."""
     root, owner = chain[0], held_value(function, chain[:-1]) if len(chain) > 1 else None
-    if root not in function.__code__.co_varnames or root in dict(default_values(function)):
+    default = dict(default_values(function)).get(root)
+    if root not in function.__code__.co_varnames or type(default) not in PLAIN_TYPES:
         yield function.__globals__, root
     if isinstance(owner, ModuleType):
         module: ModuleType | None = owner
@@ -140,6 +142,26 @@ def default_values(function: FunctionType) -> Iterator[tuple[str, object]]:
     code, defaults = function.__code__, function.__defaults__ or ()
     yield from zip(code.co_varnames[code.co_argcount - len(defaults) : code.co_argcount], defaults, strict=True)
     yield from sorted((function.__kwdefaults__ or {}).items())
+
+
+def is_known(function: FunctionType, callee: Chain | None) -> bool:
+    """Return whether `callee` is code that is followed or documented: the project, Python, or ourselves."""
+    if callee is None:
+        return False
+    value = resolve(function, callee).value
+    if isinstance(value, ModuleType):
+        return isinstance(owner_of_module(value.__name__), Origin)
+    if type(value) in (FunctionType, BuiltinFunctionType):
+        return isinstance(owner_of_module(getattr(value, "__module__", None) or "builtins"), Origin)
+    return isinstance(owner_of_class(value if isinstance(value, type) else type(value)), Origin)
+
+
+def is_found_by_name(function: FunctionType) -> bool:
+    """Return whether `function` is what its module holds under its name."""
+    found: object = sys.modules.get(str(function.__globals__.get("__name__", "")))
+    for name in function.__qualname__.split("."):
+        found = getattr(found, "__dict__", {}).get(name)
+    return found is function
 
 
 def patched_attributes() -> dict[str, object]:

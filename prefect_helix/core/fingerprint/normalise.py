@@ -11,6 +11,7 @@ import ast
 import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from prefect_helix.core.fingerprint.form import Chain, Imported, NormalForm
 from prefect_helix.core.fingerprint.opaque import (
@@ -22,12 +23,10 @@ from prefect_helix.core.fingerprint.opaque import (
     unseen_inputs,
 )
 from prefect_helix.core.fingerprint.scope import Scope
-
-FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
+from prefect_helix.core.fingerprint.syntax import SHAPES, FunctionNode, nested_values, without_docstring
 
 _IDENTIFIER = re.compile(r"[^\W\d]\w*")
 _AT_NAME = re.compile(r"@\s*([^\W\d]\w*)")
-_IGNORED_FIELDS = frozenset({"ctx", "type_comment", "kind", "type_ignores"})
 # fmt: off
 _MUTATORS = frozenset({
     "append", "extend", "insert", "add", "update", "setdefault", "pop", "popitem", "remove", "discard", "clear", "sort",
@@ -37,24 +36,23 @@ _MUTATORS = frozenset({
 # fmt: on
 
 
-def normalise(function: FunctionNode, scope: Scope, kept: Collection[str], documented: bool) -> NormalForm:
+def normalise(function: FunctionNode, scope: Scope, documented: bool) -> NormalForm:
     """Return the normal form of `function`, without its decorators and defaults (they are live objects).
 
     Args:
         function: Its node.
         scope: What its names stand for.
-        kept: Local variables that keep their names.
         documented: Whether docstrings and annotations count.
     """
-    writer = _Writer(scope, scope.renamable.difference(kept), documented)
-    writer.find_nested_values(function)
+    writer = _Writer(scope, documented)
+    writer.nested_values = nested_values(function)
     writer.function(function, top=True)
     return writer.form([function])
 
 
 def normalise_statements(statements: Sequence[ast.stmt]) -> NormalForm:
     """Return the normal form of module-level code; all names keep their names."""
-    return _normalise_module_code(_without_docstring(list(statements)), Scope())
+    return _normalise_module_code(without_docstring(list(statements)), Scope())
 
 
 def normalise_pieces(pieces: Sequence[ast.AST]) -> NormalForm:
@@ -69,26 +67,12 @@ def normalise_pieces(pieces: Sequence[ast.AST]) -> NormalForm:
 
 
 def _normalise_module_code(code: Sequence[ast.AST], scope: Scope) -> NormalForm:
-    writer = _Writer(scope, frozenset(), documented=False)
+    writer = _Writer(scope, documented=False)
     writer.in_class = True
     writer.value(code)
+    for chain in writer.dotted:
+        writer.note_unseen(chain)
     return writer.form(code)
-
-
-def statements_in(node: ast.AST) -> Iterator[ast.AST]:
-    """Yield the statements below `node`, and what holds some; far fewer nodes than `ast.walk` gives."""
-    for part in ("body", "orelse", "finalbody", "handlers", "cases"):
-        nested = getattr(node, part, ())
-        for statement in nested if isinstance(nested, list) else ():
-            yield statement
-            yield from statements_in(statement)
-
-
-def _without_docstring(body: list[ast.stmt]) -> list[ast.stmt]:
-    match body:
-        case [ast.Expr(value=ast.Constant(value=str())), *rest]:
-            return rest or [ast.Pass()]
-    return body
 
 
 @dataclass(slots=True)
@@ -96,7 +80,6 @@ class _Writer:
     """Writes one normal form."""
 
     scope: Scope
-    renamed: frozenset[str]
     documented: bool
     in_class: bool = False
     out: list[str] = field(default_factory=list)
@@ -114,7 +97,7 @@ class _Writer:
     tokens: set[str] = field(default_factory=set)
     opaque: set[str] = field(default_factory=set)
     calls: list[ast.Call] = field(default_factory=list)
-    nested_values: set[str] = field(default_factory=set)
+    nested_values: frozenset[str] = frozenset()
     string_reads: set[int] = field(default_factory=set)
     reads_frames: bool = False
     reads_strings: bool = False
@@ -133,7 +116,7 @@ class _Writer:
             named=frozenset(self.named),
             imports=(*self.imports, *self.through_aliases()),
             tokens=frozenset(self.tokens),
-            renamed=self.renamed,
+            renamed=tuple(self.numbers),
             opaque=frozenset(self.opaque) | unseen_inputs(roots, self.calls),
             reads_frames=self.reads_frames,
             reads_strings=self.reads_strings,
@@ -144,12 +127,11 @@ class _Writer:
     # -- the tree ---------------------------------------------------------------------------------------------------
 
     def value(self, value: object) -> None:
-        if isinstance(value, ast.AST):
-            handler = _HANDLERS.get(type(value))
-            if handler is None:
-                self.generic(value)
-            else:
-                handler(self, value)
+        handler = _HANDLERS.get(type(value))
+        if handler is not None:
+            handler(self, value)
+        elif isinstance(value, ast.AST):
+            self.generic(value)
         elif isinstance(value, list | tuple):
             self.out.append("[")
             for item in value:
@@ -159,15 +141,14 @@ class _Writer:
             self.out.append(f"{value!r};")
 
     def generic(self, node: ast.AST) -> None:
-        self.out.append(type(node).__name__)
-        self.out.append("(")
-        for name in node._fields:
-            if name not in _IGNORED_FIELDS:
-                self.value(getattr(node, name, None))
+        opening, fields = SHAPES[type(node)]
+        self.out.append(opening)
+        for name in fields:
+            self.value(getattr(node, name, None))
         self.out.append(")")
 
     def identifier(self, name: str | None) -> None:
-        if name in self.renamed:
+        if name in self.scope.renamable:
             self.out.append(f"%{self.numbers.setdefault(name, len(self.numbers))};")
         else:
             self.out.append(f"{name!r};")
@@ -190,14 +171,17 @@ class _Writer:
 
     def refer(self, chain: Chain) -> None:
         self.out.append(f"#{self.references.setdefault(chain, len(self.references))};")
-        if len(chain) == 1 and chain[0] in OPAQUE_NAMES:
-            self.opaque.add(chain[0])
+        self.note_unseen(chain)
         if not FRAME_READERS.isdisjoint(chain):
             self.reads_frames = True
         if not DOC_READERS.isdisjoint(chain):
             self.reads_docs = True
         if not MEMBER_READERS.isdisjoint(chain):
             self.reads_members = True
+
+    def note_unseen(self, chain: Chain) -> None:
+        if len(chain) == 1 and chain[0] in OPAQUE_NAMES:
+            self.opaque.add(chain[0])
         if not {"environ", "environb", "getenv"}.isdisjoint(chain):
             self.opaque.add("os.environ")
 
@@ -216,6 +200,7 @@ class _Writer:
             self.passed.append(((node.id,), None))
         else:
             self.identifier(node.id)
+            self.dotted.add((node.id,))
             if node.id in self.scope.mixed:
                 self.refer((node.id,))
 
@@ -304,21 +289,6 @@ class _Writer:
 
     # -- definitions ------------------------------------------------------------------------------------------------
 
-    def find_nested_values(self, function: ast.AST) -> None:
-        """Collect the names used other than by calling or returning them: nested functions of these are given away."""
-        if not any(isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) for node in statements_in(function)):
-            return
-        harmless = {
-            id(node.func if isinstance(node, ast.Call) else node.value)
-            for node in ast.walk(function)
-            if isinstance(node, ast.Call | ast.Return)
-        }
-        self.nested_values = {
-            node.id
-            for node in ast.walk(function)
-            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and id(node) not in harmless
-        }
-
     def function(self, node: FunctionNode, top: bool = False) -> None:
         before = self.documented, self.in_class
         name = getattr(node, "name", "<lambda>")
@@ -328,7 +298,7 @@ class _Writer:
         self.out.append(f"{type(node).__name__}({name!r}")
         self.value(decorators)
         self.parameters(node.args, with_defaults=not top)
-        body = node.body if self.documented or isinstance(node, ast.Lambda) else _without_docstring(node.body)
+        body = node.body if self.documented or isinstance(node, ast.Lambda) else without_docstring(node.body)
         if self.documented:
             self.value(getattr(node, "returns", None))
         self.value(body)
@@ -354,7 +324,7 @@ class _Writer:
         for part in (node.decorator_list, node.bases, node.keywords):
             self.value(part)
         self.in_class = True
-        self.value(node.body if self.documented else _without_docstring(node.body))
+        self.value(node.body if self.documented else without_docstring(node.body))
         self.in_class = before
         self.out.append(")")
 
@@ -404,22 +374,22 @@ class _Writer:
         self.out.append(")")
 
 
-_HANDLERS: dict[type[ast.AST], Callable[[_Writer, ast.AST], None]] = {
-    ast.Name: _Writer.name,  # type: ignore[dict-item]
-    ast.Attribute: _Writer.attribute,  # type: ignore[dict-item]
-    ast.Subscript: _Writer.subscript,  # type: ignore[dict-item]
-    ast.Call: _Writer.call,  # type: ignore[dict-item]
-    ast.Constant: _Writer.constant,  # type: ignore[dict-item]
-    ast.FunctionDef: _Writer.function,  # type: ignore[dict-item]
-    ast.AsyncFunctionDef: _Writer.function,  # type: ignore[dict-item]
-    ast.Lambda: _Writer.function,  # type: ignore[dict-item]
-    ast.ClassDef: _Writer.klass,  # type: ignore[dict-item]
-    ast.AnnAssign: _Writer.annotated,  # type: ignore[dict-item]
-    ast.Import: _Writer.importing,  # type: ignore[dict-item]
-    ast.ImportFrom: _Writer.importing,  # type: ignore[dict-item]
+_HANDLERS: dict[type, Callable[[_Writer, Any], None]] = {
+    ast.Name: _Writer.name,
+    ast.Attribute: _Writer.attribute,
+    ast.Subscript: _Writer.subscript,
+    ast.Call: _Writer.call,
+    ast.Constant: _Writer.constant,
+    ast.FunctionDef: _Writer.function,
+    ast.AsyncFunctionDef: _Writer.function,
+    ast.Lambda: _Writer.function,
+    ast.ClassDef: _Writer.klass,
+    ast.AnnAssign: _Writer.annotated,
+    ast.Import: _Writer.importing,
+    ast.ImportFrom: _Writer.importing,
     ast.ExceptHandler: _Writer.binding,
     ast.MatchAs: _Writer.binding,
     ast.MatchStar: _Writer.binding,
     ast.MatchMapping: _Writer.binding,
-    ast.Nonlocal: _Writer.nonlocal_,  # type: ignore[dict-item]
+    ast.Nonlocal: _Writer.nonlocal_,
 }

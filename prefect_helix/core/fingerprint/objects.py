@@ -107,7 +107,7 @@ def _class(reach: Reach, node: Node, cls: type, given: bool) -> None:
         node.edges = reach.owned_by(owner)
         return
     module = sys.modules.get(cls.__module__)
-    namespace = {"__name__": cls.__module__} if module is None else vars(module)
+    namespace: dict[str, Any] = {"__name__": cls.__module__} if module is None else vars(module)
     node.kind, node.own = "class", f"class {cls.__name__}"
     node.name = f"{module_label(namespace)}.{cls.__qualname__}"
     node.file = None if module is None else module_file(module)
@@ -125,6 +125,7 @@ def _class(reach: Reach, node: Node, cls: type, given: bool) -> None:
         if name in _CLASS_FACTS or (name.startswith("__pydantic_") and name not in _PYDANTIC_FIELDS):
             continue
         node.edges.append(reach.held(cls, name, value, f"{node.name}.{name}", given=given))
+        reach.bind(node, value, namespace, name)
 
 
 def _subclasses(cls: type) -> list[type]:

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import reprlib
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import resolve_name
-from types import BuiltinFunctionType, FunctionType, ModuleType
+from types import FunctionType
 from typing import Any
 
 from prefect_helix.core.digest import digest
 from prefect_helix.core.errors import UndigestibleError
 from prefect_helix.core.fingerprint.bytecode import normalise_bytecode
-from prefect_helix.core.fingerprint.components import Edge, Kind, Node
-from prefect_helix.core.fingerprint.distributions import Distribution, Origin, Owner, owner_of_class, owner_of_module
+from prefect_helix.core.fingerprint.components import Edge, Node, environment_variable, fact, structure_of
+from prefect_helix.core.fingerprint.distributions import Distribution, Origin, Owner, owner_of_module
 from prefect_helix.core.fingerprint.form import Chain, NormalForm
 from prefect_helix.core.fingerprint.initial import Initial, enclosing_code, initial_code
 from prefect_helix.core.fingerprint.modules import Modules
@@ -27,6 +26,8 @@ from prefect_helix.core.fingerprint.names import (
     default_values,
     held_value,
     initial_places,
+    is_found_by_name,
+    is_known,
     is_project_code,
     module_label,
     patched_attributes,
@@ -34,7 +35,7 @@ from prefect_helix.core.fingerprint.names import (
     resolve_global,
     written_slot,
 )
-from prefect_helix.core.fingerprint.source import read_function, read_text
+from prefect_helix.core.fingerprint.source import read_function, read_module, read_text
 from prefect_helix.core.fingerprint.values import MAPPINGS, SEQUENCES, SETS, size_bytes, strings_in
 
 LARGE_BYTES = 64 * 2**20
@@ -50,7 +51,6 @@ class _Code:
     node: Node
     function: FunctionType
     form: NormalForm
-    documented: bool
 
 
 class Reach:
@@ -121,10 +121,10 @@ class Reach:
         if code_version is None:
             edges = [self.edge("code", fn, getattr(fn, "__name__", type(fn).__name__))]
         else:
-            edges = [_fact(None, "", f"version {code_version}")]
+            edges = [fact(None, "", f"version {code_version}")]
         for number, dependency in enumerate(depends_on):
             if isinstance(dependency, str):
-                edges.append(_environment_variable(dependency))
+                edges.append(environment_variable(dependency))
             else:
                 edges.append(self.edge("depends_on", dependency, f"depends_on[{number}]"))
         return edges
@@ -143,6 +143,10 @@ class Reach:
     def hide(self, node: Node) -> None:
         """Note that what `node` stands for does not show its content: the code that makes it counts."""
         self._hidden.add(id(node))
+
+    def bind(self, node: Node, value: object, namespace: dict[str, Any], label: str) -> None:
+        """Note that code of the module with globals `namespace` gives `value` to a variable or attribute."""
+        self._bindings.append((node, self.visit(value, label), namespace, label))
 
     def walk(self) -> None:
         """Fill in all nodes, then settle what depends on the whole: names of variables, docstrings."""
@@ -177,7 +181,7 @@ class Reach:
                 for name in sorted(self._tokens()[0] & namespace.keys()):
                     self._add(code.node, f"name {name}", self._reference(code.node, resolve(code.function, (name,))))
         for user, target, namespace, name in list(self._bindings):
-            if id(target) in self._hidden:
+            if self._hidden and any(id(node) in self._hidden for node in structure_of(target)):
                 self._add(user, f"initial {id(namespace)} {name}", self._initial(namespace, name))
         return bool(self._pending)
 
@@ -198,7 +202,7 @@ class Reach:
                 node.edges = [self.edge("", vars(function)["__wrapped__"], node.name)]
         elif owner is Origin.PROJECT:
             self._project_function(node, function)
-        elif _is_found_by_name(function):
+        elif is_found_by_name(function):
             node.own = f"function {function.__globals__['__name__']}:{function.__qualname__}"
             node.edges = self.owned_by(owner)
         else:
@@ -227,7 +231,7 @@ class Reach:
         documented = self.documented or self.is_given(node)
         read = read_function(function, documented=documented)
         form = read.form
-        self._codes[id(node)] = _Code(node, function, form, documented)
+        self._codes[id(node)] = _Code(node, function, form)
         code = function.__code__
         node.kind, node.own = "function", form.text
         node.name = f"{module_label(function.__globals__)}.{function.__qualname__}"
@@ -253,7 +257,7 @@ class Reach:
         ]
         for chain, callee in form.passed:
             value = resolve(function, chain).value
-            if is_project_code(value) and not self._is_known(function, callee):
+            if is_project_code(value) and not is_known(function, callee):
                 self.visit(value, node.name, given=True)
         self._note_writes(function, form)
 
@@ -270,23 +274,12 @@ class Reach:
         within = node.name if binding.namespace is None else module_label(binding.namespace)
         target = self.visit(binding.value, f"{within}.{binding.label}")
         if binding.namespace is not None:
-            self._bindings.append((node, target, binding.namespace, binding.label))
+            self.bind(node, binding.value, binding.namespace, binding.label)
         return Edge(binding.label, rest, partial(self._current, target, binding))
 
     def _unseen(self, node: Node, what: str) -> Edge:
         self.opaque.setdefault(node.name, []).append(what)
         return Edge(what, "", partial(self._final, Node("opaque", f"{node.name}: {what}", what)))
-
-    def _is_known(self, function: FunctionType, callee: Chain | None) -> bool:
-        """Return whether `callee` is code that is followed or documented: the project, Python, or ourselves."""
-        if callee is None:
-            return False
-        value = resolve(function, callee).value
-        if isinstance(value, ModuleType):
-            return isinstance(owner_of_module(value.__name__), Origin)
-        if type(value) in (FunctionType, BuiltinFunctionType):
-            return isinstance(owner_of_module(getattr(value, "__module__", None) or "builtins"), Origin)
-        return isinstance(owner_of_class(value if isinstance(value, type) else type(value)), Origin)
 
     def _note_writes(self, function: FunctionType, form: NormalForm) -> None:
         self._written_slots.update(written_slot(function, chain) for chain in form.writes)
@@ -304,6 +297,10 @@ class Reach:
         if any(chain[0] in owned for chain in chains):
             namespace, file = function.__globals__, function.__code__.co_filename
             found = enclosing_code(read_text(file, namespace), function.__code__)
+            self.hide(self._nodes[id(function)])
+            wrapped = vars(function).get("__wrapped__")
+            if isinstance(wrapped, FunctionType) and is_project_code(wrapped):
+                edges[0, "__wrapped__"] = self._initial(wrapped.__globals__, wrapped.__name__)
             if found is not None:
                 name, initial = found
                 node = self._initials.setdefault((id(namespace), f"def {name}"), Node(None, name))
@@ -319,7 +316,7 @@ class Reach:
         if node is None:
             shown = f"{module_label(namespace)}.{name} (first value)"
             node = self._initials[id(namespace), name] = Node(None, shown)
-            self._fill_initial(node, namespace, initial_code(_module_text(namespace), name))
+            self._fill_initial(node, namespace, initial_code(read_module(namespace), name))
         return Edge("", "", partial(self._final, node))
 
     def _fill_initial(self, node: Node, namespace: dict[str, Any], initial: Initial) -> None:
@@ -338,10 +335,9 @@ class Reach:
         tokens, all_seen = self._tokens()
         all_kept = not all_seen or any(code.form.reads_frames for code in self._codes.values())
         for code in self._codes.values():
-            kept = code.form.renamed if all_kept else code.form.renamed & tokens
-            if kept:
-                text = read_function(code.function, kept=kept, documented=code.documented).form.text
-                code.node.own = text
+            for number, name in enumerate(code.form.renamed):
+                if all_kept or name in tokens:
+                    code.node.own += f"%{number}={name};"
 
     def _tokens(self) -> tuple[set[str], bool]:
         """Return the identifiers in all strings reached, and whether these are all."""
@@ -367,8 +363,9 @@ class Reach:
     def _digest(self, node: Node, value: object) -> None:
         try:
             node.own = digest(value).hex
-        except UndigestibleError:
+        except UndigestibleError as error:
             node.own = f"type {type(value).__module__}:{type(value).__qualname__}"
+            self.notes.append(f"The constant {node.name} counts by its type only. {error}")
         node.source = reprlib.repr(value)
         size = size_bytes(value)
         if size > LARGE_BYTES:
@@ -381,7 +378,9 @@ class Reach:
         state = self._states.get(id(node))
         if state is None:
             state = self._states[id(node)] = Node("state", node.name, "state")
-            state.edges = [Edge("", "", partial(self._final, code)) for code in _code_in(node)]
+            if not node.own.startswith("instance"):  # one that is made lazily has no class at first
+                code = [each for each in structure_of(node) if each.kind in ("function", "class")]
+                state.edges = [Edge("", "", partial(self._final, each)) for each in code]
             self.notes.append(
                 f"{node.name} is written by the code that reads it, so its content is not part of the fingerprint. "
                 "Pass it as an argument if results depend on it, or name what it depends on with depends_on=."
@@ -389,48 +388,8 @@ class Reach:
         return state
 
 
-def _fact(kind: Kind | None, name: str, own: str) -> Edge:
-    node = Node(kind, name, own)
-    return Edge("", "", lambda: node)
-
-
-def _environment_variable(name: str) -> Edge:
-    value = os.environ.get(name)
-    own = f"variable {name} is not set" if value is None else f"variable {name}={value}"
-    return _fact("dependency", f"environment variable {name}", own)
-
-
-def _code_in(node: Node) -> list[Node]:
-    """Return the functions and classes that `node` is or holds, in containers of any depth."""
-    found: list[Node] = []
-    seen: set[int] = set()
-    waiting = [node]
-    while waiting:
-        each = waiting.pop()
-        if id(each) in seen:
-            continue
-        seen.add(id(each))
-        if each.kind in ("function", "class"):
-            found.append(each)
-        elif each.kind is None:
-            waiting += [edge.target() for edge in reversed(each.edges)]
-    return found
-
-
 def _changed_inside(function: FunctionType, form: NormalForm) -> list[Chain]:
     """Return what `function` sets items of, and the containers it changes by a method."""
     containers = MAPPINGS | SEQUENCES | SETS
     mutated = [chain for chain in form.mutations if type(held_value(function, chain)) in containers]
     return [*form.item_writes, *mutated]
-
-
-def _module_text(namespace: dict[str, Any]) -> str:
-    file = namespace.get("__file__")
-    return read_text(file, namespace) if isinstance(file, str) and file.endswith(".py") else ""
-
-
-def _is_found_by_name(function: FunctionType) -> bool:
-    found: object = sys.modules.get(str(function.__globals__.get("__name__", "")))
-    for name in function.__qualname__.split("."):
-        found = getattr(found, "__dict__", {}).get(name)
-    return found is function

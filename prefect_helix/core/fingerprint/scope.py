@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import symtable
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 
@@ -24,21 +24,22 @@ class Scope:
     renamable: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, table: symtable.SymbolTable) -> Scope:
-        """Return the scope of the function that `table` describes."""
-        outside = {symbol.get_name() for symbol in table.get_symbols() if symbol.is_free()}
-        local, fixed, parameters = set(), set(), set()
+    def of(cls, table: symtable.SymbolTable, imported: Iterable[str]) -> Scope:
+        """Return the scope of the function that `table` describes; `imported` are names that it imports."""
+        outside = set(table.get_frees()) if isinstance(table, symtable.Function) else set()
+        local: set[str] = set()
+        parameters: set[str] = set()
+        fixed = set(imported)
         for nested in _subtree(table):
-            for symbol in nested.get_symbols():
-                name = symbol.get_name()
-                if symbol.is_global():
-                    outside.add(name)
-                elif symbol.is_local():
-                    local.add(name)
-                if symbol.is_parameter():
-                    parameters.add(name)
-                if symbol.is_imported() or symbol.is_namespace() or nested.get_type() == "class":
-                    fixed.add(name)
+            fixed.update(child.get_name() for child in nested.get_children())
+            if isinstance(nested, symtable.Function):
+                outside.update(nested.get_globals())
+                local.update(nested.get_locals())
+                parameters.update(nested.get_parameters())
+            else:
+                fixed.update(nested.get_identifiers())
+                outside.update(symbol.get_name() for symbol in nested.get_symbols() if symbol.is_global())
+                local.update(symbol.get_name() for symbol in nested.get_symbols() if symbol.is_local())
         private = {name for name in local if name.startswith("_") and "__" in name}
         return cls(
             outer=frozenset(outside - local),

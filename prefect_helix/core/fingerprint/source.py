@@ -11,7 +11,7 @@ import linecache
 import symtable
 import sys
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.machinery import ModuleSpec
@@ -20,12 +20,11 @@ from typing import Any
 
 from prefect_helix.core.fingerprint.bytecode import normalise_bytecode
 from prefect_helix.core.fingerprint.form import NormalForm
-from prefect_helix.core.fingerprint.normalise import (
-    FunctionNode,
-    normalise,
-    statements_in,
-)
+from prefect_helix.core.fingerprint.normalise import normalise
 from prefect_helix.core.fingerprint.scope import Scope
+from prefect_helix.core.fingerprint.syntax import FunctionNode, statements_in
+
+_KEPT_TREES = 8
 
 _Place = tuple[str, int]
 """Name of a function and its first line, decorators included."""
@@ -35,7 +34,7 @@ _Place = tuple[str, int]
 class ParsedSource:
     """One file's source, indexed by where its functions are."""
 
-    text: str
+    lines: Sequence[str]
     tree: ast.Module
     nodes: Mapping[_Place, list[FunctionNode]]
     codes: Mapping[_Place, list[CodeType]]
@@ -51,7 +50,11 @@ class ParsedSource:
         """Return what the names in `node` stand for, None if two functions share its place."""
         name = "lambda" if isinstance(node, ast.Lambda) else node.name
         tables = self.tables.get((name, node.lineno), [])
-        return Scope.of(tables[0]) if len(tables) == 1 else None
+        if len(tables) != 1:
+            return None
+        imports = [each for each in statements_in(node) if isinstance(each, ast.Import | ast.ImportFrom)]
+        bound = {alias.asname or alias.name.partition(".")[0] for each in imports for alias in each.names}
+        return Scope.of(tables[0], bound)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,29 +65,26 @@ class FunctionSource:
     source: str | None
 
 
-def read_function(
-    function: FunctionType, *, kept: frozenset[str] = frozenset(), documented: bool = False
-) -> FunctionSource:
+def read_function(function: FunctionType, *, documented: bool = False) -> FunctionSource:
     """Return the normal form of `function` and its source.
 
     Args:
         function: The live function.
-        kept: Local variables that keep their names.
         documented: Whether docstrings and annotations count.
     """
     code = function.__code__
-    return _read(code, code.co_filename, read_text(code.co_filename, function.__globals__), kept, documented)
+    return _read(code, code.co_filename, read_text(code.co_filename, function.__globals__), documented)
 
 
 @lru_cache(maxsize=16384)
-def _read(code: CodeType, filename: str, text: str, kept: frozenset[str], documented: bool) -> FunctionSource:
+def _read(code: CodeType, filename: str, text: str, documented: bool) -> FunctionSource:
     parsed = parse(text) if text else None
     node = parsed.definition(code) if parsed else None
     scope = parsed.scope(node) if parsed and node else None
     if parsed is None or node is None or scope is None:
         return FunctionSource(normalise_bytecode(code), None)
-    lines = parsed.text.splitlines(keepends=True)[code.co_firstlineno - 1 : node.end_lineno]
-    return FunctionSource(normalise(node, scope, kept, documented), "".join(lines))
+    lines = parsed.lines[code.co_firstlineno - 1 : node.end_lineno]
+    return FunctionSource(normalise(node, scope, documented), "".join(lines))
 
 
 _texts: dict[str, tuple[list[str], str]] = {}
@@ -100,7 +100,13 @@ def read_text(filename: str, module_globals: dict[str, Any] | None = None) -> st
     return known[1]
 
 
-@lru_cache(maxsize=1024)
+def read_module(namespace: dict[str, Any]) -> str:
+    """Return the source of the module with globals `namespace`; empty if there is none."""
+    file = namespace.get("__file__")
+    return read_text(file, namespace) if isinstance(file, str) and file.endswith(".py") else ""
+
+
+@lru_cache(maxsize=64)
 def parse(text: str) -> ParsedSource | None:
     """Return `text` parsed and indexed, None if it is no Python source."""
     try:
@@ -124,7 +130,13 @@ def parse(text: str) -> ParsedSource | None:
     for child in _nested_tables(table):
         if child.get_type() == "function":
             tables[child.get_name(), child.get_lineno()].append(child)
-    return ParsedSource(text, tree, nodes, codes, tables)
+    return ParsedSource(text.splitlines(keepends=True), tree, nodes, codes, tables)
+
+
+def forget_trees() -> None:
+    """Drop the syntax trees, if these are many: they slow the garbage collector down, and normal forms are kept."""
+    if parse.cache_info().currsize > _KEPT_TREES:
+        parse.cache_clear()
 
 
 def _nested_codes(code: CodeType) -> Iterator[CodeType]:

@@ -193,4 +193,4 @@ def _attributes(value: object) -> dict[str, object]:
 
 def size_bytes(value: object) -> int:
     """Return about how large a value is, without looking inside a container."""
-    return int(getattr(value, "nbytes", 0) if "__array_interface__" in dir(type(value)) else sys.getsizeof(value))
+    return int(getattr(value, "nbytes", 0) if hasattr(type(value), "__array_interface__") else sys.getsizeof(value))

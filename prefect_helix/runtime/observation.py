@@ -1,0 +1,181 @@
+"""What is learned from a computed value: what it is, what it contradicts, what people are told, what is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from prefect_helix.core.digest import hash_parts
+from prefect_helix.core.errors import ArgumentChangedError, FileChangedError, UndigestibleError
+from prefect_helix.core.graph import Decision
+from prefect_helix.core.lineage import Argument, Result
+from prefect_helix.core.materialization import Candidate
+from prefect_helix.runtime.arguments import immutable, literal_digest
+from prefect_helix.runtime.code import ValueCode
+from prefect_helix.runtime.keeper import Keeper
+from prefect_helix.runtime.nodes import Node, Standing
+from prefect_helix.runtime.objects import Objects
+from prefect_helix.runtime.results import Described
+from prefect_helix.runtime.world import World
+from prefect_helix.storage.files import files
+
+
+class Observer:
+    """Takes note of computed values for the session, which calls it under its lock.
+
+    Args:
+        world: The run's nodes.
+        objects: The run's objects.
+        keeper: The store.
+        value_code: Hashes the code that values bring.
+        warn: Called with a key and a sentence; the same key is told once.
+        verify: Whether recorded results are checked (mode ``verify``).
+    """
+
+    def __init__(
+        self,
+        world: World,
+        objects: Objects,
+        keeper: Keeper,
+        value_code: ValueCode,
+        warn: Callable[[str, str], None],
+        *,
+        verify: bool,
+    ) -> None:
+        self.mismatched: list[str] = []
+        self._world = world
+        self._objects = objects
+        self._keeper = keeper
+        self._value_code = value_code
+        self._warn = warn
+        self._verify = verify
+
+    def note(self, node: Node, value: Any, described: Described, compute_us: int, at_us: int) -> list[str]:
+        """Enter a computed value into the world; return the tasks whose results were used and no longer hold."""
+        earlier = node.result or self._recorded(node)
+        node.changed_inputs = self._changed_inputs(node, value, described)
+        node.done, node.decision, node.result = True, Decision.COMPUTE, described.result
+        node.compute_us, node.computed_at_us = compute_us, at_us
+        self._objects.keep(node, value, described)
+        self._check_taint(node)
+        contradicted = []
+        if earlier is not None and earlier.digest not in (None, described.result.digest):
+            self.mismatched.append(node.spec.name)
+            contradicted += [node.spec.name] if node.used else []
+        contradicted += self._update_descendants(node)
+        if not node.tainted:
+            self._world.history.add(self._world.facts(node))
+        return contradicted
+
+    def check_arguments(self, node: Node) -> None:
+        """Make sure that a node that is computed has the arguments it was called with.
+
+        Raises:
+            FileChangedError: If a file has other content now.
+            ArgumentChangedError: If somebody changed another argument after the call.
+        """
+        for argument in node.arguments:
+            if self._literal_changed(node, argument):
+                for file in files(node.parameters[argument.parameter]):
+                    raise FileChangedError(file.path, node.spec.name)
+                raise ArgumentChangedError(node.spec.name, argument.parameter)
+        for edge in node.edges:
+            result = edge.node.result
+            if self._objects.diverged(edge.cell) and not (result and self._keeper.loadable(result)):
+                raise ArgumentChangedError(node.spec.name, edge.parameter)
+
+    def keep(self, node: Node, described: Described) -> None:
+        """Offer a result to the store, unless it stands for nothing."""
+        if node.tainted:
+            return
+        costs = self._world.history.costs
+        size_bytes = sum(piece.size_bytes for piece in described.pieces)
+        candidate = Candidate(
+            recreate_us=self._world.recreate_us(node),
+            load_us=costs.load(described.result),
+            write_us=costs.transfer(size_bytes, blobs=len(described.pieces)),
+            size_bytes=size_bytes,
+            choice=node.spec.materialize,
+        )
+        self._keeper.offer(self._world.facts(node), described.pieces, candidate)
+
+    def tell(self, node: Node, value: Any, described: Described) -> None:
+        """Tell people what they should know of a computed value."""
+        task, key = node.spec.name, node.spec.key
+        for parameter in node.changed_inputs:
+            self._warn(
+                f"mutation:{key}:{parameter}",
+                f"{task} changed its argument {parameter!r} in place, or gave it back as its result. It is computed in "
+                "every run, since later steps may rely on that. Return a copy to have it skipped.",
+            )
+        if described.problem is not None:
+            self._warn(f"unstorable:{key}", f"{described.problem} So {task} cannot be loaded, only computed again.")
+        if value is None:
+            self._warn(
+                f"none:{key}",
+                f"{task} returned None. A helix task is skipped when nothing changed, and whatever else it does is not "
+                "done then; make it a plain @task if it has effects.",
+            )
+        if task in self.mismatched:
+            self._warn(
+                f"mismatch:{key}",
+                f"{task} gave another result than before for the same code and inputs. Seed it, or declare it with "
+                "@helix_task(deterministic=False).",
+            )
+
+    def _recorded(self, node: Node) -> Result | None:
+        """Return what the same call gave when it was last computed, for mode ``verify``."""
+        if not self._verify or not node.spec.deterministic:
+            return None
+        same = self._world.history.candidates(node.spec.fingerprint, node.literals)
+        links = tuple(edge.input().link() for edge in node.edges)
+        return next((t.result for t in same if t.parents == links and t.decision is Decision.COMPUTE), None)
+
+    def _update_descendants(self, node: Node) -> list[str]:
+        contradicted, changed = [], False
+        for child in self._world.descendants(node):
+            before = child.standing
+            self._world.classify(child)
+            changed = changed or child.standing is not before
+            if before is Standing.EQUIVALENT and child.original and child.used:
+                contradicted.append(child.spec.name)
+        if changed:
+            self._world.plan()
+        return contradicted
+
+    def _changed_inputs(self, node: Node, value: Any, described: Described) -> tuple[str, ...]:
+        """Return the parameters whose objects the task changed in place, or gave back as they are."""
+        parts = {id(part) for part in (value, *described.leaves)}
+        found: dict[str, None] = {}
+        for edge in node.edges:
+            given_back = edge.cell.present and id(edge.cell.value) in parts and not immutable(edge.cell.value)
+            if given_back or self._objects.diverged(edge.cell, look=True):
+                found[edge.parameter] = None
+        for argument in node.arguments:
+            given = node.parameters[argument.parameter]
+            if not immutable(given) and (id(given) in parts or self._literal_changed(node, argument)):
+                found[argument.parameter] = None
+        return tuple(found)
+
+    def _literal_changed(self, node: Node, argument: Argument) -> bool:
+        value = node.parameters[argument.parameter]
+        if immutable(value) and not any(files(value)):
+            return False
+        try:
+            return literal_digest(value, self._value_code) != argument.digest
+        except UndigestibleError:  # a file is no longer there
+            return True
+
+    def _check_taint(self, node: Node) -> None:
+        """Find out whether a file changed while the node read it: what it computed then stands for neither content."""
+        for argument in node.arguments:
+            for file in files(node.parameters[argument.parameter]):
+                if self._literal_changed(node, argument):
+                    node.tainted = True
+                    node.signature = hash_parts("tainted", node.key, str(node.computed_at_us))
+                    self._warn(
+                        f"file:{node.key}",
+                        f"The file {file.path} changed while {node.spec.name} was computed. The result is used in this "
+                        "run and not kept.",
+                    )
+                    return

@@ -1,0 +1,178 @@
+"""The Prefect UI shows what was computed, loaded and pruned: asked of the API, and looked at in a browser."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from itertools import chain
+from typing import Any
+
+import pytest
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support import expected_conditions
+from selenium.webdriver.support.ui import WebDriverWait
+
+PATIENCE_S = 60
+
+CALLED = ["scan", "clean", "check", "features", "fit", "evaluate"]
+STATES = {
+    "scan": "Pruned",
+    "clean": "Loaded",
+    "check": "Pruned",
+    "features": "Loaded",
+    "fit": "Completed",
+    "evaluate": "Completed",
+}
+PARENTS = {
+    "scan": set(),
+    "clean": {"scan"},
+    "check": {"clean"},
+    "features": {"clean"},
+    "fit": {"features", "check"},
+    "evaluate": {"fit", "clean"},
+}
+PRUNED = "Pruned: nothing changed, and nothing needs its value. Saved 1.0 s."
+
+COUNT_NODES = """
+const [png, [red, green, blue], done] = arguments;
+const image = new Image();
+image.onload = () => {
+  const context = new OffscreenCanvas(image.width, image.height).getContext("2d");
+  context.drawImage(image, 0, 0);
+  const {data, width} = context.getImageData(0, 0, image.width, image.height);
+  const coloured = new Set();
+  for (let i = 0; 4 * i < data.length; i++)
+    if (data[4 * i] === red && data[4 * i + 1] === green && data[4 * i + 2] === blue) coloured.add(i);
+  let nodes = 0;
+  for (const first of coloured) {
+    let last = first;
+    const reached = [first];
+    coloured.delete(first);
+    while (reached.length) {
+      const i = reached.pop();
+      last = Math.max(last, i);
+      for (const j of [i - 1, i + 1, i - width, i + width]) if (coloured.delete(j)) reached.push(j);
+    }
+    if (last - first > 12 * width) nodes++;  // lower areas are the time line's
+  }
+  done(nodes);
+};
+image.src = `data:image/png;base64,${png}`;
+"""
+COMPLETED_GREEN = [33, 157, 75]
+
+both_runs = pytest.mark.parametrize("number", [0, 1], ids=["first-run", "second-run"])
+both_uis = pytest.mark.parametrize("ui", ["/v2", ""], ids=["v2", "classic"])
+
+
+def moment(text: str) -> datetime:
+    return datetime.fromisoformat(text.replace("Z", "+00:00"))
+
+
+def text_of(browser: webdriver.Chrome) -> str:
+    return browser.find_element(By.TAG_NAME, "body").text
+
+
+def wait(browser: webdriver.Chrome, condition: Any, what: str) -> Any:
+    return WebDriverWait(browser, PATIENCE_S).until(condition, f"The page does not show {what}.")
+
+
+def complaints(browser: webdriver.Chrome) -> list[str]:
+    """What the console holds against what we show; that files of its own are missing is the UI's business."""
+    return [
+        entry["message"]
+        for entry in browser.get_log("browser")
+        if (entry["level"] == "SEVERE" and "Failed to load resource" not in entry["message"])
+        or "Parent node not found" in entry["message"]
+        or entry["message"].startswith("data:")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("number", "states"), [(0, dict.fromkeys(CALLED, "Completed")), (1, STATES)], ids=["first-run", "second-run"]
+)
+def test_each_step_is_a_task_run_in_the_state_of_its_decision(runs: Any, number: int, states: dict[str, str]) -> None:
+    shown = runs[number].task_runs
+    assert {name: task_run["state_name"] for name, task_run in shown.items()} == states
+    assert shown["scan"]["state"]["message"] == ("" if number == 0 else PRUNED)
+
+
+@both_runs
+def test_every_edge_is_there_whatever_was_decided(runs: Any, number: int) -> None:
+    run = runs[number]
+    inputs = {name: task_run["task_inputs"].values() for name, task_run in run.task_runs.items()}
+    assert {name: run.tasks(chain.from_iterable(given)) for name, given in inputs.items()} == PARENTS
+    assert {name: run.tasks(node["parents"]) for name, node in run.graph.items()} == PARENTS
+    assert run.tasks(run.task_runs["fit"]["task_inputs"]["wait_for"]) == {"check"}
+
+
+def test_steps_stand_where_they_were_called_and_none_starts_before_what_it_needs(runs: Any) -> None:
+    flow_run, task_runs = runs[1].flow_run, runs[1].task_runs
+    assert list(task_runs) == CALLED
+    starts, ends = (
+        {name: moment(task_run[time]) for name, task_run in task_runs.items()} for time in ("start_time", "end_time")
+    )
+    for name, parents in PARENTS.items():
+        assert moment(flow_run["start_time"]) <= starts[name] <= ends[name] <= moment(flow_run["end_time"])
+        assert all(starts[parent] < starts[name] for parent in parents)
+
+
+@both_runs
+def test_each_run_has_one_artifact_under_the_name_of_the_flow(runs: Any, number: int) -> None:
+    assert [(artifact["key"], artifact["type"]) for artifact in runs[number].artifacts] == [
+        ("helix-income-model", "markdown")
+    ]
+
+
+@both_uis
+def test_flow_run_page_draws_the_graph_and_lists_the_states(server: Any, runs: Any, browser: Any, ui: str) -> None:
+    browser.get(f"{server.url}{ui}/runs/flow-run/{runs[1].flow_run['id']}")
+
+    tab = (By.XPATH, "//*[self::button or self::li][normalize-space()='Task Runs']")
+    wait(browser, expected_conditions.element_to_be_clickable(tab), "the tab of task runs").click()
+    listed = {task_run["name"]: task_run["state_name"] for task_run in runs[1].task_runs.values()}
+    pattern = re.compile(rf"^({'|'.join(listed)})\n(\w+)$", re.MULTILINE)
+    wait(browser, lambda page: dict(pattern.findall(text_of(page))) == listed, f"the task runs as {listed}")
+
+    def all_nodes_drawn(page: webdriver.Chrome) -> bool:
+        canvas = page.find_element(By.TAG_NAME, "canvas").screenshot_as_base64
+        return page.execute_async_script(COUNT_NODES, canvas, COMPLETED_GREEN) == len(CALLED)
+
+    wait(browser, all_nodes_drawn, "a graph of six nodes")
+    assert complaints(browser) == []
+
+
+@both_uis
+def test_task_run_page_says_why_it_was_pruned_and_what_that_saved(
+    server: Any, runs: Any, browser: Any, ui: str
+) -> None:
+    browser.get(f"{server.url}{ui}/runs/task-run/{runs[1].task_runs['scan']['id']}")
+
+    wait(browser, lambda page: PRUNED in text_of(page), "why and with what gain the step was pruned")
+    assert "Pruned" in text_of(browser).splitlines()
+    assert complaints(browser) == []
+
+
+@both_uis
+def test_artifact_page_shows_the_picture_and_the_steps(server: Any, runs: Any, browser: Any, ui: str) -> None:
+    browser.get(f"{server.url}{ui}/artifacts/artifact/{runs[1].artifacts[0]['id']}")
+
+    def picture_width(page: webdriver.Chrome) -> int:
+        return page.execute_script(
+            "return document.querySelector('img[src^=\"data:image/svg+xml\"]')?.naturalWidth ?? 0"
+        )
+
+    wait(browser, picture_width, "the picture of the plan")
+    header, *rows = (
+        [cell.text for cell in row.find_elements(By.CSS_SELECTOR, "th, td")]
+        for row in browser.find_element(By.TAG_NAME, "table").find_elements(By.TAG_NAME, "tr")
+    )
+    steps = {row[0]: dict(zip(header, row, strict=True)) for row in rows}
+    assert {name: step["decision"] for name, step in steps.items()} == {
+        name: {"Completed": "compute", "Loaded": "load", "Pruned": "prune"}[state] for name, state in STATES.items()
+    }
+    assert steps["scan"]["saved"].split() == ["1.0", "s"]
+    assert steps["fit"]["reason"] == "argument reg changed: 0.1 → 0.2"
+    assert "Parameter reg: 0.1 → 0.2" in text_of(browser)
+    assert complaints(browser) == []

@@ -1,0 +1,203 @@
+"""Objects that somebody changes in place: every run gives what a run from scratch gives."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+pytestmark = pytest.mark.timeout(60)
+
+
+def frame(start: float = 0.0) -> pd.DataFrame:
+    return pd.DataFrame({"x": np.arange(20_000.0) + start})
+
+
+def total(x: Any) -> float:
+    return float(x["x"].sum())
+
+
+def zero(df: pd.DataFrame) -> int:
+    df["x"] = 0.0
+    return 0
+
+
+@pytest.fixture
+def load(lab):
+    return lab.task(lambda: frame(), name="load")
+
+
+@pytest.fixture
+def score(lab):
+    return lab.task(total, name="score")
+
+
+def assert_as_from_scratch(lab, flow, **parameters):
+    for _ in range(3):
+        assert lab.run(flow, **parameters).value == lab.scratch(flow, **parameters)
+
+
+def test_a_task_that_changes_its_input_is_computed_in_every_run(lab, load, score):
+    wipe = lab.task(zero, name="wipe")
+
+    def flow():
+        df = load()
+        before = score(df)
+        wipe(df)
+        return before, score(df)
+
+    assert_as_from_scratch(lab, flow)
+    run = lab.run(flow)
+    assert run.bodies == ["wipe"]
+    assert "changed its argument 'df' in place" in run.warnings["mutation:lab:wipe:df"]
+
+
+@pytest.mark.parametrize("make", [lambda: {"x": np.ones(3)}, frame], ids=["dict", "frame"])
+def test_a_task_that_changes_a_literal_is_computed_in_every_run(lab, score, make):
+    wipe = lab.task(lambda df: df.__setitem__("x", np.zeros(3)) if type(df) is dict else zero(df), name="wipe")
+
+    def flow():
+        df = make()
+        wipe(df)
+        return score(df)
+
+    assert_as_from_scratch(lab, flow)
+
+
+def test_a_list_changed_between_two_calls_is_two_arguments(lab):
+    size = lab.task(len, name="size")
+    size.fn = lambda items: len(items)
+
+    def flow():
+        items = [1]
+        one = size(items)
+        items.append(2)
+        return one, size(items)
+
+    assert_as_from_scratch(lab, flow)
+
+
+@pytest.mark.parametrize("change", [True, False])
+def test_a_stand_in_that_the_flow_changes_is_another_value_from_there_on(lab, load, score, change):
+    def flow(change: bool):
+        df = load()
+        before = score(df)
+        if change:
+            df["x"] = 0.0
+        return before, score(df)
+
+    lab.run(flow, change=not change)
+    assert_as_from_scratch(lab, flow, change=change)
+
+
+def test_a_small_result_that_the_flow_changes_is_another_value_from_there_on(lab):
+    make = lab.task(lambda: [1], name="make")
+    size = lab.task(lambda items: len(items), name="size")
+
+    def flow():
+        items = make()
+        one = size(items)
+        items.append(2)
+        return one, size(items), size(make())
+
+    assert_as_from_scratch(lab, flow)
+
+
+@pytest.mark.parametrize("change", [True, False])
+def test_a_part_of_a_submitted_result_that_the_flow_changes_is_another_value(lab, score, change):
+    split = lab.task(lambda: (frame(), frame(1.0)), name="split")
+
+    def flow(change: bool):
+        one, _ = split.submit().result()
+        if change:
+            one["x"] = 0.0
+        return score(one)
+
+    lab.run(flow, change=not change)
+    assert_as_from_scratch(lab, flow, change=change)
+
+
+def test_a_container_passed_whole_is_not_taken_for_changed(lab):
+    split = lab.task(lambda: (frame(), frame(1.0)), name="split")
+    both = lab.task(lambda pair: total(pair[0]) + total(pair[1]), name="both")
+
+    def flow(look: bool):
+        future = split.submit()
+        if look:
+            future.result()
+        return both.submit(future).result()
+
+    for look in (False, True):
+        run = lab.run(flow, look=look)
+        assert run.warnings == {}
+    assert run.bodies == []
+
+
+def test_a_late_compute_takes_its_inputs_as_they_were_at_the_call(lab, load):
+    double = lab.task(lambda df: df * 2, name="double", materialize="never")
+
+    def flow(late: bool):
+        df = load()
+        twice = double(df)
+        if late:
+            df["x"] = 0.0
+            return total(twice)
+
+    lab.run(flow, late=False)
+    assert lab.run(flow, late=True).value == 2 * total(frame())
+
+
+def test_a_late_submitted_compute_takes_its_literals_as_they_were_at_the_call(lab):
+    make = lab.task(lambda items: frame(len(items)), name="make", materialize="never")
+
+    def flow(late: bool):
+        items = [1]
+        future = make.submit(items)
+        if late:
+            items.append(2)
+            return total(future.result())
+
+    lab.run(flow, late=False)
+    assert lab.run(flow, late=True).value == total(frame(1.0))
+
+
+def test_a_leaf_that_the_flow_changed_stays_changed_when_another_cannot_be_loaded(lab, score):
+    split = lab.task(lambda: (frame(), frame(1.0)), name="split")
+
+    def flow(look: bool):
+        one, two = split()
+        if look:
+            one["x"] = 0.0
+            return total(two), score(one)
+
+    run = lab.run(flow, look=False)
+    lab.damage_blob(run.lineage.traces[0].result.leaves[1].blob)
+    assert lab.run(flow, look=True).value == lab.scratch(flow, look=True)
+
+
+def test_a_task_that_returns_its_input_returns_the_same_object(lab, load, score):
+    same = lab.task(lambda df: df, name="same")
+
+    def flow():
+        one = load()
+        other = same(one)
+        other["x"] = 0.0
+        return score(one)
+
+    assert_as_from_scratch(lab, flow)
+
+
+def test_what_was_computed_from_a_changed_alias_is_not_served_for_the_original(lab, load, score):
+    same = lab.task(lambda df: df, name="same")
+
+    def flow(change: bool):
+        one = load()
+        other = same(one)
+        if change:
+            other["x"] = 0.0
+        return score(one)
+
+    lab.run(flow, change=True)
+    assert lab.run(flow, change=False).value == total(frame())

@@ -1,0 +1,181 @@
+"""What is kept: damage, budget, policy, and runs that were killed."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from prefect_helix.core.graph import Decision
+
+pytestmark = pytest.mark.timeout(60)
+
+
+def frame(start: float = 0.0) -> pd.DataFrame:
+    return pd.DataFrame({"x": np.arange(20_000.0) + start})
+
+
+def total(x: Any) -> float:
+    return float(x["x"].sum())
+
+
+@pytest.fixture
+def flow(lab):
+    load = lab.task(lambda: frame(), name="load")
+    split = lab.task(lambda df: (df + 1, df + 2, 3), name="split")
+    score = lab.task(lambda one, two, factor: (total(one) + total(two)) * factor, name="score")
+
+    def flow(factor: float):
+        one, two, _ = split(load())
+        return score(one, two, factor)
+
+    return flow
+
+
+def harmed(data: bytes, harm: str) -> bytes | None:
+    match harm:
+        case "truncated":
+            return data[: len(data) // 2]
+        case "empty":
+            return b""
+        case "flipped":
+            return data[: len(data) // 3] + bytes([data[len(data) // 3] ^ 1]) + data[len(data) // 3 + 1 :]
+    return None
+
+
+@pytest.mark.parametrize("harm", ["deleted", "truncated", "empty", "flipped"])
+@pytest.mark.parametrize("killed", [False, True], ids=["lineage", "journal"])
+def test_no_harm_to_any_file_changes_a_result(lab, flow, harm, killed, tmp_path):
+    with lab.open("flow", {"factor": 1.0}) as run:
+        flow(1.0)
+        if killed:
+            lab.kill(run)
+    pristine = tmp_path / "pristine"
+    shutil.copytree(lab.url, pristine)
+    files = [path.relative_to(pristine) for path in pristine.rglob("*") if path.is_file()]
+    assert {path.parts[0] for path in files} >= {"blobs", "journal" if killed else "lineage"}
+    want = [lab.scratch(flow, factor=factor) for factor in (1.0, 2.0)]
+    for file in files:
+        shutil.rmtree(lab.url)
+        shutil.copytree(pristine, lab.url)
+        target = Path(lab.url) / file
+        data = harmed(target.read_bytes(), harm)
+        target.unlink()
+        if data is not None:
+            target.write_bytes(data)
+        assert [lab.run(flow, factor=factor).value for factor in (1.0, 2.0)] == want
+
+
+def test_an_emptied_store_costs_only_time(lab, flow):
+    first = lab.run(flow, factor=1.0)
+    shutil.rmtree(lab.url)
+    run = lab.run(flow, factor=1.0)
+    assert (run.value, run.bodies) == (first.value, first.bodies)
+
+
+def test_lost_blobs_are_told_and_computed_again_where_they_are_needed(lab, flow):
+    lab.run(flow, factor=1.0)
+    shutil.rmtree(Path(lab.url) / "blobs")
+    run = lab.run(flow, factor=2.0)
+    assert run.bodies == ["load", "split", "score"]
+    assert "load, split" in run.warnings["lost"]
+
+
+# -- policies ----------------------------------------------------------------------------------------------------
+
+
+def test_policy_never_stores_no_blob_and_still_reuses_small_results(lab, flow):
+    lab.run(flow, policy="never", factor=1.0)
+    assert lab.blob_bytes() == 0
+    assert lab.run(flow, policy="never", factor=1.0).bodies == []
+
+
+def test_policy_helix_keeps_what_is_dearer_to_recreate_than_twice_its_load(lab):
+    cheap = lab.task(lambda: frame(), name="cheap", cost_us=10)
+    dear = lab.task(lambda: frame(1.0), name="dear")
+    lab.run(lambda: (total(cheap()), total(dear())), policy="helix")
+    assert lab.run(lambda: (total(cheap()), total(dear())), policy="helix").bodies == ["cheap"]
+
+
+@pytest.mark.parametrize(("policy", "choice", "kept"), [("never", "always", True), ("always", "never", False)])
+def test_a_task_overrules_the_policy(lab, policy, choice, kept):
+    task = lab.task(lambda: frame(), name="task", materialize=choice)
+    run = lab.run(lambda: total(task()), policy=policy)
+    assert run.lineage.traces[0].stored is kept is bool(lab.blob_bytes())
+
+
+def test_what_one_step_keeps_is_not_given_up_with_the_equal_result_of_another(lab):
+    passing = lab.task(lambda: frame(), name="passing", cost_us=1000)
+    kept = lab.task(lambda: frame(), name="kept", cost_us=1000, materialize="always")
+    lab.run(lambda: total(passing()) + total(kept()), policy="helix")
+    assert lab.blob_bytes() > 0
+
+
+# -- budget ------------------------------------------------------------------------------------------------------
+
+ONE = 161_024
+
+
+def test_the_budget_is_never_exceeded(lab):
+    load = lab.task(lambda i: frame(i), name="load")
+    for start in range(3):
+        lab.run(lambda start=start: [total(load(start + i)) for i in range(3)], budget=2 * ONE + 1000)
+        assert 0 < lab.blob_bytes() <= 2 * ONE + 1000
+
+
+def test_a_result_larger_than_the_budget_is_not_kept(lab):
+    load = lab.task(lambda: frame(), name="load")
+    lab.run(lambda: total(load()), budget=1000)
+    assert lab.blob_bytes() == 0
+
+
+def test_the_least_recently_used_makes_room(lab):
+    load = lab.task(lambda i: frame(i), name="load")
+    for i in (0, 1, 0, 2):
+        lab.run(lambda i=i: total(load(i)), budget=2 * ONE + 1000)
+    assert lab.run(lambda: total(load(0))).bodies == []
+    assert lab.run(lambda: total(load(1))).bodies == ["load"]
+
+
+def test_nothing_that_the_run_will_load_makes_room(lab):
+    load = lab.task(lambda i: frame(i), name="load")
+    other = lab.task(lambda: frame(9.0), name="other")
+
+    def flow(more: bool):
+        return (total(other()) if more else 0, total(load(0)), total(load(1)))
+
+    lab.run(flow, more=False)
+    assert lab.run(flow, more=True, budget=2 * ONE + 1000).bodies == ["other"]
+
+
+def test_a_lowered_budget_holds_at_the_end_of_the_next_run(lab):
+    load = lab.task(lambda i: frame(i), name="load")
+    lab.run(lambda: [total(load(i)) for i in range(3)])
+    lab.run(lambda: [total(load(i)) for i in range(3)], budget=ONE + 1000)
+    assert lab.blob_bytes() <= ONE + 1000
+
+
+# -- journal -----------------------------------------------------------------------------------------------------
+
+
+def test_what_a_killed_run_finished_is_reused(lab, flow):
+    with lab.open("flow", {"factor": 1.0}) as run:
+        first = flow(1.0)
+        lab.kill(run)
+    again = lab.run(flow, factor=1.0)
+    assert (again.value, again.bodies) == (first, [])
+    assert again.decisions()["load"] is Decision.PRUNE
+
+
+def test_what_a_failed_run_finished_is_reused(lab):
+    load = lab.task(lambda: frame(), name="load")
+    broken = lab.task(lambda df: 1 / 0, name="broken")
+    with pytest.raises(ZeroDivisionError):
+        lab.run(lambda: broken(load()))
+    broken.edit(total)
+    broken.fn = lambda df: total(df)
+    assert lab.run(lambda: broken(load())).bodies == ["broken"]

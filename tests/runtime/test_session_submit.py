@@ -1,0 +1,203 @@
+"""Calls made through a task runner."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from prefect_helix.core.errors import FileChangedError, HelixError
+from prefect_helix.storage.files import File
+
+pytestmark = pytest.mark.timeout(20)
+
+
+def frame(start: float = 0.0) -> pd.DataFrame:
+    return pd.DataFrame({"x": np.arange(20_000.0) + start})
+
+
+def total(x: Any) -> float:
+    return float(x["x"].sum())
+
+
+@pytest.fixture
+def diamond(lab):
+    """source → left, right → join, all submitted."""
+    t = lab.tasks
+    lab.task(lambda: frame(), name="source")
+    lab.task(lambda df: df + 1, name="left")
+    lab.task(lambda df: df + 2, name="right")
+    lab.task(lambda one, other: total(one) + total(other), name="join")
+
+    def flow():
+        source = t["source"].submit()
+        return t["join"].submit(t["left"].submit(source), t["right"].submit(source)).result()
+
+    return flow
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+def test_a_diamond_computes_once_and_then_not_at_all(lab, diamond, workers):
+    first = lab.run(diamond, workers=workers)
+    assert sorted(first.bodies) == ["join", "left", "right", "source"]
+    second = lab.run(diamond, workers=workers)
+    assert (second.value, second.bodies, second.loads) == (first.value, [], {})
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+def test_a_parent_with_the_same_digest_spares_everything_below(lab, diamond, workers):
+    first = lab.run(diamond, workers=workers)
+    lab.tasks["source"].edit()
+    run = lab.run(diamond, workers=workers)
+    assert (run.value, run.bodies) == (first.value, ["source"])
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+def test_a_branch_with_another_digest_computes_what_is_below_it(lab, diamond, workers):
+    lab.run(diamond, workers=workers)
+    lab.tasks["left"].edit(lambda df: df + 3)
+    run = lab.run(diamond, workers=workers)
+    assert (run.value, run.bodies) == (lab.scratch(diamond), ["left", "join"])
+
+
+@pytest.mark.parametrize("length", [2, 3, 5])
+def test_a_chain_below_an_edit_waits_to_be_cut_off(lab, length):
+    source = lab.task(lambda: frame(), name="source")
+    steps = [lab.task(lambda df: df + 1, name=f"step{i}") for i in range(length)]
+
+    def flow():
+        future = source.submit()
+        for step in steps:
+            future = step.submit(future)
+        return total(future.result())
+
+    lab.run(flow)
+    source.edit()
+    assert lab.run(flow).bodies == ["source"]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("fan", [1, 3])
+def test_a_blob_that_cannot_be_read_does_not_block_a_small_pool(lab, workers, fan):
+    load = lab.task(lambda: frame(), name="load")
+    scores = [lab.task(lambda df, i=i: total(df) + i, name=f"score{i}") for i in range(fan)]
+
+    def flow():
+        future = load.submit()
+        return [f.result() for f in [score.submit(future) for score in scores]]
+
+    run = lab.run(flow, workers=workers)
+    for score in scores:
+        score.edit()
+    lab.damage_blob(run.lineage.traces[0].result.leaves[0].blob)
+    again = lab.run(flow, workers=workers)
+    assert again.value == run.value
+    assert again.bodies.count("load") == 1
+
+
+def test_an_ignored_input_that_is_put_off_does_not_block_a_small_pool(lab):
+    make = lab.task(lambda: frame(), name="make", materialize="never")
+    use = lab.task(lambda df, n: total(df) + n, name="use", ignore=frozenset({"df"}))
+
+    def flow(n: int):
+        return use.submit(make.submit(), n).result()
+
+    lab.run(flow, n=1, workers=1)
+    assert lab.run(flow, n=2, workers=1).value == total(frame()) + 2
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+def test_a_failure_fails_what_takes_its_value_and_nothing_else(lab, workers):
+    broken = lab.task(lambda: 1 / 0, name="broken")
+    sound = lab.task(lambda: 3, name="sound")
+    child = lab.task(lambda x: x, name="child")
+
+    def flow():
+        futures = [child.submit(broken.submit()), child.submit(sound.submit())]
+        with pytest.raises((ZeroDivisionError, HelixError)):
+            futures[0].result()
+        return futures[1].result()
+
+    assert lab.run(flow, workers=workers).value == 3
+
+
+def test_a_child_whose_file_changed_before_it_could_start_fails_alone(lab, tmp_path):
+    path = tmp_path / "data.txt"
+    go = threading.Event()
+    first = lab.task(lambda: frame(), name="first")
+    second = lab.task(lambda df, file: total(df) + len(Path(file).read_text()), name="second")
+
+    def flow(change: bool):
+        one = first.submit()
+        two = second.submit(one, File(path))
+        if change:
+            path.write_text("123")
+            go.set()
+            one.result()
+        return two.result()
+
+    path.write_text("1")
+    lab.run(flow, change=False)
+
+    def edited():
+        go.wait()
+        return frame(1.0)
+
+    first.edit(edited)
+    with pytest.raises(FileChangedError):
+        lab.run(flow, change=True)
+
+
+@pytest.mark.parametrize("stored", ["always", "never"])
+def test_watchers_are_called_once_in_every_run(lab, diamond, stored):
+    told: list[str] = []
+
+    def flow():
+        source = lab.tasks["source"].submit()
+        left = lab.tasks["left"].submit(source)
+        for future in (source, left):
+            future.run.session.when_settled(future.node, lambda name=future.node.spec.name: told.append(name))
+        return total(left.result())
+
+    for _ in range(2):
+        told.clear()
+        lab.run(flow, policy=stored)
+        assert sorted(told) == ["left", "source"]
+
+
+def test_a_literal_that_the_flow_changed_before_the_task_ran_is_not_remembered_as_it_was(lab):
+    busy, go = threading.Event(), threading.Event()
+
+    def wait():
+        busy.set()
+        go.wait()
+        return 1
+
+    block = lab.task(wait, name="block")
+    size = lab.task(lambda items: len(items), name="size")
+
+    def flow(change: bool):
+        items = [0]
+        if change:
+            block.submit()
+            busy.wait()
+        future = size.submit(items)
+        if change:
+            items.append(1)
+            go.set()
+        return future.result()
+
+    lab.run(flow, change=True, workers=1)
+    assert lab.run(flow, change=False, workers=1).value == 1
+
+
+def test_direct_and_submitted_calls_are_one_and_the_same_step(lab):
+    load = lab.task(lambda: frame(), name="load")
+    score = lab.task(lambda df: total(df), name="score")
+    first = lab.run(lambda: score(load()))
+    run = lab.run(lambda: score.submit(load.submit()).result())
+    assert (run.value, run.bodies) == (first.value, [])

@@ -1,0 +1,684 @@
+"""The command line over stores whose lineages are written by hand; no Prefect server runs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prefect.flows import load_flow_from_entrypoint
+from typer.testing import CliRunner
+from typer.testing import Result as Outcome
+
+from prefect_helix.cli import app
+from prefect_helix.core.digest import digest
+from prefect_helix.core.fingerprint import Component
+from prefect_helix.core.graph import Decision
+from prefect_helix.core.lineage import Argument, Lineage, ParentLink, Result, Run, Trace
+from prefect_helix.core.signature import literals_hash
+from prefect_helix.storage.catalog import Catalog
+from prefect_helix.storage.codec import encode
+from prefect_helix.storage.store import open_store
+
+SECOND_US = 1_000_000
+NEW_YEAR_US = 1_767_268_800 * SECOND_US  # noon of 2026-01-01 in UTC, so that it is that day nearly everywhere
+OLD, NEW = "0a1b2c3d-0000-4000-8000-000000000001", "9f8e7d6c-0000-4000-8000-000000000002"
+
+COMPUTE, LOAD, PRUNE = Decision
+
+
+def call(task: str, *, digest: str = "d", exact: bool = True, **fields: Any) -> Trace:
+    """A call that was computed in one second, unless told otherwise."""
+    values: dict[str, Any] = {
+        "key": f"flows:{task}",
+        "call": 0,
+        "signature": task,
+        "fingerprint": "code",
+        "arguments": (),
+        "literals": "",
+        "parents": (),
+        "wait_for": (),
+        "decision": COMPUTE,
+        "reason": "because",
+        "status": "completed",
+        "result": Result(digest, exact, 2_000, "builtins:list"),
+        "compute_us": SECOND_US,
+        "load_us": SECOND_US // 10,
+        "demanded": False,
+        "started_us": NEW_YEAR_US,
+        "computed_at_us": NEW_YEAR_US,
+        "stored": True,
+    }
+    return Trace(task=task, **{**values, **fields})
+
+
+def takes(parent: Trace, parameter: str = "rows") -> tuple[ParentLink, ...]:
+    assert parent.result is not None
+    return (ParentLink(parent.signature, None, parent.result.digest, parent.result.exact, parameter),)
+
+
+def run(run_id: str, traces: Sequence[Trace] = (), *, day: int = 1, **fields: Any) -> Lineage:
+    """A completed run of "census" on that day of January, with parameters given as {name: shown}."""
+    shown = fields.pop("parameters", {})
+    values: dict[str, Any] = {
+        "run_id": run_id,
+        "flow": "census",
+        "name": f"otter-{day}",
+        "status": "completed",
+        "started_us": NEW_YEAR_US + day * 86_400 * SECOND_US,
+        "finished_us": None,
+        "parameters": shown,
+        "shown_parameters": shown,
+        "prior_run_id": None,
+        "mode": "auto",
+        "policy": "helix",
+        "budget_bytes": 10**10,
+    }
+    return Lineage(Run(**{**values, **fields}), tuple(traces))
+
+
+def words(text: str) -> str:
+    """The text with one space for any white space."""
+    return " ".join(text.split())
+
+
+Commit = Callable[..., Catalog]
+Helix = Callable[..., Outcome]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    return tmp_path / "store"
+
+
+@pytest.fixture
+def commit(store: Path) -> Commit:
+    """Writes runs to the store."""
+
+    def write(*lineages: Lineage) -> Catalog:
+        catalog = Catalog(open_store(store))
+        for lineage in lineages:
+            catalog.commit(lineage)
+        return catalog
+
+    return write
+
+
+@pytest.fixture
+def helix(store: Path) -> Helix:
+    """Calls the command line over the store; an exception that would be a traceback is raised."""
+
+    def invoke(*arguments: str, exit_code: int = 0, **options: Any) -> Outcome:
+        outcome = CliRunner().invoke(app, [*arguments, "--store", str(store)], catch_exceptions=False, **options)
+        assert outcome.exit_code == exit_code, outcome.output
+        return outcome
+
+    return invoke
+
+
+# -- runs ------------------------------------------------------------------------------------------------------------
+
+
+def test_runs_are_listed_newest_first_with_what_changed_and_what_it_saved(commit: Commit, helix: Helix) -> None:
+    commit(
+        run(OLD, [call("scan"), call("fit", call=1)], day=1, parameters={"reg": "0.1"}),
+        run(
+            NEW,
+            [call("scan", decision=PRUNE), call("fit", call=1, fingerprint="new", signature="fit'")],
+            day=2,
+            parameters={"reg": "0.5"},
+            metrics={"accuracy": 0.8451, "f1": 0.5, "auc": 0.9, "loss": 1.0},
+        ),
+    )
+    assert [words(line) for line in helix("runs").stdout.splitlines()] == [
+        "run flow when compute load prune time saved",
+        "9f8e7d6c census 2026-01-03 1 0 1 1.0 s 1.0 s",
+        "reg 0.1 → 0.5, code of fit",
+        "accuracy 0.8451, f1 0.5, auc 0.9, …",
+        "0a1b2c3d census 2026-01-02 2 0 0 2.0 s 0 s",
+        "first run",
+    ]
+
+
+def test_a_run_that_did_not_complete_says_so(commit: Commit, helix: Helix) -> None:
+    commit(run(OLD, status="crashed"))
+    assert "crashed; first run" in helix("runs").stdout
+
+
+def test_runs_of_one_flow_are_chosen_by_its_name(commit: Commit, helix: Helix) -> None:
+    commit(run(OLD), run(NEW, flow="genomics"))
+    assert [one["run_id"] for one in json.loads(helix("runs", "genomics", "--json").stdout)] == [NEW]
+    assert "did you mean genomics?" in helix("runs", "genomic", exit_code=1).stderr
+
+
+def test_older_runs_than_asked_for_are_counted(commit: Commit, helix: Helix) -> None:
+    commit(run(OLD, day=1), run(NEW, day=2))
+    listed = helix("runs", "-n", "1")
+    assert "9f8e7d6c" in listed.stdout
+    assert "0a1b2c3d" not in listed.stdout
+    assert listed.stderr == "1 older runs are not shown; see them with --limit.\n"
+
+
+def test_a_store_without_runs_is_no_error(helix: Helix, store: Path) -> None:
+    assert helix("runs").stderr == f"The store {store} holds no runs yet.\n"
+    assert helix("runs", "--json").stdout == "[]\n"
+
+
+def test_json_of_runs_has_every_fact_and_only_numbers_that_json_has(commit: Commit, helix: Helix) -> None:
+    commit(run(OLD, [call("fit")], metrics={"loss": float("nan")}, problems=("The store is full.",)))
+    (one,) = json.loads(helix("runs", "--json").stdout, parse_constant=pytest.fail)
+    assert one == {
+        "run_id": OLD,
+        "flow": "census",
+        "name": "otter-1",
+        "status": "completed",
+        "started": "2026-01-02T12:00:00.000+00:00",
+        "finished": None,
+        "mode": "auto",
+        "policy": "helix",
+        "budget_bytes": 10**10,
+        "parameters": {},
+        "compared_with": None,
+        "changes": [],
+        "decisions": {"compute": 1, "load": 0, "prune": 0},
+        "predicted_us": None,
+        "cost_us": SECOND_US,
+        "saved_us": 0,
+        "metrics": {"loss": None},
+        "problems": ["The store is full."],
+    }
+
+
+# -- names of runs and steps -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        (NEW, NEW),
+        ("9f8", NEW),
+        ("9F8E7D6C", NEW),
+        ("otter-1", OLD),
+        ("last", NEW),
+        ("last~0", NEW),
+        ("last~1", OLD),
+    ],
+)
+def test_a_run_goes_by_its_id_or_the_beginning_of_it_its_name_or_its_age(
+    commit: Commit, helix: Helix, name: str, found: str
+) -> None:
+    commit(run(OLD, day=1), run(NEW, day=2))
+    assert json.loads(helix("show", name, "--json").stdout)["run_id"] == found
+
+
+def test_a_name_goes_before_the_beginning_of_an_id(commit: Commit, helix: Helix) -> None:
+    commit(run(OLD), run(NEW, name=OLD[:4]))
+    assert json.loads(helix("show", OLD[:4], "--json").stdout)["run_id"] == NEW
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("last~3", "There is no run 'last~3'; the store"),
+        ("otter-11", "There is no run 'otter-11'; did you mean otter-1"),
+        ("0a1b2c3e", "did you mean 0a1b2c3d?"),
+        ("", "There is no run ''."),
+        ("otter-3", "'otter-3' names 2 runs: "),
+    ],
+)
+def test_a_run_that_is_not_there_or_not_the_only_one_is_an_error(
+    commit: Commit, helix: Helix, name: str, told: str
+) -> None:
+    commit(run(OLD, day=1), run(NEW, name="otter-3"), run("77", name="otter-3"))
+    outcome = helix("show", name, exit_code=1)
+    assert outcome.stdout == ""
+    assert told in outcome.stderr
+    assert outcome.stderr.count("\n") == 1
+
+
+def test_ids_are_shown_as_long_as_they_must_be(commit: Commit, helix: Helix) -> None:
+    commit(run("12345678-aa"), run("12345678-ab"), run("f"))
+    assert "names 2 runs: 12345678-ab (2026-01-02), 12345678-aa (2026-01-02)." in (
+        helix("show", "1234", exit_code=1).stderr
+    )
+
+
+def test_a_step_that_is_not_there_is_answered_with_those_that_are(commit: Commit, helix: Helix) -> None:
+    commit(run(OLD, [call("scan"), call("fit", call=1)]))
+    assert "did you mean fit? Its tasks are scan, fit." in helix("why", "last", "fitt", exit_code=1).stderr
+
+
+# -- show ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_run_is_shown_with_its_steps_in_call_order(commit: Commit, helix: Helix) -> None:
+    commit(
+        run(
+            OLD,
+            [
+                call("scan", decision=LOAD, reason="nothing changed, and its value is needed"),
+                call("fit", call=1, signature="a", reason="the code of fit changed"),
+                call("fit", call=2, signature="b", status="failed", result=None, compute_us=None),
+            ],
+            metrics={"accuracy": 0.8},
+            versions={"python": "3.12.1"},
+            problems=("The store is full.",),
+            parameters={"reg": "0.5"},
+        )
+    )
+    text = words(helix("show", "last").stdout)
+    assert text.startswith("0a1b2c3d census otter-1 completed")
+    for part in (
+        "parameters reg=0.5",
+        "metrics accuracy 0.8",
+        "versions python 3.12.1",
+        "problem The store is full.",
+        "scan load 100 ms 900 ms 2.0 kB nothing changed, and its value is needed",
+        "fit#1 compute 1.0 s 2.0 kB the code of fit changed",
+        "fit#2 failed unknown because",
+    ):
+        assert part in text
+    assert text.index("scan load") < text.index("fit#1 compute") < text.index("fit#2 failed")
+
+
+def test_json_of_a_run_has_its_steps_and_their_edges(commit: Commit, helix: Helix) -> None:
+    scan = call("scan")
+    fit = call("fit", call=1, parents=takes(scan), arguments=(Argument("reg", "d", shown="0.5"),))
+    commit(run(OLD, [scan, fit]))
+    assert json.loads(helix("show", "last", "--json").stdout)["steps"][1] == {
+        "step": "fit",
+        "task": "fit",
+        "call": 1,
+        "decision": "compute",
+        "reason": "because",
+        "status": "completed",
+        "cost_us": SECOND_US,
+        "saved_us": 0,
+        "compute_us": SECOND_US,
+        "size_bytes": 2_000,
+        "stored": True,
+        "inputs": ["scan"],
+        "arguments": {"reg": "0.5"},
+        "task_run_id": None,
+    }
+
+
+@pytest.mark.parametrize("verb", [["runs"], ["show", "last"], ["why", "last", "t" * 90]])
+def test_what_is_printed_fits_eighty_columns_and_has_no_control_characters(
+    commit: Commit, helix: Helix, verb: list[str]
+) -> None:
+    long = "\x1b[31m" + "word " * 60
+    arguments = (Argument("p" * 50, "d", shown=long),)
+    metrics = {"m" * 90: 0.123456789e-200}
+    commit(
+        run(OLD, [call("t" * 90, reason=long)], flow="f" * 90, day=1),
+        run(
+            NEW,
+            [call("t" * 90, signature="s", reason=long, arguments=arguments, compute_us=10**13)],
+            flow="f" * 90,
+            day=2,
+            parameters={"p": long},
+            metrics=metrics,
+        ),
+    )
+    text = helix(*verb).stdout
+    assert max(map(len, text.splitlines())) <= 80
+    assert "\x1b" not in text
+
+
+@pytest.mark.parametrize(("env", "coloured"), [({"FORCE_COLOR": "1"}, True), ({"NO_COLOR": "1"}, False), ({}, False)])
+def test_colour_is_for_terminals_and_for_those_who_want_it(
+    commit: Commit, helix: Helix, env: dict[str, str], coloured: bool
+) -> None:
+    commit(run(OLD, [call("fit")]))
+    text = helix("show", "last", env={"FORCE_COLOR": None, "NO_COLOR": None, "TERM": "xterm", **env}).stdout
+    assert ("\x1b[33mcompute" in text) is coloured
+
+
+# -- why -------------------------------------------------------------------------------------------------------------
+
+scan, fit = call("scan"), call("fit", call=1)
+rescanned = call("scan", digest="other", signature="scan'", fingerprint="new")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "told"),
+    [
+        pytest.param(
+            [call("fit", arguments=(Argument("reg", "1", shown="0.1"),))],
+            [call("fit", arguments=(Argument("reg", "2", shown="0.5"),))],
+            "• argument reg changed: 0.1 → 0.5",
+            id="argument",
+        ),
+        pytest.param(
+            [call("fit", arguments=(Argument("source", "1", "file", "a.csv"),))],
+            [call("fit", arguments=(Argument("source", "2", "file", "a.csv"),))],
+            "• the content of a.csv changed",
+            id="file",
+        ),
+        pytest.param(
+            [scan, call("fit", parents=takes(scan))],
+            [rescanned, call("fit", call=1, parents=takes(rescanned))],
+            "• input rows changed scan was computed • the code of scan changed what changed in it is not recorded",
+            id="input",
+        ),
+        pytest.param(
+            [scan, call("fit", parents=takes(scan))],
+            [call("scan", digest="other"), call("fit", call=1, parents=takes(call("scan", digest="other")))],
+            "• input rows changed scan: it gave another result for the same code and inputs",
+            id="nondeterministic input",
+        ),
+        pytest.param(
+            [call("fit", deterministic=False)],
+            [call("fit", deterministic=False)],
+            "• fit is declared not to be deterministic",
+            id="declared",
+        ),
+        pytest.param(
+            [call("fit", stored=False)], [fit], "Nothing changed, but its result was not stored", id="evicted"
+        ),
+        pytest.param([call("fit", status="failed")], [fit], "• It failed in the run before.", id="failed"),
+        pytest.param(
+            [call("fit", changed_inputs=("rows",))], [fit], "It changes its argument rows in place", id="mutation"
+        ),
+        pytest.param(
+            [fit], [call("fit", reason="its result is past its max_age")], "is past its max_age.", id="max_age"
+        ),
+        pytest.param(
+            [scan, call("fit", wait_for=("scan",))],
+            [scan, call("fit", call=1, wait_for=("scan",))],
+            "It waits for scan, and that was computed.",
+            id="waits",
+        ),
+        pytest.param([scan], [call("fit")], "• No earlier run of census called it.", id="first call"),
+    ],
+)
+def test_a_computed_step_is_explained(
+    commit: Commit, helix: Helix, before: list[Trace], after: list[Trace], told: str
+) -> None:
+    commit(run(OLD, before, day=1), run(NEW, after, day=2))
+    text = words(helix("why", "last", "fit").stdout)
+    assert text.startswith("fit in run 9f8e7d6c of census, 2026-01-03: computed in 1.0 s")
+    assert told in text
+
+
+def test_the_mode_that_computes_every_step_is_named(commit: Commit, helix: Helix) -> None:
+    commit(run(OLD, [fit], day=1), run(NEW, [fit], day=2, mode="recompute"))
+    assert helix("why", "last", "fit").stdout.splitlines()[2:] == ["• The run's mode 'recompute' computes every step."]
+
+
+def component(name: str, source: str | None = None, kind: Any = "function", **fields: Any) -> Component:
+    values = {"hash": str(source), "file": "/src/features.py", "line": 41, "source": source}
+    return Component(name, kind, **{**values, **fields})
+
+
+def test_changed_code_is_shown_part_by_part_with_a_diff(commit: Commit, helix: Helix) -> None:
+    catalog = commit(run(OLD, [fit], day=1), run(NEW, [call("fit", fingerprint="new")], day=2))
+    same = component("features.same", "def same(): ...")
+    old = [component("features.clean", "def clean(x):\n    return x"), component("features.S", "3", "constant"), same]
+    new = [component("features.clean", "def clean(x):\n    return -x"), component("features.S", "4", "constant"), same]
+    for name, parts, numpy in (("code", old, "2.3"), ("new", new, "2.4")):
+        library = component(f"numpy {numpy}", None, "distribution", hash=numpy)
+        catalog.put_document("code", name, {"components": [asdict(part) for part in (library, *parts)]})
+    lines = [line.strip() for line in helix("why", "last", "fit").stdout.splitlines()[2:]]
+    assert lines == [
+        "• the code of fit changed",
+        "clean() in features.py:41 changed",
+        "@@ -1,2 +1,2 @@",
+        "def clean(x):",
+        "-    return x",
+        "+    return -x",
+        "features.S changed: 3 → 4",
+        "numpy 2.3 → 2.4",
+    ]
+    (cause,) = json.loads(helix("why", "last", "fit", "--json").stdout)["causes"]
+    assert [part["text"] for part in cause["components"]] == [
+        "clean() in features.py:41 changed",
+        "features.S changed: 3 → 4",
+        "numpy 2.3 → 2.4",
+    ]
+    assert cause["components"][0]["diff"][-1] == "+    return -x"
+
+
+def test_code_of_another_format_is_code_that_is_not_recorded(commit: Commit, helix: Helix) -> None:
+    catalog = commit(run(OLD, [fit], day=1), run(NEW, [call("fit", fingerprint="new")], day=2))
+    catalog.put_document("code", "code", {"components": []})
+    catalog.put_document("code", "new", {"components": [{"title": "?"}]})
+    assert "what changed in it is not recorded" in helix("why", "last", "fit").stdout
+
+
+def test_a_step_is_compared_with_the_run_it_was_planned_from(commit: Commit, helix: Helix) -> None:
+    unlike = call("fit", arguments=(Argument("reg", "9"),), signature="other")
+    commit(run(OLD, [fit], day=1), run("77", [unlike], day=2), run(NEW, [unlike], day=3, prior_run_id=OLD))
+    assert json.loads(helix("why", "last", "fit", "--json").stdout)["compared_with"] == OLD
+
+
+def test_a_step_that_the_prior_run_did_not_call_is_compared_with_an_earlier_run(commit: Commit, helix: Helix) -> None:
+    other = run("88", [fit], day=2, flow="genomics")
+    commit(run(OLD, [fit], day=1), run("77", [scan], day=2), other, run(NEW, [fit], day=3, prior_run_id="77"))
+    assert json.loads(helix("why", "last", "fit", "--json").stdout)["compared_with"] == OLD
+
+
+@pytest.mark.parametrize("decision", [LOAD, PRUNE])
+def test_a_step_that_was_spared_is_told_with_its_origin_and_what_that_saved(
+    commit: Commit, helix: Helix, decision: Decision
+) -> None:
+    reason = "nothing changed, and nothing needs its value"
+    again = call("fit", computed_at_us=NEW_YEAR_US + 1)
+    spared = call("fit", decision=decision, reason=reason)
+    commit(run(OLD, [fit], day=1), run("77", [again], day=2), run(NEW, [spared], day=3))
+    text = helix("why", "last", "fit").stdout
+    assert "• Nothing changed, and nothing needs its value.\n" in text
+    assert "• Its result is the one that run 0a1b2c3d computed, 2026-01-02.\n" in text
+    assert f"• Saved {'900 ms' if decision is LOAD else '1.0 s'}.\n" in text
+    answer = json.loads(helix("why", "last", "fit", "--json").stdout)
+    assert (answer["computed_in"], answer["causes"]) == (OLD, [])
+
+
+def test_a_long_chain_of_causes_stays_readable(commit: Commit, helix: Helix) -> None:
+    def chain(mark: str) -> list[Trace]:
+        calls = [call("s0", digest=mark, signature=f"0{mark}", fingerprint=mark)]
+        for i in range(1, 40):
+            calls.append(call(f"s{i}", call=i, digest=mark, signature=f"{i}{mark}", parents=takes(calls[-1])))
+        return calls
+
+    commit(run(OLD, chain("a"), day=1), run(NEW, chain("b"), day=2))
+    lines = helix("why", "last", "s39").stdout.splitlines()
+    assert [line.strip() for line in lines if "was" in line] == [f"s{i} was computed" for i in range(38, -1, -1)]
+    assert max(map(len, lines)) <= 80
+
+
+def test_of_several_calls_the_computed_one_is_explained_unless_one_is_named(commit: Commit, helix: Helix) -> None:
+    calls = [call("fit", call=i, signature=str(i), decision=PRUNE if i == 0 else COMPUTE) for i in range(3)]
+    commit(run(OLD, calls))
+    assert helix("why", "last", "fit").stdout.startswith("fit#2 ")
+    assert "fit was called 3 times" in helix("why", "last", "fit").stdout
+    assert helix("why", "last", "fit#1").stdout.startswith("fit#1 ")
+
+
+# -- what can go wrong -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("verb", [["runs"], ["show", "last"], ["why", "last", "fit"]])
+def test_a_damaged_lineage_is_a_warning_and_the_rest_is_shown(
+    commit: Commit, helix: Helix, store: Path, verb: list[str]
+) -> None:
+    commit(run(OLD, [scan, fit], day=1), run(NEW, [scan, fit], day=2))
+    damaged = store / "lineage" / f"{run(OLD, day=1).run.started_us:020}-{OLD}.jsonl"
+    damaged.write_bytes(damaged.read_bytes()[:-40])
+    outcome = helix(*verb)
+    assert outcome.stderr.startswith("warning: lineage/")
+    assert "1 of 2 traces can be read" in outcome.stderr
+    assert "9f8e7d6c" in outcome.stdout
+
+
+def test_a_store_that_cannot_be_read_is_one_line(helix: Helix, store: Path) -> None:
+    store.write_text("a file")
+    outcome = helix("runs", exit_code=1)
+    assert outcome.stderr.startswith("error: The store ")
+    assert outcome.stderr.count("\n") == 1
+
+
+def test_a_store_that_makes_no_sense_is_bad_usage() -> None:
+    outcome = CliRunner().invoke(app, ["runs", "--store", "nosuchscheme://x"])
+    assert outcome.exit_code == 2
+    assert outcome.stderr.startswith("error: store=")
+
+
+def test_without_a_store_the_settings_name_it(commit: Commit, store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    commit(run(OLD))
+    monkeypatch.setenv("PREFECT_INTEGRATIONS_HELIX_STORE", str(store))
+    assert "0a1b2c3d" in CliRunner().invoke(app, ["runs"]).stdout
+
+
+# -- plan ------------------------------------------------------------------------------------------------------------
+
+FLOW = """
+from prefect_helix import helix_flow, helix_task
+
+print("loaded")
+
+@helix_task
+def scan(n: int) -> list:
+    raise AssertionError("a plan computes nothing")
+
+@helix_task
+def fit(rows: list, reg: float) -> list:
+    raise AssertionError("a plan computes nothing")
+
+@helix_task
+def score(model: list) -> float:
+    raise AssertionError("a plan computes nothing")
+
+@helix_flow{options}
+def census(n: int, reg: float = 0.1):
+    score(fit(scan(n), reg))
+"""
+
+
+@pytest.fixture
+def flow_file(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
+    """A file with the flow census, made by helix_flow with the options that the test is parametrised with."""
+    path = tmp_path / "planned_census.py"
+    path.write_text(FLOW.format(options=getattr(request, "param", "")))
+    yield path
+    sys.modules.pop("planned_census", None)
+
+
+@pytest.fixture
+def planned(commit: Commit, store: Path, flow_file: Path) -> str:
+    """The entrypoint of a flow that ran once with n=3 and reg=0.1, its scan stored; fit's code is not what it was."""
+    module = load_flow_from_entrypoint(f"{flow_file}:census").fn.__globals__
+    del sys.modules["planned_census"]
+    rows, n = encode([0, 1, 2] * 50_000), Argument("n", digest(3).hex, "flow_parameter", "n", "3")
+    open_store(store).put_blob(rows)
+    scanned = call(
+        "scan",
+        key="planned_census:scan",
+        fingerprint=module["scan"].spec().fingerprint,
+        arguments=(n,),
+        literals=literals_hash([n]),
+        result=Result("rows", True, rows.size_bytes, "builtins:list", blob=rows.name),
+        compute_us=60 * SECOND_US,
+    )
+    reg = Argument("reg", digest(0.1).hex, "flow_parameter", "reg", "0.1")
+    fitted = call(
+        "fit",
+        call=1,
+        key="planned_census:fit",
+        arguments=(reg,),
+        parents=takes(scanned),
+        stored=False,
+        compute_us=SECOND_US,
+    )
+    scored = call(
+        "score",
+        call=2,
+        key="planned_census:score",
+        fingerprint=module["score"].spec().fingerprint,
+        literals=literals_hash([]),
+        parents=takes(fitted, "model"),
+        stored=False,
+    )
+    parameters = {"n": digest(3).hex, "reg": digest(0.1).hex}
+    commit(run(OLD, [scanned, fitted, scored], parameters=parameters))
+    return f"{flow_file}:census"
+
+
+def test_a_plan_has_each_step_with_decision_cost_and_reason(helix: Helix, planned: str) -> None:
+    outcome = helix("plan", planned, "-p", "n=3")
+    first, _, *table = outcome.stdout.splitlines()
+    assert first == "helix: 3 steps: compute 2, load 1, prune 0; about 2.0 s instead of 62 s"
+    text = words(" ".join(table))
+    assert text.startswith("step decision cost saved size reason scan load ")
+    assert "nothing changed, and its value is needed fit compute 1.0 s the code of fit changed score compute" in text
+    assert text.endswith("input model changed; spared if that comes out as before")
+    assert outcome.stderr == "loaded\n"
+
+
+def test_a_plan_follows_the_parameters_given_and_says_what_may_yet_be_spared(helix: Helix, planned: str) -> None:
+    plan = json.loads(helix("plan", planned, "-p", "n=4", "-p", "reg=0.1", "--json").stdout)
+    assert [step["decision"] for step in plan["steps"]] == ["compute"] * 3
+    assert plan["steps"][0]["reason"].startswith("argument n changed")
+    assert (plan["flow"], plan["prior_run_id"], plan["predicted_us"]) == ("census", OLD, 62 * SECOND_US)
+
+
+def test_a_plan_writes_nothing(helix: Helix, planned: str, store: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in store.rglob("*")}
+    helix("plan", planned, "-p", "n=3")
+    assert {path: path.stat().st_mtime_ns for path in store.rglob("*")} == before
+
+
+def test_a_plan_of_a_flow_that_never_ran_computes_every_step(helix: Helix, flow_file: Path) -> None:
+    outcome = helix("plan", f"{flow_file}:census", "-p", "n=3")
+    assert outcome.stdout == "helix: first run of this flow; every step is computed\n"
+
+
+@pytest.mark.parametrize("flow_file", ["(mode='recompute')"], indirect=True)
+def test_a_plan_goes_by_the_options_of_the_flow(helix: Helix, planned: str) -> None:
+    plan = json.loads(helix("plan", planned, "-p", "n=3", "--json").stdout)
+    assert [step["reason"] for step in plan["steps"]] == ["mode 'recompute' computes every step"] * 3
+
+
+@pytest.mark.parametrize("flow_file", ["(mode='off')"], indirect=True)
+def test_a_flow_whose_mode_is_off_has_no_plan(helix: Helix, planned: str) -> None:
+    assert helix("plan", planned, "-p", "n=3").stdout == "helix: mode 'off'; census runs as plain Prefect\n"
+
+
+@pytest.mark.parametrize("flow_file", ["(store='memory://flows-own')"], indirect=True)
+def test_without_a_store_the_flow_names_it(planned: str) -> None:
+    outcome = CliRunner().invoke(app, ["plan", planned, "-p", "n=3"])
+    assert "first run of this flow" in outcome.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["{file}:census", "-p", "n"], "-p='n' cannot be used. Give a parameter as name=value."),
+        (["{file}:census", "-p", "m=3"], "m=3 cannot be used. Flow 'census' has no such parameter; it takes n, reg."),
+        (["{file}:census", "-p", "n=three"], "n: Input should be a valid integer"),
+        (["{file}:census"], "Flow 'census' is missing a required argument: 'n'"),
+        (["{file}:other"], "'other' not found"),
+        (["{file}:scan"], "is not a flow"),
+        (["{file}"], "Name a flow as path/to/file.py:flow or package.module:flow."),
+        (["nosuch.py:census"], "Loading it failed: FileNotFoundError"),
+        (["no.such.module:census"], "No module named 'no'"),
+        (["{folder}/broken.py:census"], "Loading it failed: ZeroDivisionError: division by zero."),
+        (["{folder}/exits.py:census"], "Loading it failed: SystemExit: 3."),
+    ],
+)
+def test_a_flow_that_cannot_be_planned_is_one_line(
+    helix: Helix, flow_file: Path, arguments: list[str], told: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    (flow_file.parent / "broken.py").write_text("1 / 0")
+    (flow_file.parent / "exits.py").write_text("raise SystemExit(3)")
+    outcome = helix("plan", *(one.format(file=flow_file, folder=flow_file.parent) for one in arguments), exit_code=2)
+    assert outcome.stdout == ""
+    (line,) = outcome.stderr.removeprefix("loaded\n").splitlines()
+    assert line.startswith("error: ")
+    assert told in line
+    assert caplog.messages == []
