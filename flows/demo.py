@@ -218,7 +218,7 @@ def demonstrate(console: Console, home: Path) -> list[Outcome]:
     shutil.copytree(FLOWS, folder, ignore=shutil.ignore_patterns("__pycache__"))
     parameters: dict[str, Any] = {}
     outcomes: list[Outcome] = []
-    console.print("The census flow, changed step by step: with reuse, and then as plain Prefect (mode off).")
+    console.print("The census flow, changed step by step: with reuse, then as plain Prefect (off).")
     with console.status("Starting a Prefect server") as status, prefect_server(home) as environment:
         for number, iteration in enumerate(ITERATIONS, 1):
             parameters |= iteration.parameters
@@ -257,7 +257,8 @@ def show(console: Console, outcomes: Sequence[Outcome], home: Path) -> None:
         f"Whole processes took {reuse_s:.0f} s and {off_s:.0f} s: each starts Python and imports Prefect, pandas and\n"
         f"scikit-learn, {start_s / len(outcomes):.1f} s every time.\n\n"
         f"Everything is kept in {home}; the store is its folder helix. To look at it:\n\n"
-        f"  export PREFECT_HOME={home} PATH={Path(sys.executable).parent}:$PATH\n"
+        f"  export PATH={Path(sys.executable).parent}:$PATH\n"
+        f"  export PREFECT_HOME={home} PREFECT_SERVER_ANALYTICS_ENABLED=false\n"
         "  prefect-helix runs\n"
         "  prefect-helix show last\n"
         "  prefect-helix why last~1 fit           # the run with the helper's code changed\n"

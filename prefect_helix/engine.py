@@ -13,8 +13,8 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from prefect.cache_policies import NO_CACHE
-from prefect.futures import PrefectConcurrentFuture
 from prefect.client.schemas.objects import RunInput, State
+from prefect.futures import PrefectConcurrentFuture
 from prefect.states import Failed
 from prefect.tasks import Task
 from prefect.utilities.annotations import NotSet, quote
@@ -128,7 +128,7 @@ class PrefectEngine:
         return completed(node, lambda: self.session.value(node.cell(), exposed=True))
 
     def supply(self, parameters: Mapping[str, Any]) -> None:
-        """Have the results of helix tasks that a plain task takes on their way, so that it need not wait for a thread."""
+        """Have the results of helix tasks that a plain task takes on their way, before it occupies a thread."""
         cells = [cell for value in parameters.values() for cell in self._given(value).cells]
         self.session.supply([cell.node for cell in cells])
 

@@ -25,7 +25,7 @@ from typing import Any
 class HelixError(Exception):
     """Base of all errors of this package. Pickles with its fields, so that it reaches the flow from any worker."""
 
-    def __reduce__(self) -> tuple[Callable[..., HelixError], tuple[type[HelixError], tuple[object, ...]], dict[str, Any]]:
+    def __reduce__(self) -> tuple[Callable[..., HelixError], tuple[object, ...], dict[str, Any]]:
         return _without_init, (type(self), self.args), vars(self)
 
 
@@ -186,8 +186,8 @@ class ArgumentChangedError(HelixError):
         self.task = task
         self.parameter = parameter
         super().__init__(
-            f"Task {task!r} has to be computed after all, but its argument {parameter!r} was changed in place since the "
-            f"call. Give the task a copy, or have its result kept with @helix_task(materialize='always')."
+            f"Task {task!r} has to be computed after all, but its argument {parameter!r} was changed in place since "
+            "the call. Give the task a copy, or have its result kept with @helix_task(materialize='always')."
         )
 
 

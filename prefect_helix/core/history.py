@@ -59,7 +59,7 @@ class History:
         return signature in self._ambiguous
 
     def proven(self, fingerprint: str) -> bool:
-        """Return whether the task was seen to give one exact digest for one signature on two computes, and never two."""
+        """Return whether the task gave one exact digest for one signature on two computes, and never two."""
         return fingerprint in self._proven and fingerprint not in self._unsteady
 
     def prior(self, flow: str, parameters: Mapping[str, str]) -> Lineage | None:

@@ -119,7 +119,7 @@ class Stored:
 
 
 def victims(stored: Iterable[Stored], needed_bytes: int) -> tuple[str, ...]:
-    """Return the blobs to remove so that `needed_bytes` come free: least recently used first, and no more than it takes.
+    """Return the blobs to remove so that `needed_bytes` come free, least recently used first and no more than it takes.
 
     Returns nothing if all of them together would not free enough. Complexity: O(n log n).
     """

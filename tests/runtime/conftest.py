@@ -117,14 +117,6 @@ class Pool:
     def submit(self, job: Callable[[], None]) -> None:
         self._queue.put(job)
 
-    def take_back(self, job: Callable[[], None]) -> bool:
-        """Take a job back that no thread has begun; return whether that was so."""
-        with self._queue.mutex:
-            waits = job in self._queue.queue
-            if waits:
-                self._queue.queue.remove(job)
-        return waits
-
     def close(self) -> None:
         for _ in range(self._workers):
             self._queue.put(None)
@@ -156,7 +148,6 @@ class Run:
         self.lineage: Lineage | None = None
         self.warnings: dict[str, str] = {}
         self.pool = Pool(workers)
-        self._jobs: dict[str, Callable[[], None]] = {}
         self._lock = threading.Lock()
         self._queued: set[str] = set()
 
@@ -189,11 +180,7 @@ class Run:
                 if node.key not in self.errors:
                     self.escaped.append(error)
 
-        self._jobs[node.key] = job
         self.pool.submit(job)
-
-    def take_back(self, node: Node) -> bool:
-        return self.pool.take_back(self._jobs[node.key])
 
     def take_back(self, node: Node) -> bool:
         with self._lock:
@@ -355,7 +342,7 @@ def _done_value(part: Any) -> Any:
 
 
 def _visit(value: Any, visit: Callable[[Any], Any]) -> Any:
-    """Apply `visit` to all parts of nested lists, tuples and dicts; containers stay as they are where nothing changes."""
+    """Apply `visit` to all parts of nested lists, tuples and dicts; containers stay where nothing changes."""
     found = visit(value)
     if found is not value or is_stand_in(value) or type(value) not in (list, tuple, dict):
         return found

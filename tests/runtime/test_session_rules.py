@@ -493,7 +493,6 @@ def test_only_the_leaf_that_is_touched_is_loaded(lab):
 
 
 @pytest.mark.timeout(10)
-@pytest.mark.xfail(strict=True, reason="a small result that cannot be unpickled any more is loaded again and again")
 def test_a_small_result_of_a_class_that_is_gone_is_computed_again(lab):
     module = types.ModuleType("shortlived")
     exec("class Thing: pass", module.__dict__)
