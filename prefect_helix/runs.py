@@ -10,6 +10,7 @@ import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from types import FunctionType
 from typing import Any, Protocol, TypeAlias, cast, runtime_checkable
 from uuid import UUID
 
@@ -145,24 +146,33 @@ def install(flow: Flow[..., Any], options: FlowOptions) -> None:
     """Have every run of `flow` in this process open a helix run around its body."""
     with _lock:
         fn = flow.fn
-        if getattr(fn, _WRAPPED, False) or inspect.isgeneratorfunction(fn) or inspect.isasyncgenfunction(fn):
-            return
+        if not (getattr(fn, _WRAPPED, False) or inspect.isgeneratorfunction(fn) or inspect.isasyncgenfunction(fn)):
+            flow.fn = _wrapped(fn, options)
 
-        @functools.wraps(fn)
-        def body(*args: Any, **kwargs: Any) -> Any:
-            with _running(options) as run:
-                value = fn(*args, **kwargs)
-                return value if run is None else run.engine.resolved(value)
 
-        @functools.wraps(fn)
-        async def async_body(*args: Any, **kwargs: Any) -> Any:
-            with _running(options) as run:
-                value = await fn(*args, **kwargs)
-                return value if run is None else run.engine.resolved(value)
+def _wrapped(fn: Callable[..., Any], options: FlowOptions) -> Callable[..., Any]:
+    """Return `fn` with a helix run around each call.
 
-        wrapped = async_body if inspect.iscoroutinefunction(fn) else body
-        setattr(wrapped, _WRAPPED, True)
-        flow.fn = wrapped
+    The wrapper has the globals of `fn`, because Prefect looks names of annotations up there on the next run; what it
+    needs itself it has in its closure.
+    """
+    running = _running
+
+    def body(*args: Any, **kwargs: Any) -> Any:
+        with running(options) as run:
+            value = fn(*args, **kwargs)
+            return value if run is None else run.engine.resolved(value)
+
+    async def async_body(*args: Any, **kwargs: Any) -> Any:
+        with running(options) as run:
+            value = await fn(*args, **kwargs)
+            return value if run is None else run.engine.resolved(value)
+
+    own = async_body if inspect.iscoroutinefunction(fn) else body
+    namespace = getattr(inspect.unwrap(fn), "__globals__", globals())
+    wrapped = functools.update_wrapper(FunctionType(own.__code__, namespace, closure=own.__closure__), fn)
+    setattr(wrapped, _WRAPPED, True)
+    return wrapped
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-PIPELINE = '''
+PIPELINE = """
     import logging
 
     import numpy as np
@@ -48,7 +48,7 @@ PIPELINE = '''
 
     def main(**parameters):
         return pipeline(**parameters)
-'''
+"""
 HELPERS = '''
     """What a task reaches."""
 
@@ -77,7 +77,13 @@ def reused(project: Callable[..., Any]) -> Any:
 
 def test_each_edit_computes_exactly_its_dependents(reused: Any) -> None:
     edits = [
-        ("a helper in another module", "helpers", "return column * factor()", "return column * factor() + 1", ["clean", "fit"]),
+        (
+            "a helper in another module",
+            "helpers",
+            "return column * factor()",
+            "return column * factor() + 1",
+            ["clean", "fit"],
+        ),
         ("a constant that a helper's helper reads", "helpers", "FACTOR = 3", "FACTOR = 4", ["clean", "fit"]),
         ("a comment", "helpers", "def factor():", "# the factor\ndef factor():", []),
         ("a docstring", "helpers", "Scale a column.", "Scale a column by the factor.", []),
@@ -94,7 +100,7 @@ def test_each_edit_computes_exactly_its_dependents(reused: Any) -> None:
         assert result == plain, name
 
 
-KILLED = '''
+KILLED = """
     import logging
     import os
     import signal
@@ -139,7 +145,7 @@ KILLED = '''
 
     def main(**parameters):
         return pipeline(**parameters)
-'''
+"""
 
 
 def test_a_killed_run_leaves_what_it_finished_to_the_next(project: Callable[..., Any]) -> None:

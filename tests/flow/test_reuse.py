@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from prefect import flow, task
 from prefect.flows import Flow
+from pydantic import PositiveInt
 
 from prefect_helix import helix_flow, helix_plan, helix_task
 
@@ -69,7 +70,9 @@ def test_first_run_computes_everything_once(function: Any, store: str, ran: Any)
 
 
 @both_ways
-def test_unchanged_run_computes_nothing_and_loads_nothing(function: Any, store: str, ran: Any, loads: list[str]) -> None:
+def test_unchanged_run_computes_nothing_and_loads_nothing(
+    function: Any, store: str, ran: Any, loads: list[str]
+) -> None:
     first = pipeline(function, store)()
     ran.take()
 
@@ -79,9 +82,7 @@ def test_unchanged_run_computes_nothing_and_loads_nothing(function: Any, store: 
 
 
 @both_ways
-def test_changed_parameter_computes_what_depends_on_it(
-    function: Any, store: str, ran: Any, loads: list[str]
-) -> None:
+def test_changed_parameter_computes_what_depends_on_it(function: Any, store: str, ran: Any, loads: list[str]) -> None:
     pipeline(function, store)()
     ran.take()
 
@@ -284,6 +285,15 @@ def test_returned_stand_in_is_the_value(store: str, ran: Any) -> None:
     assert type(first) is type(second) is pd.DataFrame
     pd.testing.assert_frame_equal(first, second)
     assert ran.take() == ["scan", "features"]
+
+
+def test_a_flow_with_annotations_of_its_own_module_runs_again_and_again(store: str, ran: Any) -> None:
+    @helix_flow(store=store)
+    def annotated(rows: PositiveInt = ROWS) -> int:
+        return len(scan(rows))
+
+    assert [annotated(), annotated(), annotated(rows=ROWS)] == [ROWS] * 3
+    assert ran.take() == ["scan"]
 
 
 def test_map_makes_each_element_a_node(store: str, ran: Any) -> None:

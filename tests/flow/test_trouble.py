@@ -100,9 +100,7 @@ def test_a_setting_that_makes_no_sense_is_told_and_the_run_computes(
     assert said.warnings[0].startswith("ERROR")
 
 
-def test_a_store_that_cannot_be_written_is_told_once_and_the_run_computes(
-    tmp_path: Path, ran: Any, said: Any
-) -> None:
+def test_a_store_that_cannot_be_written_is_told_once_and_the_run_computes(tmp_path: Path, ran: Any, said: Any) -> None:
     (tmp_path / "file").write_text("not a folder")
     unwritable = helix_flow(store=str(tmp_path / "file" / "store"))(body)
 

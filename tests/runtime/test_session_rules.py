@@ -167,6 +167,18 @@ def test_what_only_waits_is_matched_by_signature(lab):
     assert lab.run(flow).bodies == ["prepare", "use"]
 
 
+def test_what_waits_for_another_step_is_another_call(lab):
+    steps = [lab.task(lambda: None, name=name) for name in ("one", "other")]
+    use = lab.task(lambda: 1, name="use")
+
+    def flow(waits_for: int):
+        futures = [step.submit() for step in steps]
+        return use.submit(wait_for=[futures[waits_for]]).result()
+
+    lab.run(flow, waits_for=0)
+    assert lab.run(flow, waits_for=1).bodies == ["use"]
+
+
 # -- what a signature does not determine ---------------------------------------------------------------------------
 
 
@@ -182,6 +194,14 @@ def test_a_child_of_the_first_outcome_is_not_served_for_the_second(lab, outcomes
     first, second = (lab.run(lambda: child(fetch())) for _ in range(2))
     assert second.value == first.value + 5.0 * 20_000
     assert second.bodies == ["fetch", "child"]
+
+
+@pytest.mark.parametrize("options", [{"deterministic": False}, {"max_age_us": 0}], ids=["declared", "too old"])
+def test_a_child_whose_parent_is_not_computed_yet_waits_for_its_outcome(lab, outcomes, options):
+    fetch = lab.task(lambda: frame(next(outcomes)), name="fetch", lazy=True, **options)
+    child = lab.task(total, name="child")
+    first, second = (lab.run(lambda: child.submit(fetch.submit()).result()) for _ in range(2))
+    assert second.value == first.value + 5.0 * 20_000
 
 
 @pytest.mark.parametrize("options", [{"deterministic": False}, {"max_age_us": 0}], ids=["declared", "too old"])
