@@ -19,7 +19,7 @@ from prefect.testing.utilities import prefect_test_harness
 from prefect_helix import helix_flow
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "flows"))
-from census import census  # noqa: E402 - found by the line above
+from census import census
 
 
 @flow

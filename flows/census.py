@@ -263,9 +263,9 @@ def main() -> None:
     add("--metric", choices=get_args(Metric), default="accuracy", help="how predictions are scored (%(default)s)")
     add("--replicate", type=int, default=1, metavar="N", help="repeat each record N times (%(default)s)")
     add = parser.add_argument_group("reuse (else the settings of prefect_helix)").add_argument
-    add("--store", metavar="URL", help="where results are kept: a folder, a URL or a saved block")
+    add("--store", metavar="URL", help="where results are kept: a folder or a URL")
     add("--budget", metavar="SIZE", help="how much may be kept, for example 2GB")
-    add("--policy", choices=["auto", "helix", "always", "never"], help="what is kept")
+    add("--policy", choices=["helix", "always", "never"], help="what is kept")
     add("--mode", choices=["auto", "off", "recompute", "verify"], help="whether results are reused")
     options = vars(parser.parse_args())
     reuse = {name: options.pop(name) for name in ("store", "budget", "policy", "mode")}

@@ -15,7 +15,7 @@ from prefect.utilities.callables import get_call_parameters
 
 from prefect_helix.core.errors import ConfigurationError
 from prefect_helix.flows import HelixPlan
-from prefect_helix.runs import plan_ahead
+from prefect_helix.runs import Specs, plan_ahead
 from prefect_helix.runtime.opening import Outlook
 from prefect_helix.settings import FlowOptions, resolve
 
@@ -64,7 +64,7 @@ def preview(
     arguments = _validated(flow, parameters)
     if resolved.mode == "off":
         return Preview(flow.name, resolved.mode, None)
-    return Preview(flow.name, resolved.mode, plan_ahead(resolved, flow.name, arguments, warn))
+    return Preview(flow.name, resolved.mode, plan_ahead(resolved, flow.name, arguments, warn, Specs()))
 
 
 def _load(entrypoint: str) -> Flow[..., Any]:

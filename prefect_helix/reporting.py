@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from datetime import datetime, timedelta, timezone
 from typing import Any, cast
 from uuid import UUID
@@ -31,8 +33,14 @@ _EPOCH = datetime.fromtimestamp(0, timezone.utc)
 def report(engine: PrefectEngine, lineage: Lineage, prior: Lineage | None) -> None:
     """Show a run in the Prefect UI. Called in the flow body's context, while the flow run is still running."""
     nodes = [node for node in engine.session.world.called if not node.started]
-    for node, trace in _with_traces(nodes[:REPORTED_NODES], lineage):
-        _report_node(engine, node, trace)
+    with ThreadPoolExecutor(1) as beside:  # the server takes the artifact while the task runs are told
+        artifact = beside.submit(copy_context().run, _create_artifact, lineage, prior)
+        for node, trace in _with_traces(nodes[:REPORTED_NODES], lineage):
+            _report_node(engine, node, trace)
+        artifact.result()
+
+
+def _create_artifact(lineage: Lineage, prior: Lineage | None) -> None:
     create_markdown_artifact(
         run_markdown(lineage, prior),
         key=artifact_key(lineage.run.flow),

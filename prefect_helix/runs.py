@@ -43,6 +43,13 @@ _WRAPPED = "__helix_body__"
 class Versioned(Protocol):
     """A task that knows what a run needs to know of it."""
 
+    fn: Any
+    name: str
+
+    @property
+    def helix(self) -> object:
+        """What the task says of itself."""
+
     def spec(self) -> TaskSpec:
         """Return it, the task's code as it is now included."""
 
@@ -57,19 +64,45 @@ def register(task: Versioned, *names: str) -> None:
     _tasks.update(dict.fromkeys(names, task))
 
 
+class Specs:
+    """Tasks as one run knows them: the code of each is read once, or for each call if what it counts may change."""
+
+    def __init__(self) -> None:
+        # The task is kept, so that what it is known by is not used again.
+        self._known: dict[tuple[int, int, str], tuple[Versioned, TaskSpec]] = {}
+
+    def of(self, task: Versioned, *, fresh: bool = True) -> TaskSpec:
+        """Return what the run needs to know of `task`.
+
+        Args:
+            task: The task.
+            fresh: Whether constants that it reaches have to be looked at again.
+        """
+        key = (id(task.fn), id(task.helix), task.name)
+        known = self._known.get(key)
+        if known is None or (fresh and known[1].code.may_change):
+            known = self._known[key] = (task, task.spec())
+        return known[1]
+
+    def named(self, key: str, name: str) -> TaskSpec | None:
+        """Return the loaded task of that key, or else of that name: a script's module may be ``__main__`` now."""
+        task = _tasks.get(key) or _tasks.get(name)
+        return self.of(task, fresh=False) if task is not None else None
+
+
 class HelixRun:
     """One flow run: its session, and the engine that computes for it."""
 
-    def __init__(self, session: Session, engine: PrefectEngine, prior: Lineage | None, log: Log) -> None:
+    def __init__(self, session: Session, engine: PrefectEngine, specs: Specs, prior: Lineage | None, log: Log) -> None:
         self.session = session
         self.engine = engine
+        self._specs = specs
         self._prior = prior
         self._log = log
-        self._specs: dict[tuple[int, int, str], TaskSpec] = {}
 
     def call(self, task: Task[..., Any], parameters: dict[str, Any], wait_for: Any, *, return_state: bool) -> Any:
         """Make a direct call of a helix task."""
-        node = self.engine.enter(task, self._spec(task), parameters, wait_for)
+        node = self.engine.enter(task, self._specs.of(cast("Versioned", task)), parameters, wait_for)
         try:
             value = self.session.deliver(node)
         except Exception:
@@ -95,19 +128,11 @@ class HelixRun:
                 self.engine.supply(parameters)
                 waits = self.engine.native(wait_for, waits_only=True)
                 return submit(task, self.engine.native(parameters), waits, dependencies)
-            spec = self._spec(task)
-            node = self.engine.enter(task, spec, parameters, wait_for, dependencies, submitted=True)
+            node = self.engine.enter(task, self._specs.of(task), parameters, wait_for, dependencies, submitted=True)
             self.session.submit(node)
             return self.engine.future(node)
 
         runner.submit = adopted  # type: ignore[method-assign]
-
-    def _spec(self, task: Task[..., Any]) -> TaskSpec:
-        versioned = cast("Versioned", task)
-        key = (id(task.fn), id(getattr(task, "helix", None)), task.name)
-        if key not in self._specs:
-            self._specs[key] = versioned.spec()
-        return self._specs[key]
 
     def close(self, status: RunStatus) -> None:
         """End the run: wait for what computes, write what is kept, commit the lineage and show it.
@@ -215,15 +240,15 @@ def _opened(context: FlowRunContext, options: FlowOptions, logger: Log) -> Helix
         return None
     assert context.flow is not None and context.flow_run is not None
     warn = Warnings(logger)
-    flow_run = context.flow_run
+    specs, flow, flow_run = Specs(), context.flow.name, context.flow_run
     outlook = plan_ahead(
-        resolved, context.flow.name, context.parameters or {}, warn, run_id=str(flow_run.id), name=flow_run.name
+        resolved, flow, context.parameters or {}, warn, specs, run_id=str(flow_run.id), name=flow_run.name
     )
     logger.info(outlook_line(outlook))
     adopted = context.task_runner if isinstance(context.task_runner, ThreadPoolTaskRunner) else None
     engine = PrefectEngine(adopted.submit if adopted else None)
     engine.session = open_session(outlook, engine, warn)
-    run = HelixRun(engine.session, engine, outlook.prior, logger)
+    run = HelixRun(engine.session, engine, specs, outlook.prior, logger)
     if adopted is not None:
         run.adopt(adopted)
     return run
@@ -234,6 +259,7 @@ def plan_ahead(
     flow: str,
     parameters: Mapping[str, Any],
     warn: Callable[[str, str], None],
+    specs: Specs,
     *,
     run_id: str = "",
     name: str = "",
@@ -251,25 +277,20 @@ def plan_ahead(
         mode=resolved.mode,
         policy=resolved.policy,
         budget_bytes=resolved.budget_bytes,
-        spec_of=known_spec,
+        spec_of=specs.named,
     )
     return look_ahead(open_store(resolved.store, storage_options=resolved.storage_options), order, warn)
-
-
-def known_spec(key: str, name: str) -> TaskSpec | None:
-    """Return today's task of that key, or else of that name: a script's module may be ``__main__`` now."""
-    task = _tasks.get(key) or _tasks.get(name)
-    return task.spec() if task is not None else None
 
 
 def outlook_line(outlook: Outlook) -> str:
     """Return the plan of a run in one line."""
     if outlook.plan is None:
-        return "helix: first run of this flow; every step is computed"
+        return "helix: first run of this flow; what is needed is computed"
     counts = Counter(node.decision for node in outlook.world.nodes)
-    predicted_us = None if outlook.plan.unknown_computes else outlook.plan.cost_us
-    line = plan_line({decision: counts[decision] for decision in Decision}, predicted_us, outlook.scratch_us)
     unfollowed = outlook.unfollowed
+    known = not (unfollowed or outlook.plan.unknown_computes)
+    predicted_us = outlook.plan.cost_us if known else None
+    line = plan_line({decision: counts[decision] for decision in Decision}, predicted_us, outlook.scratch_us)
     return f"{line}; what {', '.join(unfollowed)} changes is seen as the flow runs" if unfollowed else line
 
 

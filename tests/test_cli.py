@@ -260,7 +260,7 @@ def test_a_run_is_shown_with_its_steps_in_call_order(commit: Commit, helix: Heli
         run(
             OLD,
             [
-                call("scan", decision=LOAD, reason="nothing changed, and its value is needed"),
+                call("scan", decision=LOAD, reason="unchanged, and needed"),
                 call("fit", call=1, signature="a", reason="the code of fit changed"),
                 call("fit", call=2, signature="b", status="failed", result=None, compute_us=None),
             ],
@@ -277,7 +277,7 @@ def test_a_run_is_shown_with_its_steps_in_call_order(commit: Commit, helix: Heli
         "metrics accuracy 0.8",
         "versions python 3.12.1",
         "problem The store is full.",
-        "scan load 100 ms 900 ms 2.0 kB nothing changed, and its value is needed",
+        "scan load 100 ms 900 ms 2.0 kB unchanged, and needed",
         "fit#1 compute 1.0 s 2.0 kB the code of fit changed",
         "fit#2 failed unknown because",
     ):
@@ -467,12 +467,12 @@ def test_a_step_that_the_prior_run_did_not_call_is_compared_with_an_earlier_run(
 def test_a_step_that_was_spared_is_told_with_its_origin_and_what_that_saved(
     commit: Commit, helix: Helix, decision: Decision
 ) -> None:
-    reason = "nothing changed, and nothing needs its value"
+    reason = "unchanged, and not needed"
     again = call("fit", computed_at_us=NEW_YEAR_US + 1)
     spared = call("fit", decision=decision, reason=reason)
     commit(run(OLD, [fit], day=1), run("77", [again], day=2), run(NEW, [spared], day=3))
     text = helix("why", "last", "fit").stdout
-    assert "• Nothing changed, and nothing needs its value.\n" in text
+    assert "• Unchanged, and not needed.\n" in text
     assert "• Its result is the one that run 0a1b2c3d computed, 2026-01-02.\n" in text
     assert f"• Saved {'900 ms' if decision is LOAD else '1.0 s'}.\n" in text
     answer = json.loads(helix("why", "last", "fit", "--json").stdout)
@@ -615,7 +615,7 @@ def test_a_plan_has_each_step_with_decision_cost_and_reason(helix: Helix, planne
     assert first == "helix: 3 steps: compute 2, load 1, prune 0; about 2.0 s instead of 62 s"
     text = words(" ".join(table))
     assert text.startswith("step decision cost saved size reason scan load ")
-    assert "nothing changed, and its value is needed fit compute 1.0 s the code of fit changed score compute" in text
+    assert "unchanged, and needed fit compute 1.0 s the code of fit changed score compute" in text
     assert text.endswith("input model changed; spared if that comes out as before")
     assert outcome.stderr == "loaded\n"
 
@@ -635,7 +635,7 @@ def test_a_plan_writes_nothing(helix: Helix, planned: str, store: Path) -> None:
 
 def test_a_plan_of_a_flow_that_never_ran_computes_every_step(helix: Helix, flow_file: Path) -> None:
     outcome = helix("plan", f"{flow_file}:census", "-p", "n=3")
-    assert outcome.stdout == "helix: first run of this flow; every step is computed\n"
+    assert outcome.stdout == "helix: first run of this flow; what is needed is computed\n"
 
 
 @pytest.mark.parametrize("flow_file", ["(mode='recompute')"], indirect=True)

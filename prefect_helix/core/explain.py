@@ -103,11 +103,11 @@ def reason(decision: Decision, *, equivalent: bool, stored: bool, mode: str, cha
     """
     match decision:
         case Decision.LOAD:
-            return "nothing changed, and its value is needed"
+            return "unchanged, and needed"
         case Decision.PRUNE:
-            return "nothing changed, and nothing needs its value" if equivalent else "nothing needs it"
+            return "unchanged, and not needed" if equivalent else "not needed"
     if equivalent:
-        return f"nothing changed, but its result {'costs more to load than to compute' if stored else 'is not stored'}"
+        return f"unchanged, but {'dearer to load than to compute' if stored else 'not stored'}"
     return changed if mode == "auto" else f"mode {mode!r} computes every step"
 
 

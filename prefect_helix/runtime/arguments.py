@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,7 @@ from prefect_helix.storage.codec import DecodingError, code_in, decode
 from prefect_helix.storage.files import File, files
 
 SHOWN_CHARACTERS = 80
+_SECRET = re.compile(r"secret|passw|token|credential|api_?key|private_?key", re.IGNORECASE)
 FROZEN_ITEMS = 10_000
 
 _IMMUTABLE = (type(None), bool, int, float, complex, str, bytes, File, Cell, range, frozenset)
@@ -67,15 +69,15 @@ def _literal(
     try:
         content = literal_digest(value, value_code)
     except UndigestibleError as error:
-        raise UnhashableArgumentError(spec.name, parameter, error) from error
+        raise UnhashableArgumentError(spec.name, parameter, error) from None
     if isinstance(value, File):
-        return Argument(parameter, content, "file", value.path, shown(value))
+        return Argument(parameter, content, "file", value.path, shown(parameter, value))
     if type(value) is not Cell:
         same = [name for name, known in parameters.items() if known == content]
         if same:
             origin = parameter if parameter in same else same[0]
-            return Argument(parameter, content, "flow_parameter", origin, shown(value))
-    return Argument(parameter, content, shown=shown(value))
+            return Argument(parameter, content, "flow_parameter", origin, shown(parameter, value))
+    return Argument(parameter, content, shown=shown(parameter, value))
 
 
 def literal_digest(value: Any, value_code: ValueCode) -> str:
@@ -89,8 +91,15 @@ def literal_digest(value: Any, value_code: ValueCode) -> str:
     return hash_parts("with code", content, code) if code else content
 
 
-def shown(value: Any) -> str:
-    """Return a short form of an argument for people; never the content of large objects."""
+def is_secret(name: str) -> bool:
+    """Return whether a parameter of that name is likely to hold a secret."""
+    return _SECRET.search(name) is not None
+
+
+def shown(name: str, value: Any) -> str:
+    """Return a short form of a parameter's value for people; never the content of large objects or a secret."""
+    if is_secret(name):
+        return "********"
     if type(value) is Cell:
         return repr(value)
     if not _is_plain(value):

@@ -70,6 +70,7 @@ class Keeper:
         self._in_use: Callable[[], Collection[str]] = frozenset
         self._warn = warn
         self._blobs: dict[str, int] = store.blobs()
+        self._unreadable: set[str] = set()
         self._extra: dict[str, int] = {}
         self._lock = threading.Condition()
         self._pending_bytes = 0
@@ -95,7 +96,7 @@ class Keeper:
     def loadable(self, result: Result) -> bool:
         """Return whether every part of `result` is in the lineage or the store."""
         blobs = result.blobs
-        return blobs is not None and all(name in self._blobs for name in blobs)
+        return blobs is not None and all(name in self._blobs and name not in self._unreadable for name in blobs)
 
     def get(self, name: str) -> object:
         """Return the value of a blob.
@@ -106,8 +107,7 @@ class Keeper:
         try:
             return self.store.get_blob(name)
         except StoreError:
-            with self._lock:
-                self._blobs.pop(name, None)
+            self._unreadable.add(name)
             raise
 
     # -- writing -------------------------------------------------------------------------------------------------
@@ -118,7 +118,7 @@ class Keeper:
         with self._lock:
             for piece in pieces if keeps else ():
                 self._extra.pop(piece.name, None)
-        new = {piece.name: piece for piece in pieces if piece.name not in self._blobs}
+        new = {p.name: p for p in pieces if p.name not in self._blobs or p.name in self._unreadable}
         size_bytes = sum(piece.size_bytes for piece in new.values())
         room_for = 0
         if new and self._writable and worth_keeping_for_now(self.policy, candidate):
@@ -188,7 +188,7 @@ class Keeper:
         if journal and self._writable and self._head is not None:
             try:
                 self.catalog.append(self._head, tuple(journal))
-            except StoreError as error:
+            except Exception as error:
                 self._give_up(error)
         journal.clear()
 
@@ -199,13 +199,14 @@ class Keeper:
                     self.store.put_blob(piece)
                     with self._lock:
                         self._blobs[piece.name] = piece.size_bytes
+                        self._unreadable.discard(piece.name)
         except ChangedWhileWritingError:
             self._warn(
                 f"changed:{write.trace.key}",
                 f"The result of {write.trace.task} was changed in place while it was being stored, so it was not kept. "
                 "Copy it before changing it.",
             )
-        except StoreError as error:
+        except Exception as error:  # whatever it is, the run goes on, and nobody waits for this thread in vain
             self._give_up(error)
         finally:
             with self._lock:
@@ -220,7 +221,7 @@ class Keeper:
         missing = sum(self._blobs.values()) + size_bytes - self.budget_bytes
         if missing <= 0:
             return True
-        needed = set(self._in_use() if spare is None else spare)
+        needed = set(self._in_use() if spare is None else spare) - self._unreadable
         candidates = [
             Stored(name, size, self._last_used_us.get(name, 0))
             for name, size in self._blobs.items()
@@ -237,6 +238,6 @@ class Keeper:
         if known is not None:
             self.store.delete_blob(name)
 
-    def _give_up(self, error: StoreError) -> None:
+    def _give_up(self, error: Exception) -> None:
         self._writable = False
         self._warn("store", f"{error} Results are not kept in this run; it goes on computing.")

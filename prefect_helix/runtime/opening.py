@@ -6,7 +6,6 @@ import contextlib
 import importlib.metadata
 import logging
 import platform
-import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -18,7 +17,7 @@ from prefect_helix.core.history import History, last_used
 from prefect_helix.core.lineage import Lineage, Run, Trace
 from prefect_helix.core.materialization import Policy
 from prefect_helix.core.planner import Plan
-from prefect_helix.runtime.arguments import literal_digest, shown
+from prefect_helix.runtime.arguments import is_secret, literal_digest, shown
 from prefect_helix.runtime.code import ValueCode
 from prefect_helix.runtime.keeper import Keeper
 from prefect_helix.runtime.nodes import TaskSpec
@@ -32,7 +31,6 @@ from prefect_helix.storage.store import Store
 
 SHOWN_PROBLEMS = 5
 
-_SECRET = re.compile(r"secret|passw|token|credential|api_?key|private_?key", re.IGNORECASE)
 _DISTRIBUTIONS = {
     "prefect": "prefect",
     "prefect_helix": "prefect-helix",
@@ -174,9 +172,8 @@ def open_session(outlook: Outlook, engine: Engine, warn: Callable[[str, str], No
 
 
 def _head(order: Order) -> Run:
-    secrets = {name for name in order.parameters if _SECRET.search(name)}
     value_code = ValueCode()
-    digests = {n: "" if n in secrets else _parameter_digest(value, value_code) for n, value in order.parameters.items()}
+    digests = {name: _parameter_digest(name, value, value_code) for name, value in order.parameters.items()}
     return Run(
         run_id=order.run_id,
         flow=order.flow,
@@ -185,7 +182,7 @@ def _head(order: Order) -> Run:
         started_us=now_us(),
         finished_us=None,
         parameters=digests,
-        shown_parameters={n: "********" if n in secrets else shown(value) for n, value in order.parameters.items()},
+        shown_parameters={name: shown(name, value) for name, value in order.parameters.items()},
         prior_run_id=None,
         mode=order.mode,
         policy=order.policy.name,
@@ -194,7 +191,9 @@ def _head(order: Order) -> Run:
     )
 
 
-def _parameter_digest(value: Any, value_code: ValueCode) -> str:
+def _parameter_digest(name: str, value: Any, value_code: ValueCode) -> str:
+    if is_secret(name):  # a hash of a short secret gives it away
+        return ""
     try:
         return literal_digest(value, value_code)
     except UndigestibleError:

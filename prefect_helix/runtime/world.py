@@ -132,7 +132,8 @@ class World:
 
     def blobs(self) -> set[str]:
         """Return the names of all blobs that a node may still be loaded from."""
-        return {blob for node in self.nodes if node.result for blob in node.result.blobs or ()}
+        results = [node.result for node in [*self.nodes]]  # another thread may be at them
+        return {blob for result in results if result for blob in result.blobs or ()}
 
     # -- standing ------------------------------------------------------------------------------------------------
 

@@ -368,7 +368,7 @@ def _without_secrets(url: str) -> str:
 def _remedy(error: Exception) -> str:
     name = type(error).__name__  # of the many libraries, none of which may be installed
     if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
-        return "Free some space there, or lower the budget and run `prefect-helix store gc`."
+        return "Free some space there: any file of the store may be deleted and is computed again."
     if isinstance(error, PermissionError) or "Credentials" in name:
         return "Check the credentials (storage options, environment) and that they may read, write and list there."
     if isinstance(error, NotADirectoryError | FileExistsError):

@@ -79,7 +79,9 @@ def time_summary(spent: int | None, scratch_us: int | None) -> str:
 
 def run_time_summary(traces: Sequence[Trace]) -> str:
     """Return `time_summary` of what the steps cost this run and what computing each of them takes."""
-    return time_summary(total(map(spent_us, traces)), total(trace.compute_us for trace in traces))
+    # A step that was never needed, as a lazy one that reaches no output, has no cost and saves nothing.
+    needed = [trace for trace in traces if trace.result is not None or trace.decision is not Decision.PRUNE]
+    return time_summary(total(map(spent_us, needed)), total(trace.compute_us for trace in needed))
 
 
 def plan_line(counts: Mapping[Decision, int], predicted_us: int | None, scratch_us: int | None) -> str:

@@ -32,7 +32,7 @@ PARENTS = {
     "fit": {"features", "check"},
     "evaluate": {"fit", "clean"},
 }
-PRUNED = "Pruned: nothing changed, and nothing needs its value. Saved 1.0 s."
+PRUNED = "Pruned: unchanged, and not needed. Saved 1.0 s."
 
 COUNT_NODES = """
 const [png, [red, green, blue], done] = arguments;

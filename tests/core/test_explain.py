@@ -76,12 +76,12 @@ def test_a_task_that_moved_to_another_module_is_found_by_name() -> None:
 @pytest.mark.parametrize(
     ("decision", "equivalent", "mode", "words"),
     [
-        (Decision.LOAD, True, "auto", "nothing changed, and its value is needed"),
-        (Decision.PRUNE, True, "auto", "nothing changed, and nothing needs its value"),
-        (Decision.PRUNE, False, "auto", "nothing needs it"),
+        (Decision.LOAD, True, "auto", "unchanged, and needed"),
+        (Decision.PRUNE, True, "auto", "unchanged, and not needed"),
+        (Decision.PRUNE, False, "auto", "not needed"),
         (Decision.COMPUTE, False, "auto", "its code changed"),
         (Decision.COMPUTE, False, "verify", "mode 'verify' computes every step"),
-        (Decision.COMPUTE, True, "auto", "nothing changed, but its result is not stored"),
+        (Decision.COMPUTE, True, "auto", "unchanged, but not stored"),
     ],
 )
 def test_each_decision_has_a_reason(decision: Decision, equivalent: bool, mode: str, words: str) -> None:
@@ -91,7 +91,7 @@ def test_each_decision_has_a_reason(decision: Decision, equivalent: bool, mode: 
 def test_a_stored_result_that_is_computed_again_costs_more_to_load() -> None:
     words = reason(Decision.COMPUTE, equivalent=True, stored=True, mode="auto", changed="")
 
-    assert words == "nothing changed, but its result costs more to load than to compute"
+    assert words == "unchanged, but dearer to load than to compute"
 
 
 # -- runs ------------------------------------------------------------------------------------------------------------

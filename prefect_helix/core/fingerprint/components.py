@@ -48,6 +48,11 @@ class Fingerprint:
     components: tuple[Component, ...]
     notes: tuple[str, ...]
 
+    @property
+    def may_change(self) -> bool:
+        """Whether it counts values that a running program may change, so that each call has to take it again."""
+        return any(component.kind in ("constant", "state") for component in self.components)
+
 
 @dataclass(slots=True, eq=False)
 class Node:

@@ -164,20 +164,20 @@ def is_found_by_name(function: FunctionType) -> bool:
     return found is function
 
 
-def patched_attributes() -> dict[str, object]:
-    """Return the project code that has been put into the classes of frame libraries, by attribute.
+def patched_attribute(name: str) -> object:
+    """Return the project code that has been put under `name` into a class of a frame library; None if there is none.
 
     A task calls it on its arguments (``df.clean()``), so that no name leads there.
     """
-    found: dict[str, object] = {}
-    for library, names in _FRAME_CLASSES.items():
-        for name in names:
-            for attribute, value in vars(getattr(sys.modules.get(library), name, object)).items():
-                # an accessor of pandas or xarray, a property, a plain function or class
-                code = getattr(value, "_accessor", None) or getattr(value, "fget", None) or value
-                if is_project_code(code):
-                    found[attribute] = code
-    return found
+    for library, classes in _FRAME_CLASSES.items():
+        module = sys.modules.get(library)
+        for cls in classes if module is not None else ():
+            value = vars(getattr(module, cls, object)).get(name)
+            # an accessor of pandas or xarray, a property, a plain function or class
+            code = getattr(value, "_accessor", None) or getattr(value, "fget", None) or value
+            if is_project_code(code):
+                return code
+    return None
 
 
 def module_label(namespace: dict[str, Any]) -> str:

@@ -30,7 +30,7 @@ from prefect_helix.core.fingerprint.names import (
     is_known,
     is_project_code,
     module_label,
-    patched_attributes,
+    patched_attribute,
     resolve,
     resolve_global,
     written_slot,
@@ -79,7 +79,6 @@ class Reach:
         self._bindings: list[tuple[Node, Node, dict[str, Any], str]] = []
         self._later: dict[int, dict[str, Edge]] = {}
         self._strings: dict[int, set[str] | None] = {}
-        self._patches = patched_attributes()
         self.documented = False
         self.lists_members = False
 
@@ -242,7 +241,11 @@ class Reach:
         node.edges = [
             *(self._reference(node, resolve(function, chain)) for chain in form.references),
             *(self._reference(node, binding) for binding in self._named(function, form)),
-            *(self.edge(name, self._patches[name], name) for name in sorted(form.attributes & self._patches.keys())),
+            *(
+                self.edge(name, patch, name)
+                for name in sorted(form.attributes)
+                if (patch := patched_attribute(name)) is not None
+            ),
             *self.modules.imported(form.imports, package),
             *(
                 self.held(function, f"{name}=", value, f"{node.name}.{name}")
