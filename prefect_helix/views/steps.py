@@ -24,8 +24,8 @@ def spent_us(trace: Trace) -> int | None:
 def saved_us(trace: Trace) -> int | None:
     """Return what not computing the step saved this run, never below zero; None if that is not known."""
     spent = spent_us(trace)
-    if trace.decision is Decision.COMPUTE:
-        return 0
+    if trace.decision is Decision.COMPUTE or (trace.decision is Decision.PRUNE and trace.result is None):
+        return 0  # computed, or never needed at all, as a lazy step that reaches no output
     return None if spent is None or trace.compute_us is None else max(0, trace.compute_us - spent)
 
 
@@ -79,7 +79,6 @@ def time_summary(spent: int | None, scratch_us: int | None) -> str:
 
 def run_time_summary(traces: Sequence[Trace]) -> str:
     """Return `time_summary` of what the steps cost this run and what computing each of them takes."""
-    # A step that was never needed, as a lazy one that reaches no output, has no cost and saves nothing.
     needed = [trace for trace in traces if trace.result is not None or trace.decision is not Decision.PRUNE]
     return time_summary(total(map(spent_us, needed)), total(trace.compute_us for trace in needed))
 

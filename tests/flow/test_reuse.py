@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import Any
 
@@ -313,8 +314,6 @@ def test_map_makes_each_element_a_node(store: str, ran: Any) -> None:
 
 
 def test_async_flow_reuses_its_sync_tasks(store: str, ran: Any) -> None:
-    import asyncio
-
     @helix_flow(store=store)
     async def asynchronous() -> int:
         return len(scan(ROWS))
