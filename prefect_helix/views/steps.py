@@ -24,9 +24,14 @@ def spent_us(trace: Trace) -> int | None:
 def saved_us(trace: Trace) -> int | None:
     """Return what not computing the step saved this run, never below zero; None if that is not known."""
     spent = spent_us(trace)
-    if trace.decision is Decision.COMPUTE or (trace.decision is Decision.PRUNE and trace.result is None):
-        return 0  # computed, or never needed at all, as a lazy step that reaches no output
+    if trace.decision is Decision.COMPUTE or never_needed(trace):
+        return 0
     return None if spent is None or trace.compute_us is None else max(0, trace.compute_us - spent)
+
+
+def never_needed(trace: Trace) -> bool:
+    """Return whether the step was never computed and nobody missed it, as a lazy one that reaches no output."""
+    return trace.decision is Decision.PRUNE and trace.result is None and trace.compute_us is None
 
 
 def size_bytes(trace: Trace) -> int | None:
@@ -79,7 +84,7 @@ def time_summary(spent: int | None, scratch_us: int | None) -> str:
 
 def run_time_summary(traces: Sequence[Trace]) -> str:
     """Return `time_summary` of what the steps cost this run and what computing each of them takes."""
-    needed = [trace for trace in traces if trace.result is not None or trace.decision is not Decision.PRUNE]
+    needed = [trace for trace in traces if not never_needed(trace)]
     return time_summary(total(map(spent_us, needed)), total(trace.compute_us for trace in needed))
 
 
