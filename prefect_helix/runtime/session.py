@@ -224,6 +224,8 @@ class Session:
 
     def finish(self, status: RunStatus) -> Lineage:
         """Wait for what is running, finish writing, commit the lineage and return it."""
+        if status != "completed":
+            self._abandon()
         with self._idle:
             self._idle.wait_for(lambda: not self._computing)
         self.finished = True
@@ -241,6 +243,12 @@ class Session:
         )
         self.keeper.commit(lineage, self._new_code())
         return lineage
+
+    def _abandon(self) -> None:
+        """Give up what the task runner has not begun, as Prefect does when a flow fails."""
+        for node in self.world.called:
+            if node.started and not node.settled.is_set() and self._engine.take_back(node):
+                self.fail(node)
 
     def _new_code(self) -> dict[str, dict[str, Any]]:
         codes = [node.spec.code for node in self.world.called if node.done]

@@ -87,7 +87,7 @@ class World:
         self.classify(node)
         if departed:
             node.decision, node.demanded = None, False
-            self.reconsider()
+            self._reconsider()
         return node, departed
 
     def _add(self, node: Node) -> None:
@@ -175,10 +175,10 @@ class World:
             return "its result is older than max_age"
         return None if self._holds(trace.result) else "a file that its result names has other content now"
 
-    def reconsider(self, nodes: Iterable[Node] | None = None) -> None:
-        """Classify `nodes` (or all expected ones) again after something they rest on changed. O(nodes + edges)."""
-        for node in self.nodes if nodes is None else nodes:
-            if nodes is not None or not node.called:
+    def _reconsider(self) -> None:
+        """Classify all expected calls again, after one that they may rest on came out otherwise. O(nodes + edges)."""
+        for node in self.nodes:
+            if not node.called:
                 self.classify(node)
 
     def loadable(self, node: Node) -> bool:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import base64
 import re
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
-from prefect_helix.core.explain import changes
+from prefect_helix.core.explain import Change, run_changes
 from prefect_helix.core.graph import Decision
 from prefect_helix.core.lineage import Lineage, Run, Trace
 from prefect_helix.views.steps import (
@@ -105,7 +104,7 @@ def _changes(lineage: Lineage, prior: Lineage | None) -> str:
     if prior is None:
         return "There is no earlier run to compare with."
     name = _escape(prior.run.name or prior.run.run_id, 80)
-    lines = [*_parameter_changes(lineage.run, prior.run), *_step_changes(lineage, prior)]
+    lines = [_change_line(task, change, count) for (task, change), count in run_changes(prior, lineage).items()]
     if not lines:
         return f"Same parameters, code and inputs as in the run {name}."
     hidden = len(lines) - MAX_ROWS
@@ -113,59 +112,20 @@ def _changes(lineage: Lineage, prior: Lineage | None) -> str:
     return f"Since the run {name}:\n\n{_list(shown)}"
 
 
-def _parameter_changes(run: Run, prior: Run) -> Iterator[str]:
-    for parameter in {**prior.parameters, **run.parameters}:
-        name = f"Parameter {_escape(parameter, 80)}"
-        before, after = (_escape(r.shown_parameters.get(parameter, ""), 120) for r in (prior, run))
-        if parameter not in run.parameters:
-            yield f"{name} removed (was {before})"
-        elif parameter not in prior.parameters:
-            yield f"{name} added: {after}"
-        elif before != after:
-            yield f"{name}: {before} → {after}"
-        elif run.parameters[parameter] != prior.parameters[parameter]:
-            yield f"{name} changed"
-
-
-def _step_changes(lineage: Lineage, prior: Lineage) -> Iterator[str]:
-    """Yield what changed in the steps, calls of one task that changed alike in one line.
-
-    Steps are the same if their signatures are; the others of a task are compared in call order. A step that only
-    has other inputs is a consequence of another's change and counted in the last line. What a run that did not
-    complete has not called was not removed.
-    """
-    before, after = _unmatched(prior.traces, lineage.traces), _unmatched(lineage.traces, prior.traces)
-    found: Counter[tuple[str, str]] = Counter()
-    only_inputs = 0
-    for key in {**before, **after}:
-        old, new = before[key], after[key]
-        for was, now in zip(old, new, strict=False):
-            own = [
-                "code changed" if change.kind == "code" else str(change)
-                for change in changes(was, now)
-                if change.kind != "input"
-            ]
-            found.update([(now.task, "; ".join(own))] if own else [])
-            only_inputs += not own
-        if prior.run.status == "completed":
-            found.update((trace.task, "new step") for trace in new[len(old) :])
-        if lineage.run.status == "completed":
-            found.update((trace.task, "step removed") for trace in old[len(new) :])
-    for (task, what), count in found.items():
-        yield f"{_escape(task, 80)}{f' ({count} calls)' if count > 1 else ''}: {_escape(what, 240)}"
-    if only_inputs:
-        yield f"{format_count(only_inputs, 'step')} with other inputs"
-
-
-def _unmatched(traces: Sequence[Trace], others: Sequence[Trace]) -> defaultdict[str, list[Trace]]:
-    """Return by task those of `traces` that have no partner of the same signature among `others`."""
-    partners = Counter(trace.signature for trace in others)
-    left: defaultdict[str, list[Trace]] = defaultdict(list)
-    for trace in traces:
-        partners[trace.signature] -= 1
-        if partners[trace.signature] < 0:
-            left[trace.key].append(trace)
-    return left
+def _change_line(task: str, change: Change, count: int) -> str:
+    calls = f" ({count} calls)" if count > 1 else ""
+    match change.kind:
+        case "parameter":
+            what = str(change)
+        case "new":
+            what = f"{task}{calls}: new step"
+        case "removed":
+            what = f"{task}{calls}: step removed"
+        case "code":
+            what = f"{task}{calls}: code changed"
+        case _:
+            what = f"{task}{calls}: {change}"
+    return _escape(what[:1].upper() + what[1:] if change.kind == "parameter" else what, 320)
 
 
 def _metric_rows(run: Run, prior: Run | None) -> list[list[str]]:

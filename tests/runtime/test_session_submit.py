@@ -201,3 +201,30 @@ def test_direct_and_submitted_calls_are_one_and_the_same_step(lab):
     first = lab.run(lambda: score(load()))
     run = lab.run(lambda: score.submit(load.submit()).result())
     assert (run.value, run.bodies) == (first.value, [])
+
+
+def test_a_failed_flow_gives_up_what_no_thread_has_begun(lab):
+    begun, released = threading.Event(), threading.Event()
+
+    def hold() -> int:
+        begun.set()
+        released.wait()
+        return 1
+
+    first = lab.task(hold, name="first")
+    second = lab.task(lambda: 2, name="second")
+    runs = []
+
+    def flow() -> None:
+        run = lab.current
+        runs.append(run)
+        take_back = run.take_back
+        run.take_back = lambda node: (take_back(node), released.set())[0]
+        first.submit()
+        begun.wait()
+        second.submit()
+        raise ValueError("the flow fails")
+
+    with pytest.raises(ValueError, match="the flow fails"):
+        lab.run(flow, workers=1)
+    assert runs[0].bodies == ["first"]
