@@ -142,7 +142,7 @@ def run_series(lab: Any, rng: random.Random, *, submit: bool, harm: bool) -> Non
 
 def damage(lab: Any, rng: random.Random) -> None:
     for path in sorted(Path(lab.url).rglob("*")):
-        if path.is_file() and rng.random() < 0.2:
+        if path.is_file() and path.stat().st_size and rng.random() < 0.2:
             data = bytearray(path.read_bytes())
             match rng.choice(["gone", "flipped", "short"]):
                 case "gone":

@@ -316,7 +316,7 @@ def test_an_unwritable_place_says_what_to_do(tmp_path: Path, place: Callable[[Pa
 @pytest.mark.parametrize(
     ("error", "remedy"),
     [
-        (OSError(28, "No space left on device"), "lower the budget"),
+        (OSError(28, "No space left on device"), "Free some space there"),
         (PermissionError(13, "Permission denied"), "credentials"),
         (type("NoCredentialsError", (Exception,), {})("Unable to locate credentials"), "credentials"),
         (FileNotFoundError("The specified bucket does not exist"), "Create the bucket"),

@@ -1,0 +1,71 @@
+"""What a run records of its arguments and results."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from prefect_helix.core.explain import changes
+from prefect_helix.runtime.arguments import shown
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("reg", 0.1, "0.1"),
+        ("columns", ["a", "b"], "['a', 'b']"),
+        ("api_key", "abc", "********"),
+        ("db_password", "abc", "********"),
+        ("frame", pd.DataFrame({"a": [1]}), "<DataFrame>"),
+        ("text", "x" * 100, "'" + "x" * 78 + "…"),
+    ],
+)
+def test_an_argument_is_shown_in_short_and_a_secret_not_at_all(name: str, value: object, words: str) -> None:
+    assert shown(name, value) == words
+
+
+def test_the_code_of_an_argument_counts(lab) -> None:
+    use = lab.task(lambda config: config.scaled(), name="use")
+
+    def config(factor: int) -> Any:
+        @dataclasses.dataclass
+        class Config:
+            x: int
+
+            def scaled(self) -> int:
+                return self.x * factor
+
+        return Config(2)
+
+    def flow() -> int:
+        return use(given[-1])
+
+    given = [config(3)]
+    assert (lab.run(flow).value, lab.run(flow).bodies) == (6, [])
+    given.append(config(4))
+    assert dataclasses.asdict(given[0]) == dataclasses.asdict(given[1])
+    assert lab.run(flow).value == 8
+
+
+def test_numbers_in_a_small_dict_are_the_metrics_of_the_run(lab) -> None:
+    first = lab.task(lambda: {"loss": 3.0, "rows": 7}, name="first")
+    last = lab.task(lambda before: {"loss": 1.5, "ok": True, "name": "x"}, name="last")
+
+    run = lab.run(lambda: last(first()))
+
+    assert dict(run.lineage.run.metrics) == {"loss": 1.5, "first.loss": 3.0, "rows": 7.0}
+
+
+def test_a_reason_names_the_argument_with_its_old_and_new_value(lab) -> None:
+    fit = lab.task(lambda reg: reg * 2, name="fit")
+
+    def flow(reg: float) -> float:
+        return fit(reg)
+
+    before, after = (lab.run(flow, reg=reg).lineage.traces[0] for reg in (0.1, 0.2))
+
+    assert after.reason == "argument reg changed: 0.1 → 0.2"
+    assert [str(change) for change in changes(before, after)] == [after.reason]
