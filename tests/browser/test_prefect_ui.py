@@ -7,6 +7,7 @@ from datetime import datetime
 from itertools import chain
 from typing import Any
 
+import prefect
 import pytest
 from selenium import webdriver
 from selenium.webdriver.common.by import By
@@ -163,7 +164,10 @@ def test_artifact_page_shows_the_picture_and_the_steps(server: Any, runs: Any, b
             "return document.querySelector('img[src^=\"data:image/svg+xml\"]')?.naturalWidth ?? 0"
         )
 
-    wait(browser, picture_width, "the picture of the plan")
+    if ui == "/v2" and prefect.__version__ < "3.8":  # the new UI of that time drops pictures that are part of the page
+        wait(browser, expected_conditions.presence_of_element_located((By.TAG_NAME, "table")), "the steps")
+    else:
+        wait(browser, picture_width, "the picture of the plan")
     header, *rows = (
         [cell.text for cell in row.find_elements(By.CSS_SELECTOR, "th, td")]
         for row in browser.find_element(By.TAG_NAME, "table").find_elements(By.TAG_NAME, "tr")
@@ -174,5 +178,5 @@ def test_artifact_page_shows_the_picture_and_the_steps(server: Any, runs: Any, b
     }
     assert steps["scan"]["saved"].split() == ["1.0", "s"]
     assert steps["fit"]["reason"] == "argument reg changed: 0.1 → 0.2"
-    assert "Parameter reg: 0.1 → 0.2" in text_of(browser)
+    assert "Parameter reg changed: 0.1 → 0.2" in text_of(browser)
     assert complaints(browser) == []
