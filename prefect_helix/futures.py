@@ -11,9 +11,10 @@ from prefect.futures import PrefectFuture, PrefectTaskRunFuture
 from pydantic import PrivateAttr
 
 from prefect_helix.compat import raise_if_flow_run_suspension_requested
+from prefect_helix.core.errors import UpstreamFailedError
 from prefect_helix.core.graph import Decision
 from prefect_helix.runtime.nodes import Cell, Node
-from prefect_helix.runtime.session import Session, UpstreamFailedError
+from prefect_helix.runtime.session import Session
 
 STATE_NAMES = {Decision.LOAD: "Loaded", Decision.PRUNE: "Pruned", Decision.COMPUTE: "Completed"}
 
@@ -83,7 +84,7 @@ class Ref(PrefectTaskRunFuture[Any]):
         """Wait for the node if it computes."""
         node = self._cell.node
         if node.started:
-            self._session.wait(node, timeout)
+            node.settled.wait(timeout)
         failed = self._failed_state(node) if node.failed else None
         self._final_state = failed or completed(node, self._give)
 
@@ -133,7 +134,7 @@ class HelixFuture(PrefectTaskRunFuture[Any]):
 
     def wait(self, timeout: float | None = None) -> None:
         """Wait until the node is computed, or need not be."""
-        self._session.wait(self._node, timeout)
+        self._node.settled.wait(timeout)
         raise_if_flow_run_suspension_requested()
 
     def result(self, timeout: float | None = None, raise_on_failure: bool = True) -> Any:
@@ -143,7 +144,7 @@ class HelixFuture(PrefectTaskRunFuture[Any]):
             TimeoutError: If the node is not computed in `timeout` seconds.
         """
         self._session.demand([self._node])
-        if not self._session.wait(self._node, timeout):
+        if not self._node.settled.wait(timeout):
             raise TimeoutError(f"Task run {self.task_run_id} did not complete within {timeout} seconds")
         raise_if_flow_run_suspension_requested()
         try:

@@ -13,7 +13,6 @@ import typer
 from prefect_helix.cli.finding import JsonOption, StoreOption
 from prefect_helix.cli.output import console, print_json, steps_json, steps_table, warn
 from prefect_helix.core.errors import ConfigurationError
-from prefect_helix.core.explain import reason
 from prefect_helix.core.lineage import Trace
 from prefect_helix.preview import Preview, preview
 from prefect_helix.runs import outlook_line
@@ -57,18 +56,13 @@ def predicted(outlook: Outlook) -> list[Trace]:
 
 def _predicted(node: Node, outlook: Outlook) -> Trace:
     world, costs = outlook.world, outlook.world.history.costs
-    changed = world.explain(node, outlook.prior.traces if outlook.prior else ())
-    if node.standing is Standing.PROVISIONAL:
-        changed += "; spared if that comes out as before"
-    facts = world.facts(node)
-    stored = world.loadable(node)
-    mode = outlook.head.mode
+    spared = "; spared if that comes out as before" if node.standing is Standing.PROVISIONAL else ""
     return replace(
-        facts,
-        reason=reason(facts.decision, equivalent=not node.original, stored=stored, mode=mode, changed=changed),
+        world.facts(node),
+        reason=(node.reason or world.reason(node)) + spared,
         compute_us=costs.compute(node.spec.key, node.trace),
         load_us=costs.load(node.result) if node.result else None,
-        stored=stored,
+        stored=world.loadable(node),
     )
 
 

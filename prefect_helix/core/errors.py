@@ -10,6 +10,7 @@
     │   └── CorruptError                     stored bytes are not what was written
     ├── NondeterministicTaskError            a recomputed result contradicts one already used
     ├── FileChangedError                     a file changed while a run relied on it
+    ├── UpstreamFailedError                  a value is asked for whose task failed
     ├── ArgumentChangedError                 an argument was changed before its task could be computed late
     └── VerificationError                    mode "verify" found results that differ
 
@@ -189,6 +190,18 @@ class ArgumentChangedError(HelixError):
             f"Task {task!r} has to be computed after all, but its argument {parameter!r} was changed in place since "
             "the call. Give the task a copy, or have its result kept with @helix_task(materialize='always')."
         )
+
+
+class UpstreamFailedError(HelixError):
+    """A value was asked for whose task failed in this run.
+
+    Args:
+        task: Name of the task.
+    """
+
+    def __init__(self, task: str) -> None:
+        self.task = task
+        super().__init__(f"Task {task!r} failed in this run, so its result cannot be used. Its own error says why.")
 
 
 class VerificationError(HelixError):

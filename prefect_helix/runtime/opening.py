@@ -134,18 +134,19 @@ def look_ahead(store: Store, order: Order, warn: Callable[[str, str], None]) -> 
         last_used_us=last_used(known.lineages),
         warn=warn,
     )
+    prior = history.prior(order.flow, head.parameters)
     world = World(
         history,
         loadable=keeper.loadable,
         holds=lambda result: holds(result, keeper.get),
         now_us=head.started_us,
-        reuse=order.mode == "auto",
+        mode=order.mode,
+        priors=prior.traces if prior else (),
     )
     for problem in known.problems[:SHOWN_PROBLEMS]:
         warn(problem, problem)
     if len(known.problems) > SHOWN_PROBLEMS:
         warn("problems", f"{len(known.problems) - SHOWN_PROBLEMS} more files of the store are damaged.")
-    prior = history.prior(order.flow, head.parameters)
     plan = None
     if prior is not None:
         predict(
@@ -167,8 +168,7 @@ def open_session(outlook: Outlook, engine: Engine, warn: Callable[[str, str], No
     if outlook.plan is not None:
         head = replace(head, predicted_us=outlook.plan.cost_us, scratch_us=outlook.scratch_us)
     outlook.keeper.start(head, in_use=outlook.world.blobs)
-    priors = outlook.prior.traces if outlook.prior else ()
-    return Session(head, world=outlook.world, keeper=outlook.keeper, engine=engine, warn=warn, priors=priors)
+    return Session(head, world=outlook.world, keeper=outlook.keeper, engine=engine, warn=warn)
 
 
 def _head(order: Order) -> Run:

@@ -6,14 +6,13 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, replace
 from typing import Any, Protocol
 
-from prefect_helix.core.errors import HelixError, NondeterministicTaskError, StoreError
-from prefect_helix.core.explain import reason
+from prefect_helix.core.errors import NondeterministicTaskError, StoreError, UpstreamFailedError
 from prefect_helix.core.graph import Decision
-from prefect_helix.core.lineage import Lineage, Run, RunStatus, Trace
-from prefect_helix.runtime.arguments import Given, bind, frozen, metrics
+from prefect_helix.core.lineage import Lineage, Run, RunStatus
+from prefect_helix.runtime.arguments import Given, bind, frozen
+from prefect_helix.runtime.closing import close
 from prefect_helix.runtime.code import ValueCode
 from prefect_helix.runtime.keeper import Keeper
 from prefect_helix.runtime.nodes import Cell, Node, Standing, TaskSpec
@@ -43,18 +42,6 @@ class Engine(Protocol):
         """Take back a node that still waits for a thread of the task runner; return whether it did."""
 
 
-class UpstreamFailedError(HelixError):
-    """A value was asked for whose task failed in this run.
-
-    Args:
-        task: Name of the task.
-    """
-
-    def __init__(self, task: str) -> None:
-        self.task = task
-        super().__init__(f"Task {task!r} failed in this run, so its result cannot be used.")
-
-
 class Session:
     """Everything that is decided in one flow run.
 
@@ -64,7 +51,6 @@ class Session:
         keeper: The store.
         engine: What computes.
         warn: Called with a key and a sentence for whatever goes wrong; the same key is told once.
-        priors: Traces of the run that this one is compared with.
     """
 
     def __init__(
@@ -75,7 +61,6 @@ class Session:
         keeper: Keeper,
         engine: Engine,
         warn: Callable[[str, str], None],
-        priors: Sequence[Trace] = (),
     ) -> None:
         self.head = head
         self.world = world
@@ -83,7 +68,6 @@ class Session:
         self.finished = False
         self._engine = engine
         self._warn = warn
-        self._priors = priors
         self._value_code = ValueCode()
         self._objects = Objects(keeper.get, lambda cell: self.value(cell, exposed=True))
         self._observer = Observer(world, self._objects, keeper, self._value_code, warn, verify=head.mode == "verify")
@@ -218,10 +202,6 @@ class Session:
                 return
         then()
 
-    def wait(self, node: Node, timeout: float | None = None) -> bool:
-        """Wait until a submitted node is computed, has failed, or turned out not to compute; return whether it has."""
-        return node.settled.wait(timeout)
-
     def finish(self, status: RunStatus) -> Lineage:
         """Wait for what is running, finish writing, commit the lineage and return it."""
         if status != "completed":
@@ -229,47 +209,13 @@ class Session:
         with self._idle:
             self._idle.wait_for(lambda: not self._computing)
         self.finished = True
-        self.keeper.drain()
-        traces = tuple(self._final(node) for node in self.world.called)
-        lineage = Lineage(
-            replace(
-                self.head,
-                status=status,
-                finished_us=now_us(),
-                scratch_us=sum(trace.compute_us or 0 for trace in traces),
-                metrics=metrics(traces),
-            ),
-            traces,
-        )
-        self.keeper.commit(lineage, self._new_code())
-        return lineage
+        return close(self.head, self.world, self.keeper, status, now_us())
 
     def _abandon(self) -> None:
         """Give up what the task runner has not begun, as Prefect does when a flow fails."""
         for node in self.world.called:
             if node.started and not node.settled.is_set() and self._engine.take_back(node):
                 self.fail(node)
-
-    def _new_code(self) -> dict[str, dict[str, Any]]:
-        codes = [node.spec.code for node in self.world.called if node.done]
-        return {code.hash: {"components": [asdict(part) for part in code.components]} for code in codes}
-
-    def _final(self, node: Node) -> Trace:
-        if not node.started:
-            loaded = any(cell.present for cell in node.cells.values())
-            node.decision = Decision.LOAD if loaded else Decision.PRUNE
-        node.reason = node.reason or self._reason(node)
-        stored = node.result is not None and self.keeper.loadable(node.result)
-        return replace(self.world.facts(node), stored=stored)
-
-    def _reason(self, node: Node) -> str:
-        return reason(
-            node.decision or Decision.PRUNE,
-            equivalent=node.trace is not None,
-            stored=node.result is not None and not node.lost and self.keeper.loadable(node.result),
-            mode=self.head.mode,
-            changed=self.world.explain(node, self._priors),
-        )
 
     # -- demand --------------------------------------------------------------------------------------------------
 
@@ -394,7 +340,7 @@ class Session:
         """Make sure that a node can be computed from what it was called with, and that its inputs can be had."""
         with self._lock:
             node.decision = Decision.COMPUTE
-            node.reason = node.reason or self._reason(node)
+            node.reason = node.reason or self.world.reason(node)
             if any(not e.cell.present and e.node.decision in (None, Decision.PRUNE) for e in node.edges):
                 node.demanded = True
                 self.world.plan()

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from prefect_helix.core.explain import changes, closest
+from prefect_helix.core.explain import changes, closest, reason
 from prefect_helix.core.graph import Decision
 from prefect_helix.core.history import History
 from prefect_helix.core.lineage import Argument, Result, Trace
@@ -25,7 +25,8 @@ class World:
         loadable: Whether all parts of a result are in the store.
         holds: Whether a result still means what it meant, such as a file that is still there.
         now_us: Time of the run, since the epoch, for ``max_age``.
-        reuse: False to treat every node as original (modes ``recompute`` and ``verify``).
+        mode: The run's mode; in any but ``auto`` every node is original.
+        priors: Traces of the run that this one is compared with.
     """
 
     def __init__(
@@ -35,7 +36,8 @@ class World:
         loadable: Callable[[Result], bool],
         holds: Callable[[Result], bool],
         now_us: int,
-        reuse: bool = True,
+        mode: str = "auto",
+        priors: Sequence[Trace] = (),
     ) -> None:
         self.history = history
         self.nodes: list[Node] = []
@@ -45,7 +47,8 @@ class World:
         self._loadable = loadable
         self._holds = holds
         self._now_us = now_us
-        self._reuse = reuse
+        self._mode = mode
+        self._priors = priors
         self._keys = (f"n{i}" for i in itertools.count())
         self._calls = itertools.count()
 
@@ -149,7 +152,7 @@ class World:
         node.history_key = node.signature = signature(node.spec.fingerprint, node.literals, inputs, waits)
         node.by_digest = node.spec.by_digest or self.history.ambiguous(node.signature)
         node.standing, node.trace, node.result, node.reason = Standing.ORIGINAL, None, None, ""
-        if not self._reuse or not node.spec.deterministic or any(n.original or n.done for n in node.wait_for):
+        if self._mode != "auto" or not node.spec.deterministic or any(n.original or n.done for n in node.wait_for):
             return
         for trace in self.history.candidates(node.spec.fingerprint, node.literals):
             found = match(trace, inputs, waits)
@@ -191,11 +194,21 @@ class World:
         """Return whether the node's task was seen to repeat itself."""
         return self.history.proven(node.spec.fingerprint)
 
-    def explain(self, node: Node, priors: Sequence[Trace]) -> str:
-        """Return in words why an original node is original, beside the likest of `priors`."""
+    def explain(self, node: Node) -> str:
+        """Return in words what makes a node original, beside the call of the prior run that is most like it."""
         facts = self.facts(node)
-        found = changes(node.prior or closest(facts, priors), facts)
+        found = changes(node.prior or closest(facts, self._priors), facts)
         return "; ".join(map(str, found)) or "no earlier result can be used"
+
+    def reason(self, node: Node) -> str:
+        """Return in words why a node is decided as it is."""
+        return reason(
+            node.decision or Decision.PRUNE,
+            equivalent=node.trace is not None,
+            stored=node.result is not None and not node.lost and self._loadable(node.result),
+            mode=self._mode,
+            changed=self.explain(node),
+        )
 
     def facts(self, node: Node) -> Trace:
         """Return the node as the lineage records it."""

@@ -97,7 +97,7 @@ class Future:
     def result(self, timeout: float | None = None) -> Any:
         session = self.run.session
         session.demand([self.node])
-        if not session.wait(self.node, timeout):
+        if not self.node.settled.wait(timeout):
             raise TimeoutError
         error = self.run.errors.get(self.node.key)
         if error is not None:
@@ -157,7 +157,7 @@ class Run:
         try:
             for other in node.wait_for:
                 if other.started:
-                    self.session.wait(other)
+                    other.settled.wait()
             arguments = _visit(dict(node.parameters), lambda x: self.session.value(x) if isinstance(x, Cell) else x)
             self.bodies.append(node.spec.name)
             value = node.spec.fn(**arguments)

@@ -1,0 +1,47 @@
+"""The end of a run: its lineage, with what became of every step."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+
+from prefect_helix.core.graph import Decision
+from prefect_helix.core.lineage import Lineage, Run, RunStatus, Trace
+from prefect_helix.runtime.arguments import metrics
+from prefect_helix.runtime.keeper import Keeper
+from prefect_helix.runtime.nodes import Node
+from prefect_helix.runtime.world import World
+
+
+def close(head: Run, world: World, keeper: Keeper, status: RunStatus, at_us: int) -> Lineage:
+    """Finish writing, commit the lineage of a run whose tasks have ended, and return it.
+
+    Args:
+        head: What was known of the run at its start.
+        world: Its nodes.
+        keeper: The store.
+        status: How it ended.
+        at_us: When, since the epoch.
+    """
+    keeper.drain()
+    called = world.called
+    traces = tuple(_final(node, world, keeper) for node in called)
+    head = replace(
+        head,
+        status=status,
+        finished_us=at_us,
+        scratch_us=sum(trace.compute_us or 0 for trace in traces),
+        metrics=metrics(traces),
+    )
+    code = {node.spec.fingerprint: node.spec.code for node in called if node.done}
+    lineage = Lineage(head, traces)
+    keeper.commit(lineage, {name: {"components": [asdict(c) for c in one.components]} for name, one in code.items()})
+    return lineage
+
+
+def _final(node: Node, world: World, keeper: Keeper) -> Trace:
+    if not node.started:
+        loaded = any(cell.present for cell in node.cells.values())
+        node.decision = Decision.LOAD if loaded else Decision.PRUNE
+    node.reason = node.reason or world.reason(node)
+    stored = node.result is not None and keeper.loadable(node.result)
+    return replace(world.facts(node), stored=stored)
