@@ -284,12 +284,9 @@ class Session:
         frozen = self._freeze(node)
         if self.world.loadable(node):
             return True
-        safe = all(self._is_safe(edge.cell) for edge in node.edges)
+        stored = self.keeper.loadable
+        safe = all(not e.cell.exposed or (e.node.result and stored(e.node.result)) for e in node.edges)
         return frozen and safe and not any(any(files(value)) for value in node.parameters.values())
-
-    def _is_safe(self, cell: Cell) -> bool:
-        result = cell.node.result
-        return not cell.exposed or (result is not None and self.keeper.loadable(result))
 
     def _freeze(self, node: Node) -> bool:
         """Keep the node's literal arguments as they are now; return whether that could be done."""
