@@ -11,7 +11,6 @@ from prefect_helix.core.errors import (
     NotStorableError,
     StoreError,
     UndigestibleError,
-    UnhashableArgumentError,
     VerificationError,
 )
 from prefect_helix.flows import helix_flow, helix_plan
@@ -32,7 +31,6 @@ __all__ = [
     "NotStorableError",
     "StoreError",
     "UndigestibleError",
-    "UnhashableArgumentError",
     "VerificationError",
     "helix_flow",
     "helix_plan",

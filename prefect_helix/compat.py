@@ -7,7 +7,7 @@ from prefect.task_engine import (
     _create_task_run_locally as create_task_run,  # pyright: ignore[reportPrivateUsage]
 )
 from prefect.task_engine import run_task_sync
-from prefect.utilities.engine import emit_task_run_state_change_event, link_state_to_task_run_result
+from prefect.utilities.engine import emit_task_run_state_change_event
 from prefect.utilities.visualization import get_task_viz_tracker
 
 try:
@@ -20,12 +20,10 @@ except ImportError:  # before suspension became cooperative there was nothing to
 
 __all__ = [
     "FlowRunContext",
-    "TaskRunContext",
     "create_task_run",
     "emit_task_run_state_change_event",
     "get_task_viz_tracker",
     "in_task_run",
-    "link_state_to_task_run_result",
     "raise_if_flow_run_suspension_requested",
     "run_task_sync",
 ]

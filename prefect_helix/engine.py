@@ -13,11 +13,11 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from prefect.cache_policies import NO_CACHE
-from prefect.client.schemas.objects import RunInput, State
-from prefect.futures import PrefectConcurrentFuture
+from prefect.client.schemas.objects import RunInput, State, TaskRunResult
+from prefect.futures import PrefectConcurrentFuture, PrefectFuture
 from prefect.states import Failed
 from prefect.tasks import Task
-from prefect.utilities.annotations import NotSet, quote
+from prefect.utilities.annotations import NotSet, allow_failure, quote
 from prefect.utilities.collections import StopVisiting, visit_collection
 
 from prefect_helix.compat import run_task_sync
@@ -60,6 +60,7 @@ class Call:
         dependencies: Further edges, by parameter.
         context: The context variables at the call.
         state: The state it ended in, once Prefect ran it.
+        returned: The state or future that the task gave back in place of a value.
         running: What the task runner works at, once it was handed the call.
         taken_back: Whether it was taken from the task runner's queue again.
     """
@@ -69,6 +70,7 @@ class Call:
     dependencies: Dependencies | None
     context: contextvars.Context
     state: State[Any] | None = None
+    returned: Any = None
     running: concurrent.futures.Future[Any] | None = None
     taken_back: bool = False
 
@@ -97,14 +99,25 @@ class PrefectEngine:
         dependencies: Dependencies | None = None,
         *,
         submitted: bool = False,
-    ) -> Node:
-        """Enter a call of a helix task into the session."""
-        given = {name: self._given(value) for name, value in parameters.items()}
-        waits = [cell.node for cell in self._given(wait_for).cells] if wait_for is not None else []
-        node = self.session.call(spec, given, waits, submitted=submitted)
-        node.task_run_id = str(uuid4())
-        self.calls[node.key] = Call(task, wait_for, dependencies, contextvars.copy_context())
-        return node
+    ) -> Node | None:
+        """Enter a call of a helix task into the session.
+
+        Returns:
+            Its node; None if it takes a result of another task that has none, which is for Prefect to deal with.
+        """
+        others: Dependencies = {name: set(edges) for name, edges in (dependencies or {}).items()}
+        try:
+            given = {name: self._given(value, others.setdefault(name, set())) for name, value in parameters.items()}
+        except _NotReadyError:
+            return None
+        waits = [] if wait_for is None else _cells(self._visit(wait_for, lambda cell: cell))
+        call = Call(task, wait_for, others, contextvars.copy_context())
+
+        def entered(node: Node) -> None:
+            node.task_run_id = str(uuid4())
+            self.calls[node.key] = call
+
+        return self.session.call(spec, given, [cell.node for cell in waits], submitted=submitted, entered=entered)
 
     def future(self, node: Node) -> HelixFuture:
         """Return the future of a submitted node."""
@@ -127,38 +140,69 @@ class PrefectEngine:
         """Return the state that a direct call with ``return_state=True`` gives back."""
         return completed(node, lambda: self.session.value(node.cell(), exposed=True))
 
+    def call_plainly(
+        self, task: Task[..., Any], parameters: dict[str, Any], wait_for: Any, *, return_state: bool
+    ) -> Any:
+        """Make a direct call as Prefect would without us."""
+        return run_task_sync(
+            task,
+            parameters=self.native(parameters),
+            wait_for=self.native(wait_for, waits_only=True),
+            return_type="state" if return_state else "result",
+        )
+
     def supply(self, parameters: Mapping[str, Any]) -> None:
         """Have the results of helix tasks that a plain task takes on their way, before it occupies a thread."""
-        cells = [cell for value in parameters.values() for cell in self._given(value).cells]
+        cells = _cells(self._visit(dict(parameters), lambda cell: cell))
         self.session.supply([cell.node for cell in cells])
 
     def resolved(self, value: Any) -> Any:
         """Return a value with its stand-ins, which are demanded together, replaced by what they stand for."""
         nodes: list[Node] = []
 
-        def note(part: Any) -> Any:
+        def note(part: Any, _: dict[str, Any]) -> Any:
             if is_stand_in(part):
                 nodes.append(part.__helix_handle__().node)
             return part
 
         _visit(value, note)
         self.session.demand([node for node in nodes if node in self.session.world])
-        return _visit(value, lambda part: plain(part) if is_stand_in(part) else part)
+        return _visit(value, lambda part, _: plain(part) if is_stand_in(part) else part)
 
-    def _given(self, value: Any) -> Given:
-        cells: list[Cell] = []
+    def _given(self, value: Any, edges: set[RunInput]) -> Given:
+        """Return an argument with the results of this run's nodes as cells; what other tasks gave is a literal.
 
-        def keep(cell: Cell) -> Cell:
-            cells.append(cell)
-            return cell
+        Args:
+            value: The argument.
+            edges: Where the edges to other tasks are put.
 
-        return Given(self._visit(value, keep), cells)
+        Raises:
+            _NotReadyError: If another task has no result to take.
+        """
+
+        def take(part: Any, context: dict[str, Any]) -> Any:
+            cell = part if isinstance(part, Cell) else self.session.reference(part)
+            if cell is not None:
+                return cell
+            if isinstance(part, PrefectFuture):
+                part.wait()
+                part = part.state
+            if not isinstance(part, State):
+                return plain(part) if is_stand_in(part) else part
+            if part.state_details.task_run_id is not None:
+                edges.add(TaskRunResult(id=part.state_details.task_run_id))
+            if not part.is_completed() and not (
+                isinstance(context.get("annotation"), allow_failure) and part.is_failed()
+            ):
+                raise _NotReadyError
+            return part.result(raise_on_failure=False, _sync=True)  # type: ignore[call-overload]
+
+        tree = _visit(value, take)
+        return Given(tree, _cells(tree))
 
     def _visit(self, value: Any, replace: Callable[[Cell], Any]) -> Any:
-        def visit(part: Any) -> Any:
-            if isinstance(part, Cell):
-                return replace(part)
-            cell = self.session.reference(part)
+        def visit(part: Any, _: dict[str, Any]) -> Any:
+            cell = part if isinstance(part, Cell) else self.session.reference(part)
             if cell is not None:
                 return replace(cell)
             return plain(part) if is_stand_in(part) else part
@@ -178,7 +222,7 @@ class PrefectEngine:
         state = call.context.copy().run(compute)
         assert isinstance(state, State)
         self._ended(node, body, state)
-        if not state.is_completed():
+        if call.returned is None and (state.is_failed() or state.is_crashed() or state.is_cancelled()):
             state.result(raise_on_failure=True, _sync=True)  # type: ignore[call-overload]
 
     def start(self, node: Node) -> None:
@@ -224,13 +268,17 @@ class PrefectEngine:
                 self.session.fail(node, error)
 
     def _ended(self, node: Node, body: Body, state: State[Any]) -> None:
-        self.calls[node.key].state = state
+        call = self.calls[node.key]
+        call.state = state
+        if isinstance(body.value, (State, PrefectFuture)):
+            call.returned = body.value
         if not state.is_completed():
             self.session.fail(node)
-        elif body.called:
+        elif body.called and call.returned is None:
             self.session.observe(node, body.value, body.elapsed_us)
-        else:  # Prefect's own cache, which the user asked for, had the result
-            self.session.observe(node, state.result(_sync=True), 0)  # type: ignore[call-overload]
+        else:  # a state that the task gave back, or the result that Prefect's own cache had, which the user asked for
+            value = state.result(_sync=True)  # type: ignore[call-overload]
+            self.session.observe(node, value, body.elapsed_us, reusable=call.returned is None)
 
 
 def _instrumented(task: Task[..., Any]) -> tuple[Body, Task[..., Any]]:
@@ -245,12 +293,29 @@ def _instrumented(task: Task[..., Any]) -> tuple[Body, Task[..., Any]]:
     return body, clone
 
 
-def _visit(value: Any, visit: Callable[[Any], Any]) -> Any:
+class _NotReadyError(Exception):
+    """An argument is the result of a task that has none."""
+
+
+def _cells(tree: Any) -> list[Cell]:
+    """Return the cells in an argument, in the order they occur."""
+    cells: list[Cell] = []
+
+    def note(part: Any, _: dict[str, Any]) -> Any:
+        if isinstance(part, Cell):
+            cells.append(part)
+        return part
+
+    _visit(tree, note)
+    return cells
+
+
+def _visit(value: Any, visit: Callable[[Any, dict[str, Any]], Any]) -> Any:
     """Return `value` with `visit` applied to all parts of nested collections that Prefect would look into."""
 
     def visit_unquoted(part: Any, context: dict[str, Any]) -> Any:
         if isinstance(context.get("annotation"), quote):
             raise StopVisiting
-        return visit(part)
+        return visit(part, context)
 
     return visit_collection(value, visit_unquoted, return_data=True, context={})

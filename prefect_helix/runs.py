@@ -22,7 +22,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.tasks import Task
 
 from prefect_helix.compat import FlowRunContext, get_task_viz_tracker, in_task_run
-from prefect_helix.core.errors import HelixError, VerificationError
+from prefect_helix.core.errors import HelixError, UpstreamFailedError, VerificationError
 from prefect_helix.core.graph import Decision
 from prefect_helix.core.lineage import Lineage, RunStatus
 from prefect_helix.engine import Dependencies, PrefectEngine
@@ -103,13 +103,22 @@ class HelixRun:
     def call(self, task: Task[..., Any], parameters: dict[str, Any], wait_for: Any, *, return_state: bool) -> Any:
         """Make a direct call of a helix task."""
         node = self.engine.enter(task, self._specs.of(cast("Versioned", task)), parameters, wait_for)
+        if node is None:
+            return self.engine.call_plainly(task, parameters, wait_for, return_state=return_state)
         try:
             value = self.session.deliver(node)
-        except Exception:
-            state = self.engine.state(node)
-            if return_state and state is not None and not state.is_completed():
-                return state
+        except Exception as error:
+            call = self.engine.calls[node.key]
+            if call.state is None or call.state.is_completed():
+                raise
+            if return_state:
+                return call.state
+            if isinstance(error, UpstreamFailedError) and (call.returned is not None or call.state.is_pending()):
+                return call.returned  # None where an input has failed, as Prefect has it
             raise
+        call = self.engine.calls[node.key]
+        if call.returned is not None:
+            return call.state if return_state else call.returned
         return self.engine.completed(node) if return_state else value
 
     def adopt(self, runner: ThreadPoolTaskRunner[Any]) -> None:
@@ -124,11 +133,14 @@ class HelixRun:
         ) -> Any:
             if in_task_run() or self.session.finished:
                 return submit(task, parameters, wait_for, dependencies)
-            if not isinstance(task, Versioned) or task.isasync or task.isgenerator:
+            node = None
+            if isinstance(task, Versioned) and not (task.isasync or task.isgenerator):
+                spec = self._specs.of(task)
+                node = self.engine.enter(task, spec, parameters, wait_for, dependencies, submitted=True)
+            if node is None:
                 self.engine.supply(parameters)
                 waits = self.engine.native(wait_for, waits_only=True)
                 return submit(task, self.engine.native(parameters), waits, dependencies)
-            node = self.engine.enter(task, self._specs.of(task), parameters, wait_for, dependencies, submitted=True)
             self.session.submit(node)
             return self.engine.future(node)
 
@@ -158,13 +170,16 @@ def current_run() -> HelixRun | None:
     context = FlowRunContext.get()
     if context is None or context.flow_run is None or in_task_run() or get_task_viz_tracker() is not None:
         return None
+    flow_run_id = context.flow_run.id
+    if flow_run_id in _runs:
+        return _runs[flow_run_id]
     with _lock:
-        if context.flow_run.id not in _runs:
+        if flow_run_id not in _runs:
             _open(FlowOptions())
             if context.flow is not None:
                 _close_with_hooks(context.flow)
                 install(context.flow, FlowOptions())
-        return _runs[context.flow_run.id]
+        return _runs[flow_run_id]
 
 
 def install(flow: Flow[..., Any], options: FlowOptions) -> None:
@@ -206,6 +221,7 @@ def _running(options: FlowOptions) -> Iterator[HelixRun | None]:
     if context is None or context.flow_run is None:
         yield None
         return
+    _close(context.flow_run.id, "failed")  # an earlier attempt that no hook has closed
     with _lock:
         run = _open(options)
     try:

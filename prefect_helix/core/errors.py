@@ -3,7 +3,6 @@
     HelixError
     ├── ConfigurationError (ValueError)      a setting or an option makes no sense
     ├── UndigestibleError (TypeError)        a value has no digest
-    │   └── UnhashableArgumentError          ... and it is an argument of a helix task
     ├── NotStorableError (TypeError)         a value cannot be serialised
     ├── StoreError (OSError)                 the store did not do what it was asked
     │   ├── BlobMissingError                 a blob is not there
@@ -69,28 +68,6 @@ class UndigestibleError(HelixError, TypeError):
         super().__init__(
             f"A value of type {type_name}{where} cannot be digested: {cause}. "
             "Register a digest for the type with register_digest()."
-        )
-
-
-class UnhashableArgumentError(UndigestibleError):
-    """An argument of a helix task has no digest, so its calls cannot be told apart.
-
-    Args:
-        task: Name of the task.
-        parameter: Name of the parameter.
-        error: What the digest said.
-    """
-
-    def __init__(self, task: str, parameter: str, error: UndigestibleError) -> None:
-        self.task = task
-        self.parameter = parameter
-        super().__init__(error.type_name, error.path, error.cause)
-        where = f" (at {error.path})" if error.path else ""
-        self.args = (
-            f"Task {task!r} cannot be versioned: its argument {parameter!r} holds a value of type "
-            f"{error.type_name}{where}, and {error.cause}. Leave it out of the version with "
-            f"@helix_task(ignore=[{parameter!r}]), pass File(path) if it stands for a file, "
-            "or register a digest for the type with register_digest().",
         )
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Mapping, Sequence
+import uuid
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from prefect_helix.core.digest import digest, hash_parts
-from prefect_helix.core.errors import UndigestibleError, UnhashableArgumentError
+from prefect_helix.core.errors import UndigestibleError
 from prefect_helix.core.lineage import Argument, Trace
 from prefect_helix.runtime.code import ValueCode
 from prefect_helix.runtime.nodes import Cell, Edge, TaskSpec
@@ -37,7 +38,11 @@ class Given:
 
 
 def bind(
-    spec: TaskSpec, given: Mapping[str, Given], parameters: Mapping[str, str], value_code: ValueCode
+    spec: TaskSpec,
+    given: Mapping[str, Given],
+    parameters: Mapping[str, str],
+    value_code: ValueCode,
+    warn: Callable[[str, str], None],
 ) -> tuple[tuple[Edge, ...], tuple[Argument, ...]]:
     """Return the edges and the literal arguments of a call.
 
@@ -46,9 +51,9 @@ def bind(
         given: Its arguments by parameter.
         parameters: Digests of the flow's parameters, to recognise an argument that is one of them.
         value_code: Hashes the classes and functions in arguments.
+        warn: Told of an argument that has no digest; it is taken for a new one each time, so that the task computes.
 
     Raises:
-        UnhashableArgumentError: If an argument that is not ignored has no digest.
         FileNotFoundError: If a file is not there.
     """
     edges: list[Edge] = []
@@ -57,19 +62,25 @@ def bind(
         if parameter in spec.ignore:
             continue
         edges.extend(Edge(cell, parameter) for cell in one.cells)
-        arguments.append(_literal(spec, parameter, one.value, parameters, value_code))
+        arguments.append(_literal(spec, parameter, one.value, parameters, value_code, warn))
     return tuple(edges), tuple(arguments)
 
 
 def _literal(
-    spec: TaskSpec, parameter: str, value: Any, parameters: Mapping[str, str], value_code: ValueCode
+    spec: TaskSpec,
+    parameter: str,
+    value: Any,
+    parameters: Mapping[str, str],
+    value_code: ValueCode,
+    warn: Callable[[str, str], None],
 ) -> Argument:
     for file in files(value):
         file.content()  # a missing file is told as such, not as a value without digest
     try:
         content = literal_digest(value, value_code)
     except UndigestibleError as error:
-        raise UnhashableArgumentError(spec.name, parameter, error) from None
+        warn(f"unhashable:{spec.key}:{parameter}", _unhashable(spec.name, parameter, error))
+        content = uuid.uuid4().hex
     if isinstance(value, File):
         return Argument(parameter, content, "file", value.path, shown(parameter, value))
     if type(value) is not Cell:
@@ -78,6 +89,16 @@ def _literal(
             origin = parameter if parameter in same else same[0]
             return Argument(parameter, content, "flow_parameter", origin, shown(parameter, value))
     return Argument(parameter, content, shown=shown(parameter, value))
+
+
+def _unhashable(task: str, parameter: str, error: UndigestibleError) -> str:
+    where = f" (at {error.path})" if error.path else ""
+    return (
+        f"Task {task!r} is computed in every run: its argument {parameter!r} holds a value of type "
+        f"{error.type_name}{where}, and {error.cause}. Leave it out of the version with "
+        f"@helix_task(ignore=[{parameter!r}]), pass File(path) if it stands for a file, "
+        "or register a digest for the type with register_digest()."
+    )
 
 
 def literal_digest(value: Any, value_code: ValueCode) -> str:

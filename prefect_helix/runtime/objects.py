@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import threading
 import time
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from prefect_helix.runtime.standin import stand_in
 from prefect_helix.runtime.values import class_stands_in, find_type, join
 
 # Objects of these types are shared by the interpreter, so that being the same object tells nothing.
-_UNTRACEABLE = (type(None), bool, int, float, complex, str, bytes, type)
+_UNTRACEABLE = (type(None), bool, int, float, complex, str, bytes, frozenset, enum.Enum, type)
 
 
 class Objects:
@@ -90,7 +91,7 @@ class Objects:
 
     def _put(self, cell: Cell, value: Any) -> None:
         cell.put(value)
-        if type(value) not in _UNTRACEABLE:
+        if not isinstance(value, _UNTRACEABLE):
             self._cells[id(value)] = cell
 
     def reference(self, value: Any) -> Cell | None:

@@ -132,13 +132,18 @@ class Observer:
         return next((t.result for t in same if t.parents == links and t.decision is Decision.COMPUTE), None)
 
     def _update_descendants(self, node: Node) -> list[str]:
-        contradicted, changed = [], False
-        for child in self._world.descendants(node):
-            before = child.standing
-            self._world.classify(child)
-            changed = changed or child.standing is not before
-            if before is Standing.EQUIVALENT and child.original and child.used:
-                contradicted.append(child.spec.name)
+        """Classify again what rests on `node`; return the tasks whose used results no longer hold."""
+        contradicted, changed, rest = [], False, [node]
+        while rest:
+            for child in self._world.children(rest.pop()):
+                before = (child.standing, child.signature, child.trace)
+                self._world.classify(child)
+                if (child.standing, child.signature, child.trace) == before:
+                    continue
+                changed = True
+                rest.append(child)
+                if before[0] is Standing.EQUIVALENT and child.original and child.used:
+                    contradicted.append(child.spec.name)
         if changed:
             self._world.plan()
         return contradicted
@@ -163,8 +168,8 @@ class Observer:
             return False
         try:
             return literal_digest(value, self._value_code) != argument.digest
-        except UndigestibleError:  # a file is no longer there
-            return True
+        except UndigestibleError:  # it never had one, or a file is no longer there
+            return any(files(value))
 
     def _check_taint(self, node: Node) -> None:
         """Find out whether a file changed while the node read it: what it computed then stands for neither content."""

@@ -83,21 +83,34 @@ class Session:
     # -- what the flow does --------------------------------------------------------------------------------------
 
     def call(
-        self, spec: TaskSpec, given: Mapping[str, Given], wait_for: Iterable[Node] = (), *, submitted: bool = False
+        self,
+        spec: TaskSpec,
+        given: Mapping[str, Given],
+        wait_for: Iterable[Node] = (),
+        *,
+        submitted: bool = False,
+        entered: Callable[[Node], None] = lambda node: None,
     ) -> Node:
         """Enter a call of a helix task and find out what it is.
 
-        Raises:
-            UnhashableArgumentError: If an argument has no digest.
+        Args:
+            spec: The task.
+            given: Its arguments, by parameter.
+            wait_for: The nodes it only waits for.
+            submitted: Whether it is made through a task runner.
+            entered: Called with the node before any other thread can see it.
         """
         for note in spec.code.notes:
             self._warn(f"{spec.key}:{note}", note)
+        edges, arguments = bind(spec, given, self.head.parameters, self._value_code, self._warn)
+        parameters = {name: one.value for name, one in given.items()}
         with self._lock:
-            edges, arguments = bind(spec, given, self.head.parameters, self._value_code)
-            parameters = {name: one.value for name, one in given.items()}
             node, departed = self.world.call(spec, parameters, edges, tuple(wait_for), arguments)
+            entered(node)
             node.submitted, node.started_us = submitted, now_us()
-            if departed or node.decision is None:
+            if node.standing is Standing.ORIGINAL and not spec.lazy and not self.world.expecting:
+                node.decision = Decision.COMPUTE  # there is nothing to choose
+            elif departed or node.decision is None:
                 self.world.plan()
             return node
 
@@ -133,17 +146,22 @@ class Session:
 
         While it depends on parents that compute whether it is original, those are started, and it waits for them.
         """
+        if self._is_put_off(node):
+            self._settled(node)
+
+    def _is_put_off(self, node: Node) -> bool:
+        """Start a submitted call if it is due; return whether it turned out that nobody need wait for it."""
         if node.standing is Standing.PROVISIONAL:
             for parent in node.parents:
                 if parent.original and not (parent.started or (parent.submitted and _provisional(parent))):
-                    self._start_or_compute(parent)
+                    self._start(parent)
             if any(p.original and not p.failed for p in node.parents):
-                return
+                return False
             self._reclassify(node)
-        if self._is_due(node):
-            self._start(node)
-        else:
-            self._settled(node)
+        if not self._is_due(node):
+            return True
+        self._start(node)
+        return False
 
     def _is_due(self, node: Node) -> bool:
         """Return whether a submitted node starts without anybody asking for its value."""
@@ -192,7 +210,7 @@ class Session:
         for node in nodes:
             self._settle(node)
             if node.original or node.decision is Decision.COMPUTE:
-                self._start_or_compute(node)
+                self._start(node)
 
     def when_settled(self, node: Node, then: Callable[[], None]) -> None:
         """Call `then` once, as soon as nobody has to wait for the node any more."""
@@ -298,21 +316,45 @@ class Session:
     # -- compute -------------------------------------------------------------------------------------------------
 
     def _await(self, node: Node) -> None:
-        """Compute a node in this thread, unless somebody else is at it already; then wait."""
+        """Have a node computed, by this thread unless somebody else is at it."""
+        if not node.started:
+            for parent in self._needed(node):
+                try:
+                    self._settle(parent)
+                    if parent.original or parent.decision is Decision.COMPUTE:
+                        self._compute(parent)
+                except Exception:
+                    if parent.error is not None or not parent.failed:
+                        raise
+                    # its task failed: Prefect tells who takes its value
+        self._compute(node)
+
+    def _compute(self, node: Node) -> None:
         if self._claim(node) or self._engine.take_back(node):
             self._prepared(node, self._engine.run)
         node.settled.wait()
 
-    def _start_or_compute(self, node: Node) -> None:
-        if node.submitted:
-            self._start(node)
-        else:
-            self._await(node)
-
     def _start(self, node: Node) -> None:
         """Hand a node to the task runner, after the parents it needs, so that no thread of it waits for them."""
-        if self._claim(node):
-            self._prepared(node, self._engine.start)
+        if node.started:
+            return
+        needed = self._needed(node)
+        if any(_provisional(parent) and parent.submitted for parent in needed):
+            return  # looked at again once it is known whether they compute
+        for one in (*needed, node):
+            if not one.submitted:
+                self._compute(one)
+            elif self._claim(one):
+                self._prepared(one, self._engine.start)
+
+    def _needed(self, node: Node) -> list[Node]:
+        """Plan for a node that is to compute, and return what has to be computed for it, parents before children."""
+        with self._lock:
+            node.decision = Decision.COMPUTE
+            if any(not e.cell.present and e.node.decision in (None, Decision.PRUNE) for e in node.edges):
+                node.demanded = True
+                self.world.plan()
+            return self.world.to_compute_for(node)
 
     def _claim(self, node: Node) -> bool:
         """Return whether it is for the caller to compute the node; nobody else will."""
@@ -326,40 +368,35 @@ class Session:
 
     def _prepared(self, node: Node, go: Callable[[Node], None]) -> None:
         try:
-            self._prepare(node, supply=go == self._engine.start)
+            node.reason = node.reason or self.world.reason(node)
+            self._observer.check_arguments(node)
+            estimate_us = self.world.history.costs.compute(node.spec.key, node.trace)
+            if estimate_us is not None and estimate_us > LONG_US:
+                self.keeper.flush()
             go(node)
         except BaseException as error:
             if not node.settled.is_set():
                 self.fail(node, error)
             raise
 
-    def _prepare(self, node: Node, *, supply: bool) -> None:
-        """Make sure that a node can be computed from what it was called with, and that its inputs can be had."""
-        with self._lock:
-            node.decision = Decision.COMPUTE
-            node.reason = node.reason or self.world.reason(node)
-            if any(not e.cell.present and e.node.decision in (None, Decision.PRUNE) for e in node.edges):
-                node.demanded = True
-                self.world.plan()
-        self._observer.check_arguments(node)
-        for parent in node.parents if supply else ():
-            if not parent.done and (parent.original or parent.decision is Decision.COMPUTE):
-                self._start_or_compute(parent)
-        estimate_us = self.world.history.costs.compute(node.spec.key, node.trace)
-        if estimate_us is not None and estimate_us > LONG_US:
-            self.keeper.flush()
-
-    def observe(self, node: Node, value: Any, compute_us: int) -> None:
+    def observe(self, node: Node, value: Any, compute_us: int, *, reusable: bool = True) -> None:
         """Take note of a value that was just computed, before anybody else sees it.
+
+        Args:
+            node: What was computed.
+            value: The value.
+            compute_us: How long its function took.
+            reusable: Whether the value is all that the task gave back.
 
         Raises:
             NondeterministicTaskError: If it contradicts results that were already used.
         """
         described = describe(value, self._value_code)
         with self._lock:
+            node.tainted = not reusable
             contradicted = self._observer.note(node, value, described, compute_us, now_us())
             self._observer.tell(node, value, described)
-            self._observer.keep(node, described)
+        self._observer.keep(node, described)
         self._ended(node)
         if contradicted:
             raise NondeterministicTaskError(node.spec.name, contradicted)
@@ -380,15 +417,21 @@ class Session:
 
     def _settled(self, node: Node) -> None:
         """Let everybody know that nobody has to wait for the node, and look again at the calls that waited for it."""
-        with self._lock:
-            node.settled.set()
-            watchers, node.watchers = node.watchers, []
-        for watcher in watchers:
-            watcher()
-        for child in self.world.children(node):
-            if child.called and child.submitted and not child.started and not child.settled.is_set():
+        settled = [node]
+        while settled:
+            node = settled.pop()
+            with self._lock:
+                node.settled.set()
+                watchers, node.watchers = node.watchers, []
+                waiting = [
+                    c for c in self.world.children(node) if c.submitted and not (c.started or c.settled.is_set())
+                ]
+            for watcher in watchers:
+                watcher()
+            for child in waiting:
                 with contextlib.suppress(Exception):  # it failed to start; whoever asks for it is told
-                    self.submit(child)
+                    if self._is_put_off(child):
+                        settled.append(child)
 
 
 def _provisional(node: Node) -> bool:

@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, SupportsIndex, cast
 
 
-class _Cell:
+class _Slot:
     """The state of one stand-in."""
 
     __slots__ = ("cls", "handle", "load", "lock", "value")
@@ -110,8 +110,8 @@ class StandIn(metaclass=_StandInType):
         return operator.getitem, ((_cell(self).get(),), 0)
 
 
-_cell: Callable[[StandIn], _Cell] = vars(StandIn)["_helix_cell"].__get__
-_set_cell: Callable[[StandIn, _Cell], None] = vars(StandIn)["_helix_cell"].__set__
+_cell: Callable[[StandIn], _Slot] = vars(StandIn)["_helix_cell"].__get__
+_set_cell: Callable[[StandIn, _Slot], None] = vars(StandIn)["_helix_cell"].__set__
 # Asked of the stand-in itself: unlike the other special methods these are looked up on the object.
 _OWN = frozenset({"__helix_handle__", "__reduce_ex__", "__copy__", "__deepcopy__"})
 # Special methods of a class that are about the class or about making and ending objects, not about using them.
@@ -140,7 +140,7 @@ def stand_in(load: Callable[[], object], cls: type, handle: object) -> StandIn:
         handle: What `__helix_handle__` gives back.
     """
     made: StandIn = object.__new__(_class_for(cls))
-    _set_cell(made, _Cell(load, cls, handle))
+    _set_cell(made, _Slot(load, cls, handle))
     return made
 
 

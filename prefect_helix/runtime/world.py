@@ -133,6 +133,21 @@ class World:
         """Return the nodes whose values `start` takes, directly or not, parents before children."""
         return _depth_first(start, lambda node: node.parents)
 
+    def to_compute_for(self, node: Node) -> list[Node]:
+        """Return what has to be computed before `node` can be, as planned, parents before children."""
+
+        def open_parents(child: Node) -> list[Node]:
+            return [
+                p for p in child.parents if not (p.done or p.failed) and (p.original or p.decision is Decision.COMPUTE)
+            ]
+
+        return _depth_first(node, open_parents)
+
+    @property
+    def expecting(self) -> bool:
+        """Whether calls are expected that were not made yet."""
+        return any(self._expected.values())
+
     def blobs(self) -> set[str]:
         """Return the names of all blobs that a node may still be loaded from."""
         results = [node.result for node in [*self.nodes]]  # another thread may be at them

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from prefect_helix.core.errors import NondeterministicTaskError, UnhashableArgumentError, VerificationError
+from prefect_helix.core.errors import NondeterministicTaskError, VerificationError
 from prefect_helix.core.graph import Decision
 from prefect_helix.runtime.standin import is_stand_in, is_touched
 from prefect_helix.storage.files import File
@@ -311,10 +311,14 @@ def test_an_ignored_parameter_changes_nothing(lab):
     assert lab.run(lambda: task(2, object())).bodies == ["task"]
 
 
-def test_an_argument_without_digest_is_an_error_that_names_it(lab):
+def test_a_task_with_an_argument_without_digest_is_computed_in_every_run_and_told(lab):
     task = lab.task(lambda stream: 1, name="task")
-    with pytest.raises(UnhashableArgumentError, match="'stream'"):
-        lab.run(lambda: task(x for x in ()))
+    child = lab.task(lambda one: one + 1, name="child")
+
+    for bodies in (["task", "child"], ["task"]):
+        run = lab.run(lambda: child(task(x for x in ())))
+        assert run.bodies == bodies
+        assert "its argument 'stream' holds a value of type generator" in " ".join(run.warnings.values())
 
 
 @pytest.mark.parametrize("make", [lambda: lambda: 3, lambda: iter([3])], ids=["function", "iterator"])

@@ -1,0 +1,185 @@
+"""Ways in which Prefect lets tasks be called: the same results, errors and states as with plain tasks."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import pandas as pd
+import pytest
+from prefect import flow, task, unmapped
+from prefect.futures import as_completed, wait
+from prefect.states import Completed, Failed
+from prefect.task_runners import ThreadPoolTaskRunner
+from prefect.utilities.annotations import allow_failure, quote
+
+from prefect_helix import helix_flow, helix_task
+
+RAN = logging.getLogger("ran")
+
+
+@helix_task
+def add(x: Any, y: int = 1) -> Any:
+    RAN.info("add")
+    return x + y
+
+
+@helix_task
+def listed(n: int) -> list[int]:
+    RAN.info("listed")
+    return list(range(n))
+
+
+@helix_task
+def count(items: Any) -> int:
+    RAN.info("count")
+    return len(items)
+
+
+@helix_task
+def boom(x: int) -> int:
+    raise ValueError(f"no {x}")
+
+
+@helix_task
+def large(n: int) -> pd.DataFrame:
+    return pd.DataFrame({"a": range(n)})
+
+
+@helix_task
+def stated(x: int) -> Any:
+    return Completed(data=x, message="as it is")
+
+
+@helix_task
+def refused(x: int) -> Any:
+    return Failed(message="not today")
+
+
+@task
+def plain(x: Any) -> Any:
+    return x
+
+
+@flow
+def inner() -> Any:
+    return add.submit(1)
+
+
+def futures_of_plain_tasks() -> list[Any]:
+    future = plain.submit(3)
+    return [add(future), add.submit(future).result(), add(plain(3, return_state=True)), add(future, wait_for=[future])]
+
+
+def map_over_futures() -> list[Any]:
+    return [*add.map(plain.map([1, 2]), unmapped(10)).result(), *add.map(add.map([1, 2])).result()]
+
+
+def results_of_subflows() -> Any:
+    return add(inner()), add.submit(inner()).result()
+
+
+def changed_results_of_futures_and_states() -> list[int]:
+    future, state = listed.submit(3), listed(3, return_state=True)
+    future.result().append(1)
+    state.result().extend([1, 2])
+    return [count(future), count(state), count.submit(future).result()]
+
+
+def states_as_results() -> list[Any]:
+    state = stated(3)
+    return [state.message, add(state), add(stated.submit(4)), refused(1).message, refused(1, return_state=True).message]
+
+
+def failed_inputs() -> list[Any]:
+    future = boom.submit(1)
+    wait([future])
+    not_ready = add(future, return_state=True)
+    return [add(future), add(8, wait_for=[future]), not_ready.is_pending(), not_ready.name]
+
+
+def caught_failures() -> list[Any]:
+    try:
+        boom(1)
+    except ValueError as error:
+        caught = str(error)
+    return [caught, boom(2, return_state=True).is_failed(), str(add_text(allow_failure(boom.submit(3))))]
+
+
+@helix_task
+def add_text(error: Any) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+def completed_in_any_order() -> list[int]:
+    return sorted(future.result() for future in as_completed([add.submit(n) for n in range(4)]))
+
+
+def branches_and_loops() -> int:
+    total = 0
+    while total < 5:
+        total = add(total) if total % 2 else add(total, 2)
+    return total if large(50_000).empty else -total
+
+
+def nested_and_quoted() -> list[Any]:
+    return [count([add.submit(1), {"a": large(50_000)}]), count(quote([1, 2])), count(large(50_000))]
+
+
+def a_long_chain() -> int:
+    frame = large(50_000)
+    for _ in range(60):
+        frame = extended(frame)
+    return len(frame)
+
+
+@helix_task
+def extended(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.assign(a=frame["a"] + 1)
+
+
+WAYS: list[Callable[[], Any]] = [
+    futures_of_plain_tasks,
+    map_over_futures,
+    results_of_subflows,
+    changed_results_of_futures_and_states,
+    states_as_results,
+    failed_inputs,
+    caught_failures,
+    completed_in_any_order,
+    branches_and_loops,
+    nested_and_quoted,
+    a_long_chain,
+]
+
+
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
+def test_a_flow_gives_the_same_with_and_without(way: Callable[[], Any], store: str, ran: Any) -> None:
+    want = helix_flow(mode="off")(way)()
+
+    assert helix_flow(store=store)(way)() == want
+    assert helix_flow(store=store)(way)() == want
+
+
+def test_a_bounded_task_runner_is_never_blocked_by_what_waits(store: str, ran: Any) -> None:
+    @helix_flow(store=store, policy="never", task_runner=ThreadPoolTaskRunner(max_workers=1))
+    def narrow(last: int) -> int:
+        frame = large.submit(50_000)
+        for _ in range(5):
+            frame = extended.submit(frame)
+        return count.submit(frame).result() + last
+
+    assert (narrow(1), narrow(1)) == (50_001, 50_001)
+
+
+def test_a_late_need_for_a_long_pruned_chain_computes_it(store: str, ran: Any) -> None:
+    @helix_flow(store=store, policy="never")
+    def chain(look: bool) -> int:
+        frame = large(50_000)
+        for _ in range(120):
+            frame = extended(frame)
+        return int(frame["a"].max()) if look else count(frame)
+
+    assert chain(False) == chain(False) == 50_000
+    assert chain(True) == 49_999 + 120
