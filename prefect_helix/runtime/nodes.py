@@ -156,6 +156,7 @@ class Node:
         decision: What the plan says; None before there is one.
         reason: Why it is original, in words.
         demanded: Whether its value is needed outside of helix tasks.
+        wanted: Whether this run turned out to need its value, whoever for.
         submitted: Whether the call was made through a task runner.
         started: Whether somebody computes it, or did.
         done: Whether it was computed in this run.
@@ -187,6 +188,7 @@ class Node:
     decision: Decision | None = None
     reason: str = ""
     demanded: bool = False
+    wanted: bool = False
     submitted: bool = False
     started: bool = False
     done: bool = False

@@ -250,7 +250,9 @@ class Session:
                 self._await(node)
                 continue
             if node.decision in (None, Decision.PRUNE):
-                self.demand([node])
+                with self._lock:
+                    node.wanted = True
+                    self.world.plan()
             self._verify_ancestors(node)
             if node.original or node.started or node.decision is not Decision.LOAD:
                 self._await(node)
@@ -263,7 +265,7 @@ class Session:
     def _not_loaded(self, node: Node, error: StoreError) -> None:
         self._warn(f"load:{node.key}", f"{error} {node.spec.name} is computed again.")
         with self._lock:
-            node.lost = node.demanded = True
+            node.lost = node.wanted = True
             self.world.plan()
 
     def _settle(self, node: Node) -> None:
@@ -352,7 +354,7 @@ class Session:
         with self._lock:
             node.decision = Decision.COMPUTE
             if any(not e.cell.present and e.node.decision in (None, Decision.PRUNE) for e in node.edges):
-                node.demanded = True
+                node.wanted = True
                 self.world.plan()
             return self.world.to_compute_for(node)
 

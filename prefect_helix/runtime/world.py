@@ -275,7 +275,7 @@ class World:
             compute_us=costs.compute(node.spec.key, node.trace),
             load_us=load_us,
             original=node.original and not present,
-            demanded=not node.failed and (node.demanded or (node.original and not node.spec.lazy)),
+            demanded=not node.failed and (node.demanded or node.wanted or (node.original and not node.spec.lazy)),
         )
 
     def recreate_us(self, node: Node) -> int:

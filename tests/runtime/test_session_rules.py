@@ -527,3 +527,19 @@ def test_a_small_result_of_a_class_that_is_gone_is_computed_again(lab):
     finally:
         del sys.modules["shortlived"]
     assert lab.run(lambda: make()).value == 7
+
+
+def test_only_what_the_flow_itself_needs_counts_as_demanded(lab):
+    split = lab.task(lambda: (frame(), frame(1.0)), name="split")
+    scale = lab.task(lambda df: df + 1, name="scale")
+    score = lab.task(total, name="score")
+
+    run = lab.run(lambda: score(scale(split()[0])))
+
+    assert {trace.task: trace.demanded for trace in run.lineage.traces} == {
+        "split": False,
+        "scale": False,
+        "score": True,
+    }
+    again = lab.run(lambda: score(scale(split()[0])))
+    assert (again.bodies, sum(again.loads.values())) == ([], 0)
