@@ -28,7 +28,7 @@ LAW = {
     "storage": ("core", "blake3 cloudpickle fsspec"),
     "storage.codec": ("core", "blake3 cloudpickle numpy"),
     "views": ("core", "networkx"),
-    "runtime": ("core storage views", "wrapt"),
+    "runtime": ("core storage views", ""),
     **dict.fromkeys(PREFECT_LAYER.split(), (PREFECT_AND_BELOW, "prefect pydantic pydantic_settings")),
     "cli": (f"{PREFECT_AND_BELOW} __init__", "rich typer"),
     "web": (f"{PREFECT_AND_BELOW} __init__", ""),
