@@ -98,6 +98,11 @@ class Keeper:
         blobs = result.blobs
         return blobs is not None and all(name in self._blobs and name not in self._unreadable for name in blobs)
 
+    @property
+    def unnamed(self) -> int:
+        """Number of blobs that no lineage names."""
+        return len(self._blobs.keys() - self._last_used_us.keys())
+
     def get(self, name: str) -> object:
         """Return the value of a blob.
 

@@ -28,6 +28,7 @@ from prefect_helix.runtime.world import World
 from prefect_helix.storage.catalog import Catalog
 from prefect_helix.storage.files import File
 from prefect_helix.storage.store import Store
+from prefect_helix.views.units import format_count
 
 SHOWN_PROBLEMS = 5
 
@@ -134,6 +135,12 @@ def look_ahead(store: Store, order: Order, warn: Callable[[str, str], None]) -> 
         last_used_us=last_used(known.lineages),
         warn=warn,
     )
+    if keeper.unnamed:
+        warn(
+            "unnamed",
+            f"The store holds {format_count(keeper.unnamed, 'result')} of no run that is known: a file of the lineage "
+            "was deleted, or a run was killed. What is computed again is found there, and the rest makes room first.",
+        )
     prior = history.prior(order.flow, head.parameters)
     world = World(
         history,

@@ -144,6 +144,18 @@ def test_a_lost_result_is_told_and_recomputed_where_it_is_needed(store: str, ran
     assert any("no longer holds the results of scan" in line for line in said.warnings)
 
 
+def test_a_lost_lineage_is_told_and_recomputed(store: str, ran: Any, said: Any) -> None:
+    pipeline = helix_flow(store=store, policy="always")(body)
+    want = pipeline()
+    for path in Path(store, "lineage").iterdir():
+        path.unlink()
+    ran.take()
+
+    assert pipeline() == want
+    assert ran.take() == ["scan", "total"]
+    assert any("The store holds 1 result of no run that is known" in line for line in said.warnings)
+
+
 def test_mode_verify_names_the_task_that_is_not_what_it_claims(store: str) -> None:
     outcomes = iter([1.0, 2.0])
     seeds = {"next": lambda: next(outcomes)}
