@@ -74,7 +74,7 @@ def describe(value: object, value_code: ValueCode) -> Described:
         result=result,
         skeleton=skeleton,
         leaves=leaves,
-        pieces=tuple(piece for piece in pieces if piece is not None),
+        pieces=() if problems else tuple(piece for piece in pieces if piece is not None),
         problem=problems[0] if problems else None,
     )
 

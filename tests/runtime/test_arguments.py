@@ -69,3 +69,16 @@ def test_a_reason_names_the_argument_with_its_old_and_new_value(lab) -> None:
 
     assert after.reason == "argument reg changed: 0.1 → 0.2"
     assert [str(change) for change in changes(before, after)] == [after.reason]
+
+
+def test_of_a_result_that_cannot_be_stored_whole_nothing_is_stored(lab) -> None:
+    class Held:
+        def __reduce__(self) -> str:
+            raise TypeError("not to be pickled")
+
+    make = lab.task(lambda: (pd.DataFrame({"a": range(50_000)}), Held()), name="make")
+
+    run = lab.run(lambda: len(make()[0]))
+
+    assert (run.value, lab.blob_bytes()) == (50_000, 0)
+    assert any("cannot be loaded" in warning for warning in run.warnings.values())
