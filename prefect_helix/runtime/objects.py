@@ -53,11 +53,6 @@ class Objects:
         self.load(copy.cell(cell.leaf))
         return copy.cell(cell.leaf).value
 
-    def made_before(self, value: Any) -> bool:
-        """Return whether `value` is an object that a node of this run made."""
-        known = self._cells.get(id(value))
-        return known is not None and known.value is value
-
     def load(self, cell: Cell) -> None:
         """Load the object of a cell, and only what of its node's value belongs to it.
 

@@ -121,10 +121,6 @@ class World:
         """The nodes of calls that were made, in their order."""
         return sorted((n for n in self.nodes if n.called), key=lambda n: n.call)
 
-    def descendants(self, start: Node) -> list[Node]:
-        """Return the nodes that take the value of `start`, directly or not, parents before children."""
-        return _depth_first(start, self.children)[::-1]
-
     def children(self, node: Node) -> list[Node]:
         """Return the nodes that take the value of `node`."""
         return [child for child in self._children.get(node.key, ()) if node in child.parents]
