@@ -218,6 +218,11 @@ class Node:
         return self.standing is not Standing.EQUIVALENT and not self.done
 
     @property
+    def provisional(self) -> bool:
+        """Whether it depends on results that are still to come if it must be computed."""
+        return self.standing is Standing.PROVISIONAL and not self.done
+
+    @property
     def parents(self) -> tuple[Node, ...]:
         """The nodes whose values it takes."""
         return tuple(edge.node for edge in self.edges)

@@ -23,7 +23,8 @@ from prefect_helix.runtime.keeper import Keeper
 from prefect_helix.runtime.nodes import TaskSpec
 from prefect_helix.runtime.prediction import predict
 from prefect_helix.runtime.results import holds, try_digest
-from prefect_helix.runtime.session import Engine, Session, now_us
+from prefect_helix.runtime.scheduler import Engine
+from prefect_helix.runtime.session import Session, now_us
 from prefect_helix.runtime.world import World
 from prefect_helix.storage.catalog import Catalog
 from prefect_helix.storage.files import File

@@ -1,0 +1,329 @@
+"""Gets values: decides in what order nodes are loaded and computed, and who computes each.
+
+A suspending scheduler (Build Systems à la Carte, section 4.1.3): a value is asked for, and what it needs is brought
+first. What a value leads to is told as steps (see `steps`), so that a thread and an event loop can both take them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Protocol
+
+from prefect_helix.core.errors import NondeterministicTaskError, StoreError, UpstreamFailedError
+from prefect_helix.core.graph import Decision
+from prefect_helix.runtime.arguments import frozen
+from prefect_helix.runtime.keeper import Keeper
+from prefect_helix.runtime.nodes import Cell, Node
+from prefect_helix.runtime.objects import Objects
+from prefect_helix.runtime.observation import Observer
+from prefect_helix.runtime.steps import Compute, Do, Steps, T, Wait, walk
+from prefect_helix.runtime.world import World
+from prefect_helix.storage.files import files
+
+LONG_US = 1_000_000
+"""Before a compute predicted to take longer, everything finished is made safe."""
+
+
+class Engine(Protocol):
+    """What computes: Prefect's engine, as the session sees it.
+
+    All ways end with `Session.observe` or `Session.fail`.
+    """
+
+    def run(self, node: Node) -> None:
+        """Compute `node` in this thread; raises what the task raised."""
+
+    async def arun(self, node: Node) -> None:
+        """Compute `node` in the running event loop; raises what the task raised."""
+
+    def start(self, node: Node) -> None:
+        """Hand `node` to the task runner."""
+
+    def take_back(self, node: Node) -> bool:
+        """Take back a node that still waits for a thread of the task runner; return whether it did."""
+
+
+class Scheduler:
+    """Computes and loads the nodes of one run as the plan says, each at most once.
+
+    Args:
+        world: The nodes.
+        objects: Their objects.
+        observer: Takes note of what is computed.
+        keeper: The store.
+        engine: What computes.
+        warn: Called with a key and a sentence; the same key is told once.
+
+    Attributes:
+        lock: Held by whoever changes nodes.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        objects: Objects,
+        observer: Observer,
+        keeper: Keeper,
+        engine: Engine,
+        warn: Callable[[str, str], None],
+    ) -> None:
+        self.lock = threading.RLock()
+        self._world = world
+        self._objects = objects
+        self._observer = observer
+        self._keeper = keeper
+        self._engine = engine
+        self._warn = warn
+        self._idle = threading.Condition(self.lock)
+        self._computing = 0
+
+    def now(self, steps: Steps[T]) -> T:
+        """Take steps in this thread."""
+        return walk(steps, self._engine.run)
+
+    # -- demand --------------------------------------------------------------------------------------------------
+
+    def bring(self, cell: Cell) -> Steps[None]:
+        """Make the object of a cell present: load or compute it, whatever it takes."""
+        node = cell.node
+        while not cell.present:
+            if node.failed:
+                raise node.error or UpstreamFailedError(node.spec.name)
+            if node.done:
+                raise NondeterministicTaskError(node.spec.name, [node.spec.name])
+            yield from self.settle(node)
+            if node.original or node.started:
+                yield from self._compute_with_needs(node)
+                continue
+            if node.decision in (None, Decision.PRUNE):
+                with self.lock:
+                    node.wanted = True
+                    self._world.plan()
+            yield from self.verify_ancestors(node)
+            if node.original or node.started or node.decision is not Decision.LOAD:
+                yield from self._compute_with_needs(node)
+                continue
+            try:
+                yield Do(partial(self._objects.load, cell))
+            except StoreError as error:
+                self.not_loaded(node, error)
+
+    def not_loaded(self, node: Node, error: StoreError) -> None:
+        """Take note of a node whose stored result cannot be read: it is computed instead."""
+        self._warn(f"load:{node.key}", f"{error} {node.spec.name} is computed again.")
+        with self.lock:
+            node.lost = node.wanted = True
+            self._world.plan()
+
+    def settle(self, node: Node) -> Steps[None]:
+        """Make a provisional standing definite by computing the original parents it hangs on."""
+        while node.provisional and not node.started:
+            waiting = [p for p in node.parents if p.original and not p.failed]
+            for parent in waiting:
+                yield from self.settle(parent)
+                if parent.original:
+                    yield from self._compute_with_needs(parent)
+            self._reclassify(node)
+            if not waiting:
+                return
+
+    def verify_ancestors(self, node: Node) -> Steps[None]:
+        """Compute the ancestors that are to be computed anyway and are not known to repeat themselves.
+
+        So a stored result is never mixed with another outcome of what it was made from.
+        """
+        for ancestor in self._world.ancestors(node):
+            if ancestor.decision is Decision.COMPUTE and not ancestor.done and not self._world.proven(ancestor):
+                yield from self._compute_with_needs(ancestor)
+
+    def deferrable(self, node: Node) -> bool:
+        """Return whether the node's value need not be there yet: it can be loaded, or still be computed later.
+
+        A file may have other content later, and an object that the flow body has may be changed.
+        """
+        if node.original:
+            return False
+        could_freeze = freeze(node)
+        if self._world.loadable(node):
+            return True
+        stored = self._keeper.loadable
+        safe = all(not e.cell.exposed or (e.node.result and stored(e.node.result)) for e in node.edges)
+        return could_freeze and safe and not any(any(files(value)) for value in node.parameters.values())
+
+    def _reclassify(self, node: Node) -> None:
+        with self.lock:
+            self._world.classify(node)
+            self._world.plan()
+
+    # -- compute -------------------------------------------------------------------------------------------------
+
+    def _compute_with_needs(self, node: Node) -> Steps[None]:
+        """Have a node computed, and before it all that it needs."""
+        if not node.started:
+            for parent in self._needed(node):
+                try:
+                    yield from self.settle(parent)
+                    if parent.original or parent.decision is Decision.COMPUTE:
+                        yield from self._compute(parent)
+                except Exception:
+                    if parent.error is not None or not parent.failed:
+                        raise
+                    # its task failed: Prefect tells who takes its value
+        yield from self._compute(node)
+
+    def _compute(self, node: Node) -> Steps[None]:
+        """Have a node computed: here, unless somebody else is at it."""
+        if self._claim(node) or self._engine.take_back(node):
+            with self._failing(node):
+                if self._prepare(node):
+                    yield Do(self._keeper.flush)
+                yield Compute(node)
+        yield Wait(node)
+
+    def _needed(self, node: Node) -> list[Node]:
+        """Plan for a node that is to compute, and return what has to be computed for it, parents before children."""
+        with self.lock:
+            node.decision = Decision.COMPUTE
+            if any(not e.cell.present and e.node.decision in (None, Decision.PRUNE) for e in node.edges):
+                node.wanted = True
+                self._world.plan()
+            return self._world.to_compute_for(node)
+
+    def _claim(self, node: Node) -> bool:
+        """Return whether it is for the caller to compute the node; nobody else will."""
+        with self.lock:
+            if node.started:
+                return False
+            node.started = True
+            node.settled.clear()
+            self._computing += 1
+            return True
+
+    def _prepare(self, node: Node) -> bool:
+        """Get a node ready to compute; return whether that may take so long that what is finished is made safe."""
+        node.reason = node.reason or self._world.reason(node)
+        self._observer.check_arguments(node)
+        estimate_us = self._world.history.costs.compute(node.spec.key, node.trace)
+        return estimate_us is not None and estimate_us > LONG_US
+
+    @contextlib.contextmanager
+    def _failing(self, node: Node) -> Iterator[None]:
+        """Take note of a node that could not be computed, whatever stopped it."""
+        try:
+            yield
+        except BaseException as error:
+            if not node.settled.is_set():
+                self.fail(node, error)
+            raise
+
+    # -- task runner ---------------------------------------------------------------------------------------------
+
+    def start(self, node: Node) -> None:
+        """Hand a node to the task runner, after the parents it needs, so that no thread of it waits for them."""
+        if node.started:
+            return
+        needed = self._needed(node)
+        if any(parent.provisional and parent.submitted for parent in needed):
+            return  # looked at again once it is known whether they compute
+        for one in (*needed, node):
+            if not one.submitted:
+                self.now(self._compute(one))
+            elif self._claim(one):
+                with self._failing(one):
+                    if self._prepare(one):
+                        self._keeper.flush()
+                    self._engine.start(one)
+
+    def start_if_due(self, node: Node) -> bool:
+        """Start a submitted call if it is due; return whether it turned out that nobody need wait for it.
+
+        While it depends on parents that compute whether it is original, those are started, and it waits for them.
+        """
+        if node.provisional:
+            for parent in node.parents:
+                if parent.original and not (parent.started or (parent.submitted and parent.provisional)):
+                    self.start(parent)
+            if any(p.original and not p.failed for p in node.parents):
+                return False
+            self._reclassify(node)
+        if not self._is_due(node):
+            return True
+        self.start(node)
+        return False
+
+    def _is_due(self, node: Node) -> bool:
+        """Return whether a submitted node starts without anybody asking for its value."""
+        if node.original:
+            return not (node.spec.lazy and freeze(node))
+        if node.decision is Decision.COMPUTE and (node.demanded or self._feeds(node)):
+            return True
+        return not self.deferrable(node)
+
+    def _feeds(self, node: Node) -> bool:
+        """Return whether something that is certain to compute takes the node's value."""
+        return any(child.decision is Decision.COMPUTE and not child.provisional for child in self._world.children(node))
+
+    # -- the end of a node ---------------------------------------------------------------------------------------
+
+    def fail(self, node: Node, error: BaseException | None = None) -> None:
+        """Take note of a node whose task failed, or that could not be computed because of `error`."""
+        with self.lock:
+            node.failed, node.decision, node.error = True, Decision.COMPUTE, error
+            trace = self._world.facts(node)
+        self._keeper.record(trace)
+        self.ended(node)
+
+    def ended(self, node: Node) -> None:
+        """Take note of a node that was computed, or failed."""
+        self.settled(node)
+        with self._idle:
+            self._computing -= 1
+            self._idle.notify_all()
+
+    def settled(self, node: Node) -> None:
+        """Let everybody know that nobody has to wait for the node, and look again at the calls that waited for it."""
+        settled = [node]
+        while settled:
+            node = settled.pop()
+            with self.lock:
+                node.settled.set()
+                watchers, node.watchers = node.watchers, []
+                waiting = [
+                    c for c in self._world.children(node) if c.submitted and not (c.started or c.settled.is_set())
+                ]
+            for watcher in watchers:
+                watcher()
+            for child in waiting:
+                with contextlib.suppress(Exception):  # it failed to start; whoever asks for it is told
+                    if self.start_if_due(child):
+                        settled.append(child)
+
+    def when_settled(self, node: Node, then: Callable[[], None]) -> None:
+        """Call `then` once, as soon as nobody has to wait for the node any more."""
+        with self.lock:
+            if not node.settled.is_set():
+                node.watchers.append(then)
+                return
+        then()
+
+    def abandon(self) -> None:
+        """Give up what the task runner has not begun, as Prefect does when a flow fails."""
+        for node in self._world.called:
+            if node.started and not node.settled.is_set() and self._engine.take_back(node):
+                self.fail(node)
+
+    def wait_until_idle(self) -> None:
+        """Wait for what is computing."""
+        with self._idle:
+            self._idle.wait_for(lambda: not self._computing)
+
+
+def freeze(node: Node) -> bool:
+    """Keep the node's literal arguments as they are now; return whether that could be done."""
+    fixed = frozen(node.parameters)
+    if fixed is not None:
+        node.parameters = fixed
+    return fixed is not None
