@@ -6,7 +6,7 @@ from prefect.context import FlowRunContext, TaskRunContext
 from prefect.task_engine import (
     _create_task_run_locally as create_task_run,  # pyright: ignore[reportPrivateUsage]
 )
-from prefect.task_engine import run_task_sync
+from prefect.task_engine import run_task, run_task_async, run_task_sync
 from prefect.utilities.engine import emit_task_run_state_change_event
 from prefect.utilities.visualization import get_task_viz_tracker
 
@@ -25,6 +25,8 @@ __all__ = [
     "get_task_viz_tracker",
     "in_task_run",
     "raise_if_flow_run_suspension_requested",
+    "run_task",
+    "run_task_async",
     "run_task_sync",
 ]
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import concurrent.futures
 import contextvars
 import copy
 import functools
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
@@ -20,7 +21,7 @@ from prefect.tasks import Task
 from prefect.utilities.annotations import NotSet, allow_failure, quote
 from prefect.utilities.collections import StopVisiting, visit_collection
 
-from prefect_helix.compat import run_task_sync
+from prefect_helix.compat import run_task, run_task_async, run_task_sync
 from prefect_helix.futures import HelixFuture, Ref, completed
 from prefect_helix.runtime.arguments import Given
 from prefect_helix.runtime.nodes import Cell, Node
@@ -45,6 +46,18 @@ class Body:
         """Call the function."""
         started = time.perf_counter_ns()
         self.value = self._fn(*args, **kwargs)
+        self.elapsed_us = (time.perf_counter_ns() - started) // 1000
+        self.called = True
+        return self.value
+
+
+class AsyncBody(Body):
+    """The same of an async function; the time is from its first step to its last, waits included."""
+
+    async def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the function and await what it gives."""
+        started = time.perf_counter_ns()
+        self.value = await self._fn(*args, **kwargs)
         self.elapsed_us = (time.perf_counter_ns() - started) // 1000
         self.called = True
         return self.value
@@ -138,13 +151,13 @@ class PrefectEngine:
 
     def completed(self, node: Node) -> State[Any]:
         """Return the state that a direct call with ``return_state=True`` gives back."""
-        return completed(node, lambda: self.session.value(node.cell(), exposed=True))
+        return completed(self.session, node)
 
     def call_plainly(
         self, task: Task[..., Any], parameters: dict[str, Any], wait_for: Any, *, return_state: bool
     ) -> Any:
-        """Make a direct call as Prefect would without us."""
-        return run_task_sync(
+        """Make a direct call as Prefect would without us; of an async task, return the coroutine."""
+        return run_task(
             task,
             parameters=self.native(parameters),
             wait_for=self.native(wait_for, waits_only=True),
@@ -215,15 +228,34 @@ class PrefectEngine:
         """Compute `node` in this thread; raises what the task raised."""
         call = self.calls[node.key]
         body, task = _instrumented(call.task)
-        arguments = self._arguments(node, call)
-        compute = functools.partial(
-            run_task_sync, task, task_run_id=UUID(node.task_run_id), return_type="state", **arguments
-        )
-        state = call.context.copy().run(compute)
+        arguments = self._arguments(node, call) | {"task_run_id": UUID(node.task_run_id), "return_type": "state"}
+        context = call.context.copy()
+        if task.isasync:
+            state = context.run(_run_to_the_end, functools.partial(run_task_async, task, **arguments))
+        else:
+            state = context.run(functools.partial(run_task_sync, task, **arguments))
         assert isinstance(state, State)
         self._ended(node, body, state)
         if call.returned is None and (state.is_failed() or state.is_crashed() or state.is_cancelled()):
             state.result(raise_on_failure=True, _sync=True)  # type: ignore[call-overload]
+
+    async def arun(self, node: Node) -> None:
+        """Compute `node` in the running event loop, or in a thread if its task is not async."""
+        call = self.calls[node.key]
+        if not call.task.isasync:
+            await asyncio.to_thread(self.run, node)
+            return
+        for edge in node.edges:  # Prefect resolves arguments without awaiting them
+            if not edge.node.failed:
+                await self.session.value_async(edge.cell)
+        body, task = _instrumented(call.task)
+        arguments = self._arguments(node, call) | {"task_run_id": UUID(node.task_run_id), "return_type": "state"}
+        # A task runs in a copy of the context that it is created in.
+        state = await call.context.copy().run(asyncio.ensure_future, run_task_async(task, **arguments))
+        assert isinstance(state, State)
+        await asyncio.to_thread(self._ended, node, body, state)
+        if call.returned is None and (state.is_failed() or state.is_crashed() or state.is_cancelled()):
+            await state.aresult(raise_on_failure=True)
 
     def start(self, node: Node) -> None:
         """Hand `node` to the task runner."""
@@ -286,11 +318,22 @@ def _instrumented(task: Task[..., Any]) -> tuple[Body, Task[..., Any]]:
 
     Prefect's default policy hashes all inputs on every call, although nothing is stored.
     """
-    body, clone = Body(task.fn), copy.copy(task)
+    body, clone = (AsyncBody if task.isasync else Body)(task.fn), copy.copy(task)
     clone.fn = body
     if task._user_cache_policy is NotSet and task.cache_key_fn is None and task.result_storage_key is None:
         clone.cache_policy = NO_CACHE
     return body, clone
+
+
+def _run_to_the_end(start: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+    """Return what a coroutine gives, run in an event loop of its own: that of this thread may be waiting for us."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(start())
+    context = contextvars.copy_context()
+    with concurrent.futures.ThreadPoolExecutor(1) as thread:
+        return thread.submit(context.run, _run_to_the_end, start).result()
 
 
 class _NotReadyError(Exception):

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from prefect.client.schemas.objects import State, StateType
 from prefect.futures import PrefectFuture, PrefectTaskRunFuture
+from prefect.states import Completed
 from pydantic import PrivateAttr
 
 from prefect_helix.compat import raise_if_flow_run_suspension_requested
@@ -22,8 +23,9 @@ STATE_NAMES = {Decision.LOAD: "Loaded", Decision.PRUNE: "Pruned", Decision.COMPU
 class HelixState(State[Any]):
     """A completed state whose result is loaded or computed when somebody asks for it."""
 
+    _session: Session = PrivateAttr()
     _cell: Cell = PrivateAttr()
-    _give: Callable[[], Any] = PrivateAttr()
+    _exposed: bool = PrivateAttr()
 
     def __helix_handle__(self) -> Cell:
         """Return the cell of the value."""
@@ -31,20 +33,25 @@ class HelixState(State[Any]):
 
     def result(self, raise_on_failure: bool = True, retry_result_failure: bool = True, **_: Any) -> Any:
         """Return the result, loaded or computed now if need be."""
-        return self._give()
+        return self._session.value(self._cell, exposed=self._exposed)
 
     async def aresult(self, raise_on_failure: bool = True, retry_result_failure: bool = True) -> Any:
         """Return the result, loaded or computed now if need be."""
-        return self._give()
+        return await self._session.value_async(self._cell, exposed=self._exposed)
 
 
-def completed(node: Node, give: Callable[[], Any]) -> HelixState:
-    """Return the state of a node whose value is there or can be had."""
+def completed(session: Session, node: Node, cell: Cell | None = None) -> HelixState:
+    """Return the state of a node whose value is there or can be had.
+
+    Args:
+        session: The run.
+        node: The node.
+        cell: What a task takes of it; None for the whole value as the flow body gets it.
+    """
     name = STATE_NAMES[node.decision] if node.decision and not node.original else "Completed"
     state = HelixState(type=StateType.COMPLETED, name=name)
     state.state_details.task_run_id = UUID(node.task_run_id)
-    state._cell = node.cell()
-    state._give = give
+    state._session, state._cell, state._exposed = session, cell or node.cell(), cell is None
     return state
 
 
@@ -69,7 +76,7 @@ class Ref(PrefectTaskRunFuture[Any]):
         super().__init__(UUID(cell.node.task_run_id))
         self._session = session
         self._cell = cell
-        self._give = (lambda: None) if waits_only else lambda: session.value(cell)
+        self._waits_only = waits_only
         self._failed_state = failed_state
 
     @property
@@ -86,7 +93,8 @@ class Ref(PrefectTaskRunFuture[Any]):
         if node.started:
             node.settled.wait(timeout)
         failed = self._failed_state(node) if node.failed else None
-        self._final_state = failed or completed(node, self._give)
+        done = Completed() if self._waits_only else completed(self._session, node, self._cell)
+        self._final_state = failed or done
 
     def result(self, timeout: float | None = None, raise_on_failure: bool = True) -> Any:
         """Return the value."""
@@ -121,7 +129,7 @@ class HelixFuture(PrefectTaskRunFuture[Any]):
             return None
         if node.failed:
             return self._failed_state(node)
-        return completed(node, self._value)
+        return completed(self._session, node)
 
     @property
     def state(self) -> State[Any]:

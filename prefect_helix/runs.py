@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import inspect
 import logging
 import threading
 import weakref
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from types import FunctionType
 from typing import Any, Protocol, TypeAlias, cast, runtime_checkable
 from uuid import UUID
@@ -27,7 +28,7 @@ from prefect_helix.core.graph import Decision
 from prefect_helix.core.lineage import Lineage, RunStatus
 from prefect_helix.engine import Dependencies, PrefectEngine
 from prefect_helix.reporting import report
-from prefect_helix.runtime.nodes import TaskSpec
+from prefect_helix.runtime.nodes import Node, TaskSpec
 from prefect_helix.runtime.opening import Order, Outlook, Warnings, look_ahead, open_session
 from prefect_helix.runtime.session import Session
 from prefect_helix.settings import FlowOptions, Resolved, resolve
@@ -102,24 +103,47 @@ class HelixRun:
 
     def call(self, task: Task[..., Any], parameters: dict[str, Any], wait_for: Any, *, return_state: bool) -> Any:
         """Make a direct call of a helix task."""
-        node = self.engine.enter(task, self._specs.of(cast("Versioned", task)), parameters, wait_for)
+        node = self._entered(task, parameters, wait_for)
         if node is None:
             return self.engine.call_plainly(task, parameters, wait_for, return_state=return_state)
         try:
             value = self.session.deliver(node)
         except Exception as error:
-            call = self.engine.calls[node.key]
-            if call.state is None or call.state.is_completed():
-                raise
-            if return_state:
-                return call.state
-            if isinstance(error, UpstreamFailedError) and (call.returned is not None or call.state.is_pending()):
-                return call.returned  # None where an input has failed, as Prefect has it
-            raise
+            return self._failed(node, error, return_state=return_state)
+        return self._delivered(node, value, return_state=return_state)
+
+    async def acall(
+        self, task: Task[..., Any], parameters: dict[str, Any], wait_for: Any, *, return_state: bool
+    ) -> Any:
+        """Make a direct call of an async helix task."""
+        node = self._entered(task, parameters, wait_for)
+        if node is None:
+            return await self.engine.call_plainly(task, parameters, wait_for, return_state=return_state)
+        try:
+            value = await self.session.deliver_async(node)
+        except Exception as error:
+            return self._failed(node, error, return_state=return_state)
+        return self._delivered(node, value, return_state=return_state)
+
+    def _entered(self, task: Task[..., Any], parameters: dict[str, Any], wait_for: Any) -> Node | None:
+        return self.engine.enter(task, self._specs.of(cast("Versioned", task)), parameters, wait_for)
+
+    def _delivered(self, node: Node, value: Any, *, return_state: bool) -> Any:
         call = self.engine.calls[node.key]
         if call.returned is not None:
             return call.state if return_state else call.returned
         return self.engine.completed(node) if return_state else value
+
+    def _failed(self, node: Node, error: Exception, *, return_state: bool) -> Any:
+        """Return what a direct call that failed gives back, or raise what it failed with."""
+        call = self.engine.calls[node.key]
+        if call.state is None or call.state.is_completed():
+            raise error
+        if return_state:
+            return call.state
+        if isinstance(error, UpstreamFailedError) and (call.returned is not None or call.state.is_pending()):
+            return call.returned  # None where an input has failed, as Prefect has it
+        raise error
 
     def adopt(self, runner: ThreadPoolTaskRunner[Any]) -> None:
         """Have what is submitted to the flow run's own task runner pass through the session."""
@@ -134,7 +158,7 @@ class HelixRun:
             if in_task_run() or self.session.finished:
                 return submit(task, parameters, wait_for, dependencies)
             node = None
-            if isinstance(task, Versioned) and not (task.isasync or task.isgenerator):
+            if isinstance(task, Versioned) and not task.isgenerator:
                 spec = self._specs.of(task)
                 node = self.engine.enter(task, spec, parameters, wait_for, dependencies, submitted=True)
             if node is None:
@@ -175,7 +199,7 @@ def current_run() -> HelixRun | None:
         return _runs[flow_run_id]
     with _lock:
         if flow_run_id not in _runs:
-            _open(FlowOptions())
+            _open(context, FlowOptions())
             if context.flow is not None:
                 _close_with_hooks(context.flow)
                 install(context.flow, FlowOptions())
@@ -196,7 +220,7 @@ def _wrapped(fn: Callable[..., Any], options: FlowOptions) -> Callable[..., Any]
     The wrapper has the globals of `fn`, because Prefect looks names of annotations up there on the next run; what it
     needs itself it has in its closure.
     """
-    running = _running
+    running, running_async, to_thread = _running, _running_async, asyncio.to_thread
 
     def body(*args: Any, **kwargs: Any) -> Any:
         with running(options) as run:
@@ -204,9 +228,9 @@ def _wrapped(fn: Callable[..., Any], options: FlowOptions) -> Callable[..., Any]
             return value if run is None else run.engine.resolved(value)
 
     async def async_body(*args: Any, **kwargs: Any) -> Any:
-        with running(options) as run:
+        async with running_async(options) as run:
             value = await fn(*args, **kwargs)
-            return value if run is None else run.engine.resolved(value)
+            return value if run is None else await to_thread(run.engine.resolved, value)
 
     own = async_body if inspect.iscoroutinefunction(fn) else body
     namespace = getattr(inspect.unwrap(fn), "__globals__", globals())
@@ -217,27 +241,48 @@ def _wrapped(fn: Callable[..., Any], options: FlowOptions) -> Callable[..., Any]
 
 @contextmanager
 def _running(options: FlowOptions) -> Iterator[HelixRun | None]:
+    """Open the helix run of the current flow run around its body, and close it."""
     context = FlowRunContext.get()
     if context is None or context.flow_run is None:
         yield None
         return
-    _close(context.flow_run.id, "failed")  # an earlier attempt that no hook has closed
-    with _lock:
-        run = _open(options)
+    run = _open(context, options)
     try:
         yield run
-        if run is not None and run.engine.errors:
-            raise run.engine.errors[0]
+        _raise_escaped(run)
     except BaseException as error:
         _close(context.flow_run.id, _status(error))
         raise
     _close(context.flow_run.id, "completed")
 
 
-def _open(options: FlowOptions) -> HelixRun | None:
-    """Open the helix run of the current flow run. What goes wrong is told, and the flow runs as plain Prefect."""
+@asynccontextmanager
+async def _running_async(options: FlowOptions) -> AsyncIterator[HelixRun | None]:
+    """Do what `_running` does while the event loop goes on: other flows and tasks may be running in it."""
     context = FlowRunContext.get()
-    assert context is not None and context.flow_run is not None
+    if context is None or context.flow_run is None:
+        yield None
+        return
+    run = await asyncio.to_thread(_open, context, options)
+    try:
+        yield run
+        _raise_escaped(run)
+    except BaseException as error:
+        await asyncio.shield(asyncio.to_thread(_close, context.flow_run.id, _status(error)))
+        raise
+    await asyncio.to_thread(_close, context.flow_run.id, "completed")
+
+
+def _raise_escaped(run: HelixRun | None) -> None:
+    """Raise what went wrong in a thread of the task runner and is no task's own error."""
+    if run is not None and run.engine.errors:
+        raise run.engine.errors[0]
+
+
+def _open(context: FlowRunContext, options: FlowOptions) -> HelixRun | None:
+    """Open the helix run of a flow run. What goes wrong is told, and the flow runs as plain Prefect."""
+    assert context.flow_run is not None
+    _close(context.flow_run.id, "failed")  # an earlier attempt that no hook has closed
     logger = get_run_logger(context)
     run = None
     try:
@@ -317,8 +362,7 @@ def run_time_line(lineage: Lineage) -> str:
 
 
 def _close(flow_run_id: UUID, status: RunStatus) -> None:
-    with _lock:
-        run = _runs.pop(flow_run_id, None)
+    run = _runs.pop(flow_run_id, None)
     if run is not None:
         run.close(status)
 

@@ -74,13 +74,17 @@ class HelixTask(Task[P, R]):
     if not TYPE_CHECKING:  # callers keep the types of Prefect's own overloads
 
         def __call__(self, *args: Any, return_state: bool = False, wait_for: Any = None, **kwargs: Any) -> Any:
-            """Call the task: in a flow, a node of the run; anywhere else, the plain Prefect task."""
-            run = None if self.isasync or self.isgenerator else current_run()
+            """Call the task: in a flow, a node of the run; anywhere else, the plain Prefect task.
+
+            The call of an async task is made when what comes back is awaited.
+            """
+            run = None if self.isgenerator else current_run()
             if run is None:
                 return super().__call__(*args, return_state=return_state, wait_for=wait_for, **kwargs)
             parameters = get_call_parameters(self.fn, args, kwargs)
             raise_if_flow_run_suspension_requested()
-            return run.call(self, parameters, wait_for, return_state=return_state)
+            call = run.acall if self.isasync else run.call
+            return call(self, parameters, wait_for, return_state=return_state)
 
         def submit(self, *args: Any, return_state: bool = False, wait_for: Any = None, **kwargs: Any) -> Any:
             """Submit the task to the flow's task runner; what comes back is demanded by its `result()`."""
