@@ -285,6 +285,16 @@ def test_a_run_is_shown_with_its_steps_in_call_order(commit: Commit, helix: Heli
     assert text.index("scan load") < text.index("fit#1 compute") < text.index("fit#2 failed")
 
 
+def test_many_calls_that_went_alike_are_one_line_with_their_sums(commit: Commit, helix: Helix) -> None:
+    fits = [call("fit", call=i, signature=str(i), reason="input rows changed") for i in range(7)]
+    spared = [call("fit", call=7, signature="7", decision=PRUNE), *(call(f"t{i}", call=8 + i) for i in range(6))]
+    commit(run(OLD, [*fits, *spared, *(call("few", call=14 + i, signature=f"few{i}") for i in range(4))]))
+    lines = [words(line) for line in helix("show", "last").stdout.splitlines()]
+    assert "fit#1 to #7 compute 7.0 s 14 kB input rows changed" in lines
+    assert "fit#8 prune 1.0 s 2.0 kB because" in lines
+    assert [line.split()[0] for line in lines[-4:]] == ["few#1", "few#2", "few#3", "few#4"]
+
+
 def test_json_of_a_run_has_its_steps_and_their_edges(commit: Commit, helix: Helix) -> None:
     scan = call("scan")
     fit = call("fit", call=1, parents=takes(scan), arguments=(Argument("reg", "d", shown="0.5"),))
@@ -357,19 +367,31 @@ rescanned = call("scan", digest="other", signature="scan'", fingerprint="new")
         pytest.param(
             [call("fit", arguments=(Argument("source", "1", "file", "a.csv"),))],
             [call("fit", arguments=(Argument("source", "2", "file", "a.csv"),))],
-            "• the content of a.csv changed",
+            "• the content of a.csv changed: 1 → 2",
             id="file",
+        ),
+        pytest.param(
+            [call("fit", arguments=(Argument("source", "1", "file", "a.csv", size_bytes=1_200),))],
+            [call("fit", arguments=(Argument("source", "2", "file", "a.csv", size_bytes=1_300),))],
+            "• the content of a.csv changed: 1,200 bytes → 1,300 bytes",
+            id="file of another size",
+        ),
+        pytest.param(
+            [call("fit", arguments=(Argument("rows", "1", "flow_parameter", "n", "3"),))],
+            [call("fit", arguments=(Argument("rows", "2", "flow_parameter", "n", "4"),))],
+            "• flow parameter n changed: 3 → 4",
+            id="flow parameter",
         ),
         pytest.param(
             [scan, call("fit", parents=takes(scan))],
             [rescanned, call("fit", call=1, parents=takes(rescanned))],
-            "• input rows changed scan was computed • the code of scan changed what changed in it is not recorded",
+            "• the code of scan changed; what changed in it is not recorded how that reaches fit: scan → fit",
             id="input",
         ),
         pytest.param(
             [scan, call("fit", parents=takes(scan))],
             [call("scan", digest="other"), call("fit", call=1, parents=takes(call("scan", digest="other")))],
-            "• input rows changed scan: it gave another result for the same code and inputs",
+            "• scan gave another result for the same code and inputs how that reaches fit: scan → fit",
             id="nondeterministic input",
         ),
         pytest.param(
@@ -424,24 +446,80 @@ def test_changed_code_is_shown_part_by_part_with_a_diff(commit: Commit, helix: H
     for name, parts, numpy in (("code", old, "2.3"), ("new", new, "2.4")):
         library = component(f"numpy {numpy}", None, "distribution", hash=numpy)
         catalog.put_document("code", name, {"components": [asdict(part) for part in (library, *parts)]})
-    lines = [line.strip() for line in helix("why", "last", "fit").stdout.splitlines()[2:]]
-    assert lines == [
-        "• the code of fit changed",
+    assert helix("why", "last", "fit").stdout.splitlines()[2:] == [
+        "• clean() in features.py:41 changed, used by fit",
+        "    @@ -41,2 +41,2 @@",
+        "     def clean(x):",
+        "    -    return x",
+        "    +    return -x",
+        "• features.S: 3 → 4, used by fit",
+        "• numpy 2.3 → 2.4, used by fit",
+    ]
+    code = json.loads(helix("why", "last", "fit", "--json").stdout)["code"]
+    assert [part["text"] for part in code] == [
         "clean() in features.py:41 changed",
-        "@@ -1,2 +1,2 @@",
-        "def clean(x):",
-        "-    return x",
-        "+    return -x",
-        "features.S changed: 3 → 4",
+        "features.S: 3 → 4",
         "numpy 2.3 → 2.4",
     ]
-    (cause,) = json.loads(helix("why", "last", "fit", "--json").stdout)["causes"]
-    assert [part["text"] for part in cause["components"]] == [
-        "clean() in features.py:41 changed",
-        "features.S changed: 3 → 4",
-        "numpy 2.3 → 2.4",
+    assert code[0]["diff"][-1] == "+    return -x"
+    assert code[0]["used_by"] == {"fit": []}
+
+
+def test_code_that_several_inputs_use_is_shown_once_with_all_that_use_it(commit: Commit, helix: Helix) -> None:
+    def calls(mark: str) -> list[Trace]:
+        left = call("left", digest=f"l{mark}", signature=f"left{mark}", fingerprint=f"left{mark}")
+        right = call("right", call=1, digest=f"r{mark}", signature=f"right{mark}", fingerprint=f"right{mark}")
+        return [left, right, call("join", call=2, parents=(*takes(left, "a"), *takes(right, "b")), signature=mark)]
+
+    catalog = commit(run(OLD, calls("1"), day=1), run(NEW, calls("2"), day=2))
+    for task in ("left", "right"):
+        for mark in "12":
+            own = component(f"flows.{task}", f"def {task}(): ...")
+            helper = component("features.clean", f"return {mark}", via="features.scan")
+            parts = [own, component("features.scan", "scan", via=f"flows.{task}"), helper]
+            catalog.put_document("code", f"{task}{mark}", {"components": [asdict(part) for part in parts]})
+    text = helix("why", "last", "join").stdout
+    assert text.count("+return 2") == 1
+    assert "clean() in features.py:41 changed, used by left and right through scan()" in words(text)
+    assert text.endswith("how that reaches join:\n    left → join\n    right → join\n")
+
+
+def test_a_small_result_that_comes_back_as_an_argument_is_followed_to_its_step(commit: Commit, helix: Helix) -> None:
+    def calls(mark: str) -> list[Trace]:
+        arguments = (Argument("slope", mark, shown=f"{mark}.0"),)
+        return [
+            call("fit", digest=mark, signature=f"fit{mark}", fingerprint=f"fit{mark}"),
+            call("score", call=1, signature=f"score{mark}", arguments=arguments),
+        ]
+
+    commit(run(OLD, calls("1"), day=1), run(NEW, calls("2"), day=2))
+    assert helix("why", "last", "score").stdout.splitlines()[2:] == [
+        "• the code of fit changed; what changed in it is not recorded",
+        "how that reaches score:",
+        "    fit → score",
     ]
-    assert cause["components"][0]["diff"][-1] == "+    return -x"
+    assert "\n          code of fit\n" in helix("runs").stdout
+
+
+def test_what_came_and_went_is_told_by_name(commit: Commit, helix: Helix) -> None:
+    catalog = commit(run(OLD, [fit], day=1), run(NEW, [call("fit", fingerprint="new")], day=2))
+    for name, parts in (("code", ["a"]), ("new", [f"b{i}" for i in range(9)])):
+        components = [component(f"features.{part}", part) for part in parts]
+        catalog.put_document("code", name, {"components": [asdict(part) for part in components]})
+    text = words(helix("why", "last", "fit").stdout)
+    assert "• fit now also uses b0() in features.py:41, b1() in features.py:41, " in text
+    assert text.endswith("and 3 more • fit no longer uses a() in features.py:41")
+
+
+def test_a_long_diff_and_many_changes_are_cut_and_say_so(commit: Commit, helix: Helix) -> None:
+    catalog = commit(run(OLD, [fit], day=1), run(NEW, [call("fit", fingerprint="new")], day=2))
+    for name, word in (("code", "x"), ("new", "y")):
+        long = component("features.long", "\n".join(f"{word} {i}" for i in range(50)))
+        many = [component(f"features.S{i}", f"{word}{i}", "constant") for i in range(30)]
+        catalog.put_document("code", name, {"components": [asdict(part) for part in (long, *many)]})
+    lines = helix("why", "last", "fit").stdout.splitlines()
+    assert "    and 41 more lines; --json has them all" in lines
+    assert lines[-1] == "• and 11 more; --json has them all"
 
 
 def test_code_of_another_format_is_code_that_is_not_recorded(commit: Commit, helix: Helix) -> None:
@@ -487,9 +565,11 @@ def test_a_long_chain_of_causes_stays_readable(commit: Commit, helix: Helix) -> 
         return calls
 
     commit(run(OLD, chain("a"), day=1), run(NEW, chain("b"), day=2))
-    lines = helix("why", "last", "s39").stdout.splitlines()
-    assert [line.strip() for line in lines if "was" in line] == [f"s{i} was computed" for i in range(38, -1, -1)]
-    assert max(map(len, lines)) <= 80
+    assert helix("why", "last", "s39").stdout.splitlines()[2:] == [
+        "• the code of s0 changed; what changed in it is not recorded",
+        "how that reaches s39:",
+        "    s0 → s1 → s2 → 34 more → s37 → s38 → s39",
+    ]
 
 
 def test_of_several_calls_the_computed_one_is_explained_unless_one_is_named(commit: Commit, helix: Helix) -> None:

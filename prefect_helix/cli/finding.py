@@ -13,7 +13,8 @@ import typer
 from prefect_helix.cli.output import ago, call_names, warn
 from prefect_helix.core.explain import closest
 from prefect_helix.core.lineage import Lineage, Run, Trace
-from prefect_helix.settings import FlowOptions, resolve
+from prefect_helix.core.rulings import Rulings
+from prefect_helix.settings import FlowOptions, Resolved, resolve
 from prefect_helix.storage.catalog import Catalog
 from prefect_helix.storage.store import open_store
 
@@ -45,11 +46,13 @@ class Archive:
         url: The store.
         catalog: For documents beside the lineages.
         lineages: Every readable run, newest first.
+        rulings: What people have ruled about its results.
     """
 
     url: str
     catalog: Catalog
     lineages: tuple[Lineage, ...]
+    rulings: Rulings
 
     def short_ids(self) -> dict[str, str]:
         """Return for each run id its shortest beginning that names no other run. Complexity: O(n log n)."""
@@ -85,7 +88,7 @@ class Archive:
             more = f" and {len(found) - 5} more" if len(found) > 5 else ""
             raise NotFoundError(f"{name!r} names {len(found)} runs: {', '.join(several)}{more}. Give more of the id.")
         names = [known for lineage in self.lineages for known in (lineage.run.name, short[lineage.run.run_id])]
-        raise NotFoundError(f"There is no run {name!r}{_suggestion(name, names)} See `prefect-helix runs`.")
+        raise NotFoundError(f"There is no run {name!r}{suggestion(name, names)} See `prefect-helix runs`.")
 
     def of_flow(self, flow: str) -> tuple[Lineage, ...]:
         """Return the runs of one flow, newest first.
@@ -96,13 +99,40 @@ class Archive:
         found = tuple(lineage for lineage in self.lineages if lineage.run.flow == flow)
         if not found:
             flows = {lineage.run.flow for lineage in self.lineages}
-            raise NotFoundError(f"There is no run of a flow {flow!r} in {self.url}{_suggestion(flow, flows)}")
+            raise NotFoundError(f"There is no run of a flow {flow!r} in {self.url}{suggestion(flow, flows)}")
         return found
+
+    def pair(self, first: str, second: str | None) -> tuple[Lineage, Lineage]:
+        """Return two runs to compare, the one to start from first.
+
+        Args:
+            first: A run; without a second one the later of the two, or the flow whose last two runs are meant.
+            second: The other run.
+
+        Raises:
+            NotFoundError: If one is not there, or has no run of its flow before it.
+        """
+        if second is not None:
+            return self.run(first), self.run(second)
+        of_flow = [lineage for lineage in self.lineages if lineage.run.flow == first]
+        later = of_flow[0] if of_flow else self.run(first)
+        before = self._before(later.run)
+        if not before:
+            name = self.short_ids()[later.run.run_id]
+            raise NotFoundError(f"There is no run of {later.run.flow} before {name} to compare it with.")
+        return before[0], later
 
     def earlier(self, run: Run) -> tuple[Lineage, ...]:
         """Return the runs to compare `run` with, best first: the one it was planned from, then its flow's others."""
-        before = [lin for lin in self.lineages if lin.run.flow == run.flow and lin.run.started_us < run.started_us]
-        return tuple(sorted(before, key=lambda lineage: lineage.run.run_id != run.prior_run_id))
+        return tuple(sorted(self._before(run), key=lambda lineage: lineage.run.run_id != run.prior_run_id))
+
+    def _before(self, run: Run) -> list[Lineage]:
+        """Return the earlier runs of the same flow, newest first."""
+        return [
+            lineage
+            for lineage in self.lineages
+            if lineage.run.flow == run.flow and lineage.run.started_us < run.started_us
+        ]
 
     def compared(self, run: Run, trace: Trace) -> tuple[Lineage, Trace] | None:
         """Return the earlier run and call that `trace` is compared with; None if its task was never called before."""
@@ -117,13 +147,17 @@ def read_archive(store: str | None) -> Archive:
         ConfigurationError: If the store makes no sense.
         StoreError: If it cannot be read.
     """
-    resolved = resolve(FlowOptions(store=store))
+    return archive_of(resolve(FlowOptions(store=store)))
+
+
+def archive_of(resolved: Resolved) -> Archive:
+    """Return the runs of the store of these settings; see `read_archive`."""
     opened = open_store(resolved.store, storage_options=resolved.storage_options)
     catalog = Catalog(opened)
     known = catalog.read()
     for problem in known.problems:
         warn("", problem)
-    return Archive(opened.url, catalog, known.lineages[::-1])
+    return Archive(opened.url, catalog, known.lineages[::-1], known.rulings)
 
 
 def find_step(lineage: Lineage, name: str) -> tuple[Trace, int]:
@@ -138,7 +172,7 @@ def find_step(lineage: Lineage, name: str) -> tuple[Trace, int]:
     if not calls:
         tasks = list(dict.fromkeys([*(trace.task for trace in traces), *call_names(traces)]))
         listed = f" Its tasks are {', '.join(tasks[:12])}." if tasks else " It called no helix task."
-        raise NotFoundError(f"The run did not call {name!r}{_suggestion(name, tasks)}{listed}")
+        raise NotFoundError(f"The run did not call {name!r}{suggestion(name, tasks)}{listed}")
     computed = [trace for trace in calls if trace.decision == "compute"]
     return (computed or calls)[0], sum(trace.task == calls[0].task for trace in traces)
 
@@ -147,6 +181,7 @@ def _common(one: str, other: str) -> int:
     return next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
 
 
-def _suggestion(name: str, known: Iterable[str]) -> str:
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """Return the end of a sentence: what else of `known` may be meant by a name that is not there."""
     near: Sequence[str] = difflib.get_close_matches(name, sorted(set(known)), n=3)
     return f"; did you mean {' or '.join(near)}?" if near else "."

@@ -27,7 +27,8 @@ from prefect_helix.cli.output import (
     steps_table,
     visible,
 )
-from prefect_helix.core.explain import Change, run_changes
+from prefect_helix.core.comparison import run_changes
+from prefect_helix.core.explain import Change
 from prefect_helix.core.graph import Decision
 from prefect_helix.core.lineage import Lineage
 from prefect_helix.views.steps import (
@@ -39,7 +40,7 @@ from prefect_helix.views.steps import (
     time_summary,
     total,
 )
-from prefect_helix.views.units import format_bytes, format_us, shorten
+from prefect_helix.views.units import format_bytes, format_count, format_us, shorten
 
 SHOWN_METRICS = 3
 SHOWN_CHANGES = 240
@@ -66,6 +67,9 @@ def runs(
         _print_runs(chosen, archive)
         if len(found) > limit:
             complain(f"{len(found) - limit} older runs are not shown; see them with --limit.")
+        in_force = len(archive.rulings.acceptances) + len(archive.rulings.revocations)
+        if in_force:
+            complain(f"{format_count(in_force, 'ruling')} on results in force; see `prefect-helix rulings`.")
 
 
 def show(run: RunArgument, store: StoreOption = None, as_json: JsonOption = False) -> None:
@@ -141,7 +145,7 @@ def _few_words(task: str, change: Change, count: int) -> str:
         case "argument":
             words = f"argument {change.name} of {task}"
         case "file":
-            words = f"content of {PurePath(change.after).name}"
+            words = f"content of {PurePath(change.origin).name}"
         case _:
             words = f"{change.kind} of {task}"
     return words if count == 1 else f"{words} ({count} calls)"

@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Any
 
 import typer
-from rich.padding import Padding
 from rich.text import Text
 
+from prefect_helix.cli.changes import Line, bullet, code_json, code_lines, components_reader, print_lines
 from prefect_helix.cli.finding import Archive, JsonOption, RunArgument, StoreOption, find_step, read_archive
 from prefect_helix.cli.output import ago, call_names, console, print_json, visible
-from prefect_helix.core.causes import Cause, Step, trace_back
-from prefect_helix.core.explain import ComponentChange, changes, component_changes
-from prefect_helix.core.fingerprint import Component
+from prefect_helix.core.causes import Origin, Step, origins, trace_back
+from prefect_helix.core.comparison import CodeChanges, code_changes
+from prefect_helix.core.explain import changes
 from prefect_helix.core.graph import Decision
 from prefect_helix.core.lineage import Lineage, Trace
 from prefect_helix.storage.catalog import Catalog
 from prefect_helix.views.steps import saved_us, spent_us
 from prefect_helix.views.units import format_us
 
-MAX_INDENT = 32
-SHOWN_COMPONENTS = 20
+SHOWN_ROUTES = 6
 
 _DONE = {Decision.COMPUTE: "computed", Decision.LOAD: "loaded", Decision.PRUNE: "pruned"}
-_DIFF_STYLES = {"+": "green", "-": "red", "@": "cyan"}
 
 
 def why(
@@ -63,6 +62,11 @@ class _Answer:
     prior: Lineage | None
     origin: Lineage | None
     notes: tuple[str, ...]
+
+    @cached_property
+    def origins(self) -> tuple[Origin, ...]:
+        """What is at the root of it."""
+        return tuple(origins(self.step))
 
     @cached_property
     def names(self) -> dict[str, str]:
@@ -130,10 +134,9 @@ def _print(answer: _Answer, archive: Archive, calls: int) -> None:
         out.print(Text(f"compared with run {short[prior.run_id]}, {ago(prior.started_us)}", "dim"))
     if calls > 1:
         out.print(Text(f"{visible(trace.task)} was called {calls} times; add #2 for the second call", "dim"))
-    for indent, line in _cause_lines(answer.step, answer, archive.catalog, 0):
-        out.print(Padding(line, (0, 0, 0, min(indent, MAX_INDENT)), expand=False))
-    for note in (*answer.notes, *_spared(answer, short)):
-        out.print(visible(f"• {note}"))
+    print_lines(out, _change_lines(answer, archive.catalog))
+    print_lines(out, (bullet(note) for note in (*answer.notes, *_spared(answer, short))))
+    print_lines(out, _route_lines(answer))
 
 
 def _spared(answer: _Answer, short: dict[str, str]) -> Iterator[str]:
@@ -149,47 +152,62 @@ def _spared(answer: _Answer, short: dict[str, str]) -> Iterator[str]:
         yield f"Saved {format_us(saved)}."
 
 
-def _cause_lines(step: Step, answer: _Answer, catalog: Catalog, indent: int) -> Iterator[tuple[int, Text]]:
-    for cause in step.causes:
-        yield indent, Text(visible(f"• {cause.change}"))
-        if cause.change.kind == "code":
-            for line in _code_lines(cause, catalog):
-                yield indent + 4, line
-        for source in cause.steps:
-            trace = source.trace
-            done = " failed" if trace.status == "failed" else f" was {_DONE[trace.decision]}"
-            name = visible(answer.names.get(trace.signature, trace.task))
-            yield indent + 4, Text.assemble((name, "bold"), visible(f": {source.note}") if source.note else done)
-            yield from _cause_lines(source, answer, catalog, indent + 4)
+def _change_lines(answer: _Answer, catalog: Catalog) -> Iterator[Line]:
+    """Yield what changed, each thing once whatever it is reached by: short facts first, then code."""
+    told = (origin for origin in answer.origins if not (_is_code(origin) or origin.told))
+    counts = Counter(_words(origin, answer) for origin in told)
+    for words, count in counts.items():
+        yield bullet(words if count == 1 else f"{words} ({count} calls)")
+    yield from code_lines(_code(answer, catalog))
 
 
-def _code_lines(cause: Cause, catalog: Catalog) -> Iterator[Text]:
-    found = _code_changes(cause, catalog)
-    if found is None:
-        yield Text("what changed in it is not recorded", "dim")
+def _words(origin: Origin, answer: _Answer) -> str:
+    """Return in words what changed, with the name of the step unless it is the one that was asked for."""
+    trace, change = origin.step.trace, origin.change
+    if change is None:
+        return f"{answer.names.get(trace.signature, trace.task)} {origin.step.note}"
+    asked = trace.signature == answer.step.trace.signature
+    match change.kind:
+        case "argument" if change.origin:
+            return f"flow parameter {change.origin} changed{change.shown}" + (
+                "" if asked else f", given to {trace.task}"
+            )
+        case "argument" | "input" if not asked:
+            return f"{change.kind} {change.name} of {trace.task} changed{change.shown}"
+        case "file" if not asked:
+            return f"{change}, read by {trace.task}"
+    return str(change)
+
+
+def _is_code(origin: Origin) -> bool:
+    return origin.change is not None and origin.change.kind == "code"
+
+
+def _code(answer: _Answer, catalog: Catalog) -> CodeChanges:
+    """Return what changed in the code of the step, and of those that it takes its inputs from."""
+    edits = [
+        (origin.step.trace.task, origin.change)
+        for origin in answer.origins
+        if origin.change is not None and origin.change.kind == "code"
+    ]
+    return code_changes(edits, components_reader(catalog))
+
+
+def _route_lines(answer: _Answer) -> Iterator[Line]:
+    """Yield by way of which steps the changes of other steps reach the one that was asked for."""
+    routes = list(dict.fromkeys(_folded(origin.route) for origin in answer.origins if len(origin.route) > 1))
+    if not routes:
         return
-    if not found:
-        yield Text("its code_version, or how its parts are connected")
-    for change in found[:SHOWN_COMPONENTS]:
-        yield Text(visible(str(change)))
-        for line in change.diff:
-            yield Text(visible(f"  {line}"), _DIFF_STYLES.get(line[:1], ""), overflow="fold")
-    if len(found) > SHOWN_COMPONENTS:
-        yield Text(f"and {len(found) - SHOWN_COMPONENTS} more; --json has them all", "dim")
+    yield Line(0, Text(visible(f"how that reaches {answer.step.trace.task}:"), "dim"))
+    for route in routes[:SHOWN_ROUTES]:
+        yield Line(4, Text(visible(" → ".join(route))))
+    if len(routes) > SHOWN_ROUTES:
+        yield Line(4, Text(f"and {len(routes) - SHOWN_ROUTES} more ways; --json has them all", "dim"))
 
 
-def _code_changes(cause: Cause, catalog: Catalog) -> tuple[ComponentChange, ...] | None:
-    """Return what changed in the code of a task; None if that is not recorded."""
-    before, after = (_components(catalog, hash_) for hash_ in (cause.change.before, cause.change.after))
-    return None if before is None or after is None else component_changes(before, after)
-
-
-def _components(catalog: Catalog, fingerprint: str) -> list[Component] | None:
-    document = catalog.get_document("code", fingerprint)
-    try:
-        return None if document is None else [Component(**component) for component in document["components"]]
-    except (KeyError, TypeError):  # written by another version
-        return None
+def _folded(route: Sequence[str]) -> tuple[str, ...]:
+    """Return a route with only the ends of a long one."""
+    return (*route[:3], f"{len(route) - 6} more", *route[-3:]) if len(route) > 8 else tuple(route)
 
 
 def _answer_json(answer: _Answer, catalog: Catalog) -> dict[str, Any]:
@@ -206,12 +224,13 @@ def _answer_json(answer: _Answer, catalog: Catalog) -> dict[str, Any]:
         "saved_us": saved_us(trace),
         "compared_with": answer.prior.run.run_id if answer.prior else None,
         "computed_in": answer.origin.run.run_id if answer.origin else None,
-        "causes": _causes_json(answer.step, answer, catalog),
+        "code": code_json(_code(answer, catalog)),
+        "causes": _causes_json(answer.step, answer),
         "notes": list(answer.notes),
     }
 
 
-def _causes_json(step: Step, answer: _Answer, catalog: Catalog) -> list[dict[str, Any]]:
+def _causes_json(step: Step, answer: _Answer) -> list[dict[str, Any]]:
     return [
         {
             "kind": cause.change.kind,
@@ -219,32 +238,15 @@ def _causes_json(step: Step, answer: _Answer, catalog: Catalog) -> list[dict[str
             "before": cause.change.before,
             "after": cause.change.after,
             "text": str(cause.change),
-            "components": _components_json(cause, catalog),
             "steps": [
                 {
                     "step": answer.names.get(source.trace.signature, source.trace.task),
                     "decision": source.trace.decision.value,
                     "note": source.note,
-                    "causes": _causes_json(source, answer, catalog),
+                    "causes": _causes_json(source, answer),
                 }
                 for source in cause.steps
             ],
         }
         for cause in step.causes
-    ]
-
-
-def _components_json(cause: Cause, catalog: Catalog) -> list[dict[str, Any]] | None:
-    """Return what changed in the code; None if it did not, or that is not recorded."""
-    found = _code_changes(cause, catalog) if cause.change.kind == "code" else None
-    if found is None:
-        return None
-    return [
-        {
-            "text": str(change),
-            "before": asdict(change.before) if change.before else None,
-            "after": asdict(change.after) if change.after else None,
-            "diff": list(change.diff),
-        }
-        for change in found
     ]

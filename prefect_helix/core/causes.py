@@ -6,11 +6,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import zip_longest
 
-from prefect_helix.core.explain import Change, changes, link_identity
+from prefect_helix.core.comparison import Makers, made_argument
+from prefect_helix.core.explain import FOLLOWING, Change, changes, link_identity
 from prefect_helix.core.lineage import Lineage, ParentLink, Trace
 
 MAX_DEPTH = 100
 """Calls in a row that a changed input is followed back."""
+
+TOLD = "as told above"
+"""Note of a step that is explained elsewhere in the same tree."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,38 @@ class Step:
     note: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a change comes from.
+
+    Attributes:
+        step: The step that changed, and not only because of another step.
+        change: What changed; None where the step's note tells it.
+        route: The tasks from that step to the one that was asked for, both included.
+    """
+
+    step: Step
+    change: Change | None
+    route: tuple[str, ...]
+
+    @property
+    def told(self) -> bool:
+        """Whether this is one more way from a step that is told before."""
+        return self.step.note == TOLD
+
+
+def origins(step: Step, after: tuple[str, ...] = ()) -> Iterator[Origin]:
+    """Yield what is at the roots of a tree of causes, in reading order."""
+    route = (step.trace.task, *after)
+    if step.note:
+        yield Origin(step, None, route)
+    for cause in step.causes:
+        if not cause.steps:
+            yield Origin(step, cause.change, route)
+        for source in cause.steps:
+            yield from origins(source, route)
+
+
 def trace_back(trace: Trace, before: Trace | None, run: Lineage, prior: Lineage) -> Step:
     """Return what makes `trace` another call than `before`, with changed inputs followed back to their causes.
 
@@ -56,19 +92,28 @@ class _Tracer:
     def __init__(self, run: Lineage, prior: Lineage) -> None:
         self._now = {trace.signature: trace for trace in reversed(run.traces)}
         self._then = {trace.signature: trace for trace in reversed(prior.traces)}
+        self._makers = Makers(prior), Makers(run)
         self._told: set[str] = set()
 
     def step(self, trace: Trace, before: Trace | None, depth: int = 0) -> Step:
         if trace.signature in self._told:
-            return Step(trace, before, note="as told above")
+            return Step(trace, before, note=TOLD)
         if depth == MAX_DEPTH:
-            return Step(trace, before, note="and so on: ask for this step to see more")
+            return Step(trace, before, note="changed for a reason further back; ask for it to see more")
         self._told.add(trace.signature)
-        found = [Cause(c, tuple(self._sources(c, before, trace, depth))) for c in changes(before, trace)]
+        found = [self._cause(change, before, trace, depth) for change in changes(before, trace)]
         return Step(trace, before, tuple(found), "" if found else _other_result(before, trace))
 
-    def _sources(self, change: Change, before: Trace | None, trace: Trace, depth: int) -> Iterator[Step]:
-        if before is None or change.kind not in ("input", "order"):
+    def _cause(self, change: Change, before: Trace | None, trace: Trace, depth: int) -> Cause:
+        if before is None:
+            return Cause(change)
+        if made := made_argument(change, before, trace, *self._makers):
+            earlier, maker = made
+            return Cause(Change("input", change.name), (self.step(maker, earlier, depth + 1),))
+        return Cause(change, tuple(self._sources(change, before, trace, depth)))
+
+    def _sources(self, change: Change, before: Trace, trace: Trace, depth: int) -> Iterator[Step]:
+        if change.kind not in FOLLOWING:
             return
         for was, now in _changed_edges(change, before, trace):
             earlier = self._then.get(was.signature) if was else None
@@ -107,4 +152,4 @@ def _edges(trace: Trace, change: Change) -> Iterator[ParentLink]:
 def _other_result(before: Trace | None, trace: Trace) -> str:
     if before is None or before.result is None or trace.result is None or before.result.digest == trace.result.digest:
         return ""
-    return "it gave another result for the same code and inputs"
+    return "gave another result for the same code and inputs"

@@ -1,21 +1,29 @@
-"""Why a step was decided as it was, in words."""
+"""Why a step was decided as it was, in words: what differs between two calls, and between two versions of code."""
 
 from __future__ import annotations
 
 import difflib
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Literal
 
 from prefect_helix.core.fingerprint import Component
 from prefect_helix.core.graph import Decision
-from prefect_helix.core.lineage import Argument, Lineage, ParentLink, Trace
+from prefect_helix.core.lineage import Argument, ParentLink, Trace
+from prefect_helix.core.short import HIDDEN, excerpts
 
 ChangeKind = Literal["new", "removed", "parameter", "code", "argument", "file", "input", "order", "declared"]
 
+FOLLOWING: frozenset[ChangeKind] = frozenset({"input", "order"})
+"""Changes that come from other steps."""
+
+_NAMED = 3
+"""Changed inputs that a sentence names."""
+
 _KIND_ORDER = ("function", "class", "module", "constant", "state", "dependency", "opaque", "distribution")
+_CODE = ("function", "class", "module", "state")
+_DIFF_CONTEXT = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,36 +33,42 @@ class Change:
     Attributes:
         kind: What changed.
         name: The parameter, or the task.
-        before: The old value or hash in short form; of a file its path.
+        before: The old value or hash in short form; of a file its size, or its hash where that tells more.
         after: The new one.
+        origin: Path of the file, or name of the flow parameter, that the argument is.
     """
 
     kind: ChangeKind
     name: str
     before: str = ""
     after: str = ""
+    origin: str = ""
 
     def __str__(self) -> str:
-        shown = f": {self.before} → {self.after}" if self.before != self.after else ""
         match self.kind:
             case "new":
                 return f"no earlier call of {self.name} to compare with"
             case "removed":
                 return f"{self.name} is no longer called"
             case "parameter":
-                return f"parameter {self.name} changed{shown}"
+                return f"parameter {self.name} changed{self.shown}"
             case "code":
                 return f"the code of {self.name} changed"
             case "argument":
-                return f"argument {self.name} changed{shown}"
+                return f"argument {self.name} changed{self.shown}"
             case "file":
-                return f"the content of {self.after} changed"
+                return f"the content of {self.origin} changed{self.shown}"
             case "input":
                 return f"input {self.name} changed"
             case "order":
                 return f"what {self.name} waits for changed"
             case "declared":
                 return f"{self.name} is declared not to be deterministic"
+
+    @property
+    def shown(self) -> str:
+        """What it was and what it is, as ": 0.1 → 0.5", cut to where they differ; empty if they look the same."""
+        return "" if self.before == self.after else ": {} → {}".format(*excerpts(self.before, self.after))
 
 
 def changes(before: Trace | None, after: Trace) -> tuple[Change, ...]:
@@ -65,8 +79,8 @@ def changes(before: Trace | None, after: Trace) -> tuple[Change, ...]:
     if before is None:
         return (Change("new", after.task),)
     found: list[Change] = []
-    if before.fingerprint != after.fingerprint:
-        found.append(Change("code", after.task, before.fingerprint, after.fingerprint))
+    if before.fingerprint != after.fingerprint and before.computed_by != after.computed_by:
+        found.append(Change("code", after.task, before.computed_by, after.computed_by))
     found.extend(_argument_changes(before, after))
     found.extend(_input_changes(before, after))
     if before.wait_for != after.wait_for:
@@ -74,6 +88,19 @@ def changes(before: Trace | None, after: Trace) -> tuple[Change, ...]:
     if not found and not after.deterministic:
         found.append(Change("declared", after.task))
     return tuple(found)
+
+
+def in_short(found: Iterable[Change]) -> str:
+    """Return changes as half a sentence in which the inputs that changed are one thing."""
+    found = tuple(found)
+    own = [str(change) for change in found if change.kind != "input"]
+    inputs = [change.name for change in found if change.kind == "input"]
+    if len(inputs) > 1:
+        more = f" and {len(inputs) - _NAMED} more" if len(inputs) > _NAMED else ""
+        own.append(f"inputs {', '.join(inputs[:_NAMED])}{more} changed")
+    elif inputs:
+        own.append(f"input {inputs[0]} changed")
+    return "; ".join(own)
 
 
 def link_identity(link: ParentLink) -> tuple[object, ...]:
@@ -91,7 +118,9 @@ def closest(after: Trace, earlier: Iterable[Trace]) -> Trace | None:
     return min(same, key=lambda t: (len(changes(t, after)), abs(t.call - after.call)), default=None)
 
 
-def reason(decision: Decision, *, equivalent: bool, stored: bool, mode: str, changed: str) -> str:
+def reason(
+    decision: Decision, *, equivalent: bool, stored: bool, mode: str, changed: str, same: str = "unchanged"
+) -> str:
     """Return in words why a step is decided as it is.
 
     Args:
@@ -100,47 +129,16 @@ def reason(decision: Decision, *, equivalent: bool, stored: bool, mode: str, cha
         stored: Whether that result is in the lineage or the store.
         mode: The run's mode.
         changed: What changed since the call it is compared with; told of a step that is not equivalent.
+        same: Why it is equivalent.
     """
     match decision:
         case Decision.LOAD:
-            return "unchanged, and needed"
+            return f"{same}, and needed"
         case Decision.PRUNE:
-            return "unchanged, and not needed" if equivalent else "not needed"
+            return f"{same}, and not needed" if equivalent else "not needed"
     if equivalent:
-        return f"unchanged, but {'dearer to load than to compute' if stored else 'not stored'}"
+        return f"{same}, but {'dearer to load than to compute' if stored else 'not stored'}"
     return changed if mode == "auto" else f"mode {mode!r} computes every step"
-
-
-def run_changes(before: Lineage, after: Lineage) -> dict[tuple[str, Change], int]:
-    """Return what changed from one run of a flow to another, and in how many calls, without mere consequences.
-
-    Calls with equal signatures are the same; the others of a task are compared in call order. What only follows from
-    another change (an input, an argument that is a changed flow parameter) is left out. What a run that did not
-    complete has not called was not removed, and not called before is not new. Complexity: O(traces).
-
-    Returns:
-        By task ("" for a flow parameter) and change, the number of calls.
-    """
-    parameters = tuple(_parameter_changes(before, after))
-    names = {change.name for change in parameters}
-    found = {("", change): 1 for change in parameters}
-    old, new = _unmatched(before.traces, after.traces), _unmatched(after.traces, before.traces)
-    own: list[tuple[str, Change]] = []
-    for key in {**old, **new}:
-        for was, now in zip(old[key], new[key], strict=False):
-            follows = {a.parameter for a in now.arguments if a.source == "flow_parameter" and a.origin in names}
-            own += [
-                (now.task, change)
-                for change in changes(was, now)
-                if change.kind not in ("input", "declared") and change.name not in follows
-            ]
-        if before.run.status == "completed":
-            own += [(trace.task, Change("new", trace.task)) for trace in new[key][len(old[key]) :]]
-        if after.run.status == "completed":
-            own += [(trace.task, Change("removed", trace.task)) for trace in old[key][len(new[key]) :]]
-    for one in own:
-        found[one] = found.get(one, 0) + 1
-    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,48 +148,85 @@ class ComponentChange:
     Attributes:
         before: What it was; None if it is new.
         after: What it is; None if it is gone.
+        path: The functions by which the task reaches it, the task's own left out.
     """
 
     before: Component | None
     after: Component | None
+    path: tuple[str, ...] = ()
+
+    @property
+    def component(self) -> Component:
+        """What it is, or was last."""
+        component = self.after or self.before
+        assert component is not None
+        return component
+
+    @property
+    def place(self) -> str:
+        """What changed and where it is: "clean() in features.py:41", "features.SCALE", "numpy"."""
+        return _identifier(self.component) if self.component.kind == "distribution" else _place(self.component)
+
+    @property
+    def what(self) -> str:
+        """What became of it: "changed", "is new", "is not used any more", "0.1 → 0.5"."""
+        was, now = self.before, self.after
+        if was is None:
+            return f"{_version(self.component)} is new".lstrip()
+        if now is None:
+            return "is not used any more"
+        if now.kind == "distribution":
+            versions = _version(was), _version(now)
+            return "{} → {}".format(*versions) if versions[0] != versions[1] else f"{versions[0]} has other files"
+        if now.kind in _CODE or not (was.source and now.source):
+            return "changed"
+        if was.source == now.source:
+            return "changed" if now.source == HIDDEN else f"changed within {now.source}"
+        return "{} → {}".format(*excerpts(was.source, now.source))
 
     def __str__(self) -> str:
+        colon = ":" if "→" in self.what and self.component.kind != "distribution" else ""
+        return f"{self.place}{colon} {self.what}"
+
+    @property
+    def hashes(self) -> tuple[str | None, str | None]:
+        """Hashes of what it was and what it is."""
         was, now = self.before, self.after
-        if was is None or now is None:
-            return f"{_place(was or now)} {'is new' if was is None else 'is not used any more'}"
-        if now.kind == "distribution":
-            return f"{was.name} → {_version(now)}" if was.name != now.name else f"the files of {now.name} changed"
-        if now.source is None or now.kind != "constant" or was.source == now.source:
-            return f"{_place(now)} changed"
-        return f"{_place(now)} changed: {was.source} → {now.source}"
+        return was.hash if was else None, now.hash if now else None
+
+    @property
+    def rank(self) -> tuple[int, str]:
+        """Order for people: code first, then constants, then libraries."""
+        return _KIND_ORDER.index(self.component.kind), self.component.name
 
     @property
     def diff(self) -> tuple[str, ...]:
-        """The unified diff of a function's source, without the lines that name the files; empty for anything else."""
-        if self.before is None or self.after is None or self.after.kind == "constant":
+        """The unified diff of its source, with the line numbers of its file; empty where there is none to show."""
+        was, now = self.before, self.after
+        if was is None or now is None or now.kind not in _CODE:
             return ()
-        old, new = ((c.source or "").splitlines() for c in (self.before, self.after))
-        return tuple(difflib.unified_diff(old, new, lineterm=""))[2:]
+        return tuple(_unified(was, now))
 
 
 def component_changes(before: Iterable[Component], after: Iterable[Component]) -> tuple[ComponentChange, ...]:
     """Return what differs between the components of two fingerprints: code first, then constants, then libraries.
 
-    Components are the same if they have the same name; a distribution's version is no part of that.
-    Complexity: O(n log n).
+    Components are the same if they have the same name; a distribution's version is no part of that. What only goes by
+    another name has not changed. Complexity: O(n log n).
     """
-    old, new = ({_identifier(component): component for component in parts} for parts in (before, after))
-    pairs = [ComponentChange(old.get(name), new.get(name)) for name in {**old, **new}]
-    found = [pair for pair in pairs if not (pair.before and pair.after and pair.before.hash == pair.after.hash)]
-    return tuple(sorted(found, key=_rank))
-
-
-def _parameter_changes(before: Lineage, after: Lineage) -> Iterator[Change]:
-    old, new = before.run, after.run
-    for name in {**old.parameters, **new.parameters}:
-        was, now = (run.shown_parameters.get(name, "absent") for run in (old, new))
-        if old.parameters.get(name) != new.parameters.get(name) or was != now:
-            yield Change("parameter", name, was, now)
+    versions = [list(before), list(after)]
+    old, new = ({_identifier(component): component for component in parts} for parts in versions)
+    old_names, new_names = ({component.name: component for component in parts} for parts in versions)
+    gone = {old[name].hash for name in old.keys() - new.keys()}
+    renamed = {new[name].hash for name in new.keys() - old.keys()} & gone
+    found = []
+    for name in {**old, **new}:
+        was, now = old.get(name), new.get(name)
+        hashes = {each.hash for each in (was, now) if each}
+        same = len(hashes) == 1 and (bool(was and now) or hashes <= renamed)
+        if not same:
+            found.append(ComponentChange(was, now, _path(now, new_names) if now else _path(was, old_names)))
+    return tuple(sorted(_without_parts(found), key=lambda change: change.rank))
 
 
 def _argument_changes(before: Trace, after: Trace) -> Iterable[Change]:
@@ -205,55 +240,94 @@ def _argument_changes(before: Trace, after: Trace) -> Iterable[Change]:
 
 def _argument_change(parameter: str, was: Argument | None, now: Argument | None) -> Change:
     if was and now and was.source == now.source == "file" and was.origin == now.origin:
-        return Change("file", parameter, was.origin, now.origin)
-    return Change("argument", parameter, was.shown if was else "absent", now.shown if now else "absent")
+        sized = None not in (was.size_bytes, now.size_bytes) and was.size_bytes != now.size_bytes
+        before, after = (f"{one.size_bytes:,} bytes" if sized else one.digest[:8] for one in (was, now))
+        return Change("file", parameter, before, after, now.origin)
+    origin = now.origin if now and now.source == "flow_parameter" else ""
+    return Change("argument", parameter, was.shown if was else "absent", now.shown if now else "absent", origin)
 
 
 def _input_changes(before: Trace, after: Trace) -> Iterable[Change]:
-    old, new = _links(before), _links(after)
+    old, new = _links(before.parents), _links(after.parents)
     for parameter in {**old, **new}:
         if old.get(parameter) != new.get(parameter):
             yield Change("input", parameter)
 
 
-def _links(trace: Trace) -> dict[str, list[tuple[object, ...]]]:
+def _links(parents: Sequence[ParentLink]) -> dict[str, list[tuple[object, ...]]]:
     links: dict[str, list[tuple[object, ...]]] = {}
-    for link in trace.parents:
+    for link in parents:
         links.setdefault(link.parameter, []).append(link_identity(link))
     return links
 
 
-def _unmatched(traces: Sequence[Trace], others: Sequence[Trace]) -> defaultdict[str, list[Trace]]:
-    """Return by task those of `traces` that have no partner of the same signature among `others`."""
-    partners = Counter(trace.signature for trace in others)
-    left: defaultdict[str, list[Trace]] = defaultdict(list)
-    for trace in traces:
-        partners[trace.signature] -= 1
-        if partners[trace.signature] < 0:
-            left[trace.key].append(trace)
-    return left
+def _without_parts(found: Sequence[ComponentChange]) -> Iterator[ComponentChange]:
+    """Yield the changes but for functions within one that changed, classes of which a member did, and copies.
+
+    A dataclass keeps a default of its own in several places; the one that the source names tells it.
+    """
+    names = {change.component.name for change in found}
+    owners = {name.rpartition(".")[0] for name in names}
+    named = {change.hashes for change in found if ".__" not in change.component.name}
+    for change in found:
+        component = change.component
+        is_inside = component.name.partition(".<locals>.")[0] in names - {component.name}
+        is_owner = component.kind == "class" and component.name in owners
+        is_copy = ".__" in component.name and component.kind == "constant" and change.hashes in named
+        if not (is_inside or is_owner or is_copy):
+            yield change
+
+
+def _path(component: Component | None, parts: Mapping[str, Component]) -> tuple[str, ...]:
+    """Return the functions between the task's own and `component`, which was first reached by way of `via`."""
+    path: list[Component] = []
+    while component is not None and component.via and component.via in parts:
+        component = parts[component.via]
+        if component in path:
+            break
+        path.append(component)
+    return tuple(_short_name(each) for each in path[-2::-1])
 
 
 def _identifier(component: Component) -> str:
     return component.name.rpartition(" ")[0] if component.kind == "distribution" else component.name
 
 
-def _version(distribution: Component) -> str:
-    return distribution.name.rpartition(" ")[2]
+def _version(component: Component) -> str:
+    return component.name.rpartition(" ")[2] if component.kind == "distribution" else ""
 
 
-def _rank(change: ComponentChange) -> tuple[int, str]:
-    component = change.after or change.before
-    assert component is not None
-    return _KIND_ORDER.index(component.kind), component.name
-
-
-def _place(component: Component | None) -> str:
-    """Return "clean() in features.py:41" for a function, its name for anything else."""
-    assert component is not None
-    if component.file is None or component.kind not in ("function", "class"):
+def _place(component: Component) -> str:
+    """Return "clean() in features.py:41" for code with a file, its name for anything else."""
+    if component.file is None or component.kind not in _CODE:
         return component.name
-    file = PurePath(component.file)
-    name = f".{component.name}".partition(f".{file.stem}.")[2] or component.name
     line = "" if component.line is None else f":{component.line}"
-    return f"{name}{'()' if component.kind == 'function' else ''} in {file.name}{line}"
+    return f"{_short_name(component)} in {PurePath(component.file).name}{line}"
+
+
+def _short_name(component: Component) -> str:
+    """Return "clean()", "Rows.clean()" or "Rows" for code of a file, without the module that the file tells."""
+    name = component.name
+    if component.file is not None:
+        name = f".{name}".partition(f".{PurePath(component.file).stem}.")[2] or name
+    match component.kind:
+        case "module":
+            return f"module {component.name}"
+        case "function":
+            return f"{name}()"
+        case _:
+            return name
+
+
+def _unified(was: Component, now: Component) -> Iterator[str]:
+    """Yield the unified diff of two sources, without the lines that name the files."""
+    old, new = ((each.source or "").splitlines() for each in (was, now))
+    for group in difflib.SequenceMatcher(None, old, new).get_grouped_opcodes(_DIFF_CONTEXT):
+        (_, i, _, j, _), (_, _, i_end, _, j_end) = group[0], group[-1]
+        yield f"@@ -{(was.line or 1) + i},{i_end - i} +{(now.line or 1) + j},{j_end - j} @@"
+        for tag, a, a_end, b, b_end in group:
+            if tag == "equal":
+                yield from (f" {line}" for line in old[a:a_end])
+            else:
+                yield from (f"-{line}" for line in old[a:a_end])
+                yield from (f"+{line}" for line in new[b:b_end])

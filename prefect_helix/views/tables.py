@@ -6,9 +6,11 @@ import base64
 import re
 from collections.abc import Iterable, Sequence
 
-from prefect_helix.core.explain import Change, run_changes
+from prefect_helix.core.comparison import run_changes
+from prefect_helix.core.explain import Change
 from prefect_helix.core.graph import Decision
 from prefect_helix.core.lineage import Lineage, Run, Trace
+from prefect_helix.views.differences import metric_figures
 from prefect_helix.views.steps import (
     call_numbers,
     count_decisions,
@@ -129,12 +131,10 @@ def _change_line(task: str, change: Change, count: int) -> str:
 
 
 def _metric_rows(run: Run, prior: Run | None) -> list[list[str]]:
-    before = prior.metrics if prior else {}
     rows = []
-    for name in {**run.metrics, **before}:
-        was, now = before.get(name), run.metrics.get(name)
-        delta = f"{now - was:+.4g}" if was is not None and now is not None and was != now else ""
-        rows.append([_escape(name, 80), *("" if v is None else f"{v:.6g}" for v in (now, was)), delta])
+    for name, figure in metric_figures(prior, run).items():
+        shown = ["" if value is None else f"{value:.6g}" for value in (figure.after, figure.before)]
+        rows.append([_escape(name, 80), *shown, f"{figure.delta:+.4g}" if figure.delta else ""])
     return rows
 
 

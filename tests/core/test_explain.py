@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from prefect_helix.core.causes import MAX_DEPTH, Step, trace_back
-from prefect_helix.core.explain import ComponentChange, closest, component_changes, reason, run_changes
+from prefect_helix.core.comparison import run_changes
+from prefect_helix.core.explain import ComponentChange, closest, component_changes, reason
 from prefect_helix.core.fingerprint import Component
 from prefect_helix.core.graph import Decision
 from prefect_helix.core.lineage import Argument, Lineage, ParentLink, Result, Run, RunStatus, Trace
@@ -139,14 +140,19 @@ def part(name: str, content: str | None = None, kind: Any = "function", file: st
         (part("pkg.features.Rows.clean", "a", file="/x/features.py"), None,
          "Rows.clean() in features.py:41 is not used any more"),
         (None, part("pkg.Rows", kind="class", file="/x/pkg/__init__.py"), "pkg.Rows in __init__.py:41 is new"),
-        (part("m.SCALE", "3", "constant"), part("m.SCALE", "4", "constant"), "m.SCALE changed: 3 → 4"),
+        (part("m.SCALE", "3", "constant"), part("m.SCALE", "4", "constant"), "m.SCALE: 3 → 4"),
         (Component("m.BIG", "constant", "1", None, None, "[0, ...]"),
-         Component("m.BIG", "constant", "2", None, None, "[0, ...]"), "m.BIG changed"),
+         Component("m.BIG", "constant", "2", None, None, "[0, ...]"), "m.BIG changed within [0, ...]"),
         (part("numpy 2.3", kind="distribution"), part("numpy 2.4", kind="distribution"), "numpy 2.3 → 2.4"),
         (part("numpy 2.3", "a", "distribution"), part("numpy 2.3", "b", "distribution"),
-         "the files of numpy 2.3 changed"),
-        (part("environment variable HOST", "a", "dependency"), part("environment variable HOST", "b", "dependency"),
+         "numpy 2.3 has other files"),
+        (None, part("numpy 2.3", kind="distribution"), "numpy 2.3 is new"),
+        (Component("environment variable HOST", "dependency", "1", None, None, None),
+         Component("environment variable HOST", "dependency", "2", None, None, None),
          "environment variable HOST changed"),
+        (part("code_version", "1", "dependency"), part("code_version", "2", "dependency"), "code_version: 1 → 2"),
+        (part("m.CACHE (first value)", "C = {}", "state"), part("m.CACHE (first value)", "C = []", "state"),
+         "m.CACHE (first value) changed"),
     ],
 )  # fmt: skip
 def test_a_changed_component_is_named(before: Component | None, after: Component | None, words: str) -> None:
@@ -160,11 +166,71 @@ def test_code_comes_first_and_libraries_last() -> None:
     assert [c.after.name for c in component_changes([], parts) if c.after] == ["c", "d", "b", "a 1"]
 
 
-def test_only_functions_that_were_there_before_have_a_diff() -> None:
-    old, new = part("f", "def f():\n    return 1"), part("f", "def f():\n    return 2")
-    assert ComponentChange(old, new).diff == ("@@ -1,2 +1,2 @@", " def f():", "-    return 1", "+    return 2")
+def test_only_code_that_was_there_before_has_a_diff_with_the_lines_of_its_file() -> None:
+    old, new = part("f", "def f():\n    return 1", file="m.py"), part("f", "def f():\n    return 2")
+    assert ComponentChange(old, new).diff == ("@@ -41,2 +1,2 @@", " def f():", "-    return 1", "+    return 2")
     assert ComponentChange(None, new).diff == ()
     assert ComponentChange(part("S", "3", "constant"), part("S", "4", "constant")).diff == ()
+
+
+def test_changes_far_apart_are_shown_without_what_is_between() -> None:
+    lines = [f"line {i}" for i in range(30)]
+    old, new = ("\n".join(lines).replace("line 1\n", f"{a}\n").replace("line 25", b) for a, b in ("xy", "zw"))
+    diff = ComponentChange(part("f", old, file="m.py"), part("f", new, file="m.py")).diff
+    assert [line for line in diff if line[0] != " "] == [
+        "@@ -41,5 +41,5 @@",
+        "-x",
+        "+z",
+        "@@ -63,7 +63,7 @@",
+        "-y",
+        "+w",
+    ]
+
+
+def reached(name: str, content: str, via: str, **fields: Any) -> Component:
+    values: dict[str, Any] = {"kind": "function", "file": "/x/m.py", "line": 1, "source": content, **fields}
+    return Component(name, hash=content, via=via, **values)
+
+
+def test_a_change_far_from_the_task_names_the_functions_on_the_way() -> None:
+    def version(text: str) -> list[Component]:
+        return [
+            reached("m.fit", "fit", ""),
+            reached("m.line", "line", "m.fit"),
+            reached("m.slope", text, "m.line"),
+            reached("m.RATE", f"rate {text}", "m.slope", kind="constant"),
+        ]
+
+    slope, rate = component_changes(version("1"), version("2"))
+    assert (slope.path, rate.path) == (("line()",), ("line()", "slope()"))
+
+
+def test_the_way_to_a_component_may_be_unknown_or_run_in_circles() -> None:
+    lost, circle = ([reached("a", "a", "gone"), reached("b", "b", "c"), reached("c", mark, "b")] for mark in ("1", "2"))
+    assert [change.path for change in component_changes(lost, circle)] == [("b()",)]
+    assert component_changes([], lost)[0].path == ()
+
+
+def test_what_only_goes_by_another_name_has_not_changed() -> None:
+    moved = Component("new.clean", "function", "same", "/x/new.py", 3, "def clean(): ...")
+    assert component_changes([Component("old.clean", "function", "same", "/x/old.py", 9, "")], [moved]) == ()
+
+
+def test_what_is_inside_of_something_that_changed_is_told_with_it() -> None:
+    def version(mark: str) -> list[Component]:
+        return [
+            part("m.make", f"make {mark}"),
+            part("m.make.<locals>.inner", f"inner {mark}"),
+            part("m.Rows", mark, "class"),
+            part("m.Rows.clean", f"clean {mark}"),
+            part("m.other.<locals>.inner", f"other {mark}"),
+            part("m.Cfg.n", mark, "constant"),
+            part("m.Cfg.__init__.n", mark, "constant"),
+        ]
+
+    found = component_changes(version("1"), version("2"))
+    names = [change.component.name for change in found]
+    assert names == ["m.Rows.clean", "m.make", "m.other.<locals>.inner", "m.Cfg.n"]
 
 
 # -- causes ----------------------------------------------------------------------------------------------------------
@@ -188,7 +254,7 @@ def test_an_input_that_did_not_change_is_not_followed() -> None:
     same = call("scan")
     before, after = [same, old := call("read"), call("join", "j", same, old)], [same, new := call("read", "read'")]
     found = traced(before, [*after, call("join", "j'", same, new)])
-    assert found == {"input rows changed": {"read'": "it gave another result for the same code and inputs"}}
+    assert found == {"input rows changed": {"read'": "gave another result for the same code and inputs"}}
 
 
 @pytest.mark.parametrize(
@@ -232,4 +298,4 @@ def test_a_long_chain_ends_somewhere() -> None:
     step, depth = trace_back(run("'")[-1], run("")[-1], lineage(*run("'")), lineage(*run(""))), 0
     while step.causes:
         step, depth = step.causes[0].steps[0], depth + 1
-    assert (depth, step.note) == (MAX_DEPTH, "and so on: ask for this step to see more")
+    assert (depth, step.note) == (MAX_DEPTH, "changed for a reason further back; ask for it to see more")

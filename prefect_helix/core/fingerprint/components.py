@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -24,6 +23,7 @@ class Component:
         file: Where it is defined; for people, in no hash.
         line: Its first line there.
         source: Source text of a function, or a short form of a constant.
+        via: Name of the component by which it is first reached; empty for the task itself.
     """
 
     name: str
@@ -32,6 +32,7 @@ class Component:
     file: str | None
     line: int | None
     source: str | None
+    via: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,23 +85,24 @@ class Edge:
         target: What is used, found when the graph is complete.
         is_attribute: Whether it is an attribute that the owner may or may not have; as state without code in it, it
             does not count.
+        name: What people call a constant where it is used; in no hash. Equal constants may be one and the same object.
     """
 
     label: str
     rest: str
     target: Callable[[], Node]
     is_attribute: bool = False
+    name: str = ""
 
 
-def fact(kind: Kind | None, name: str, own: str) -> Edge:
-    """Return an edge to a component that is all told by `own`."""
-    node = Node(kind, name, own)
+def fact(kind: Kind, name: str, own: str, source: str | None = None) -> Edge:
+    """Return an edge to a component that is all told by `own`; `source` is what people see of it."""
+    node = Node(kind, name, own, source=source)
     return Edge("", "", lambda: node)
 
 
-def environment_variable(name: str) -> Edge:
-    """Return an edge to the present value of an environment variable."""
-    value = os.environ.get(name)
+def environment_variable(name: str, value: str | None) -> Edge:
+    """Return an edge to the present value of an environment variable, None if it is not set."""
     own = f"variable {name} is not set" if value is None else f"variable {name}={value}"
     return fact("dependency", f"environment variable {name}", own)
 
@@ -129,6 +131,8 @@ def summarise(root: Node) -> tuple[str, tuple[Component, ...]]:
     """
     numbers: dict[int | str, int] = {id(root): 0}
     order, waiting = [root], deque([root])
+    above: dict[int, Node | None] = {id(root): None}
+    constants: dict[tuple[str, str], Node] = {}
     parts: list[str] = []
     while waiting:
         node = waiting.popleft()
@@ -142,15 +146,22 @@ def summarise(root: Node) -> tuple[str, tuple[Component, ...]]:
                 numbers[key] = len(numbers)
                 order.append(target)
                 waiting.append(target)
+                above[id(target)] = above[id(node)] if node.kind is None else node
             line += (edge.rest, str(numbers[key]))
+            if target.kind == "constant":
+                named = Node("constant", edge.name or target.name, target.own, source=target.source)
+                if constants.setdefault((named.name, named.own), named) is named:
+                    above[id(named)] = above[id(node)] if node.kind is None else node
         parts.append(hash_parts("node", *line))
     components: list[Component] = []
+    names: dict[int, str] = {}
     seen: Counter[str] = Counter()
-    for node in order:
+    for node in (*(node for node in order if node.kind != "constant"), *constants.values()):
         if node.kind is not None:
             seen[node.name] += 1
-            name = node.name if seen[node.name] == 1 else f"{node.name} #{seen[node.name]}"
+            name = names[id(node)] = node.name if seen[node.name] == 1 else f"{node.name} #{seen[node.name]}"
             labels = [part for edge in node.edges for part in (edge.label, edge.rest)]
             alone = hash_parts(node.kind, node.own, *labels)
-            components.append(Component(name, node.kind, alone, node.file, node.line, node.source))
+            via = names.get(id(above[id(node)]), "")
+            components.append(Component(name, node.kind, alone, node.file, node.line, node.source, via))
     return hash_parts("fingerprint", *parts), tuple(sorted(components, key=lambda component: component.name))

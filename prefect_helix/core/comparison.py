@@ -1,0 +1,210 @@
+"""What changed from one run of a flow to another: its steps in pairs, and each piece of code once."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+from prefect_helix.core.explain import FOLLOWING, Change, ComponentChange, changes, component_changes
+from prefect_helix.core.fingerprint import Component
+from prefect_helix.core.lineage import Lineage, Trace
+
+_LAST = {"removed": 1, "new": 2}
+
+ComponentsOf = Callable[[str], Sequence[Component] | None]
+"""Gives what a fingerprint is made of; None where that is not recorded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A step in two runs.
+
+    Attributes:
+        before: The call of the earlier run; None if it made none.
+        after: The call of the later run; None if it made none.
+        changes: What makes the one another call than the other, its changed inputs included.
+    """
+
+    before: Trace | None
+    after: Trace | None
+    changes: tuple[Change, ...]
+
+    @property
+    def trace(self) -> Trace:
+        """The call of the later run, else that of the earlier one."""
+        trace = self.after or self.before
+        assert trace is not None
+        return trace
+
+    @property
+    def own(self) -> tuple[Change, ...]:
+        """The changes that do not come from another step."""
+        return tuple(change for change in self.changes if change.kind not in FOLLOWING or self._is_new_order(change))
+
+    def _is_new_order(self, change: Change) -> bool:
+        counts = {len(trace.wait_for) for trace in (self.before, self.after) if trace}
+        return change.kind == "order" and len(counts) > 1
+
+
+@dataclass(frozen=True, slots=True)
+class CodeChange:
+    """A piece of code, a constant or a library that changed, and the tasks that use it.
+
+    Attributes:
+        change: What changed; the path in it is that of the first task.
+        users: For each task that reaches it the functions by which it does, the task's own left out.
+    """
+
+    change: ComponentChange
+    users: Mapping[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class CodeChanges:
+    """What changed in the code of several tasks.
+
+    Attributes:
+        found: Each changed component once: code first, then constants, then libraries.
+        unrecorded: Tasks of which it is not recorded what they are made of.
+        unnamed: Tasks whose fingerprint changed though no component did.
+    """
+
+    found: tuple[CodeChange, ...]
+    unrecorded: tuple[str, ...]
+    unnamed: tuple[str, ...]
+
+
+class Makers:
+    """Tells which step made a small result that came back as the literal argument of another step."""
+
+    def __init__(self, run: Lineage) -> None:
+        """Index the results of `run`. Complexity: O(traces)."""
+        self._made: defaultdict[str, list[Trace]] = defaultdict(list)
+        for trace in run.traces:
+            if trace.result is not None and trace.result.digest is not None:
+                self._made[trace.result.digest].append(trace)
+
+    def of(self, trace: Trace, parameter: str) -> list[Trace]:
+        """Return the calls before `trace` whose result is equal to that argument of it, the last one first."""
+        digests = [a.digest for a in trace.arguments if a.parameter == parameter and a.source == "constant"]
+        return [made for digest in digests for made in self._made[digest][::-1] if made.call < trace.call]
+
+
+def made_argument(change: Change, before: Trace, after: Trace, then: Makers, now: Makers) -> tuple[Trace, Trace] | None:
+    """Return the calls of one task that made a changed argument in two runs; None if it is no result of a step."""
+    if change.kind != "argument":
+        return None
+    earlier = {trace.key: trace for trace in reversed(then.of(before, change.name))}
+    made = next((trace for trace in now.of(after, change.name) if trace.key in earlier), None)
+    return (earlier[made.key], made) if made else None
+
+
+def parameter_changes(before: Lineage, after: Lineage) -> tuple[Change, ...]:
+    """Return the flow parameters that are not what they were."""
+    return tuple(_parameter_changes(before, after))
+
+
+def step_pairs(before: Lineage, after: Lineage) -> tuple[Pair, ...]:
+    """Return the steps of two runs side by side: in call order of the later one, then those it did not call.
+
+    Calls with equal signatures are the same; the others of a task are paired in call order. What a run that did not
+    complete has not called was not removed, and not called before is not new. Complexity: O(traces).
+    """
+    then, now = Makers(before), Makers(after)
+    partners = _partners(before.traces, after.traces)
+    taken = {id(was) for was in partners.values()}
+    pairs = []
+    for trace in after.traces:
+        was = partners.get(id(trace))
+        if was is not None:
+            found = tuple(_with_makers(change, was, trace, then, now) for change in changes(was, trace))
+            pairs.append(Pair(was, trace, tuple(change for change in found if change.kind != "declared")))
+        else:
+            told = before.run.status == "completed"
+            pairs.append(Pair(None, trace, (Change("new", trace.task),) if told else ()))
+    for trace in before.traces:
+        if id(trace) not in taken:
+            told = after.run.status == "completed"
+            pairs.append(Pair(trace, None, (Change("removed", trace.task),) if told else ()))
+    return tuple(pairs)
+
+
+def run_changes(before: Lineage, after: Lineage) -> dict[tuple[str, Change], int]:
+    """Return what changed from one run of a flow to another, and in how many calls, without mere consequences.
+
+    What only follows from another change (an input, an argument that is a changed flow parameter or the small result
+    of another step) is left out. Complexity: O(traces).
+
+    Returns:
+        By task ("" for a flow parameter) and change, the number of calls.
+    """
+    parameters = parameter_changes(before, after)
+    names = {change.name for change in parameters}
+    found = Counter({("", change): 1 for change in parameters})
+    own = [
+        (pair.trace.task, change)
+        for pair in step_pairs(before, after)
+        for change in pair.own
+        if change.kind != "argument" or change.origin not in names
+    ]
+    found.update(sorted(own, key=lambda one: _LAST.get(one[1].kind, 0)))
+    return dict(found)
+
+
+def code_changes(edits: Iterable[tuple[str, Change]], components_of: ComponentsOf) -> CodeChanges:
+    """Return what changed in the code of tasks, each component once whatever it is reached by.
+
+    Args:
+        edits: Tasks with the changes of their code.
+        components_of: Asked once for each fingerprint.
+    """
+    components_of = cache(components_of)
+    found: dict[tuple[object, ...], CodeChange] = {}
+    unrecorded, unnamed = [], []
+    for task, change in dict.fromkeys(edits):
+        before, after = components_of(change.before), components_of(change.after)
+        if before is None or after is None:
+            unrecorded.append(task)
+            continue
+        parts = component_changes(before, after)
+        if not parts:
+            unnamed.append(task)
+        for part in parts:
+            key = tuple(one and (one.name, one.hash) for one in (part.before, part.after))
+            known = found.setdefault(key, CodeChange(part, {}))
+            found[key] = CodeChange(known.change, {**known.users, task: known.users.get(task, part.path)})
+    return CodeChanges(
+        tuple(sorted(found.values(), key=lambda each: each.change.rank)),
+        tuple(dict.fromkeys(unrecorded)),
+        tuple(dict.fromkeys(unnamed)),
+    )
+
+
+def _parameter_changes(before: Lineage, after: Lineage) -> Iterator[Change]:
+    old, new = before.run, after.run
+    for name in {**old.parameters, **new.parameters}:
+        was, now = (run.shown_parameters.get(name, "absent") for run in (old, new))
+        if old.parameters.get(name) != new.parameters.get(name) or was != now:
+            yield Change("parameter", name, was, now)
+
+
+def _with_makers(change: Change, was: Trace, now: Trace, then: Makers, since: Makers) -> Change:
+    """Return `change` as that of an input where the argument is what another step returned."""
+    return Change("input", change.name) if made_argument(change, was, now, then, since) else change
+
+
+def _partners(before: Sequence[Trace], after: Sequence[Trace]) -> dict[int, Trace]:
+    """Return for the calls of `after`, by identity, those of `before` they are paired with."""
+    by_signature: defaultdict[str, list[Trace]] = defaultdict(list)
+    for trace in reversed(before):
+        by_signature[trace.signature].append(trace)
+    partners = {id(now): by_signature[now.signature].pop() for now in after if by_signature[now.signature]}
+    taken = {id(was) for was in partners.values()}
+    by_task: defaultdict[str, list[Trace]] = defaultdict(list)
+    for trace in reversed(before):
+        if id(trace) not in taken:
+            by_task[trace.key].append(trace)
+    partners |= {id(now): by_task[now.key].pop() for now in after if id(now) not in partners and by_task[now.key]}
+    return partners

@@ -1,0 +1,150 @@
+"""Two runs side by side: what changed in words, rows of steps, figures."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
+
+from prefect_helix.core.comparison import CodeChanges, Pair
+from prefect_helix.core.explain import Change
+from prefect_helix.core.graph import Decision
+from prefect_helix.core.lineage import Lineage, Run, Trace
+from prefect_helix.core.short import excerpts
+from prefect_helix.views.steps import saved_us, size_bytes, spent_us, total
+
+_NAMES = 4
+_CHARACTERS = 24
+
+
+@dataclass(frozen=True, slots=True)
+class StepRow:
+    """Calls of one task that went alike in both runs.
+
+    Attributes:
+        pairs: The calls, in call order.
+        changed: What made them other calls than before, in words; empty if nothing did.
+    """
+
+    pairs: tuple[Pair, ...]
+    changed: str
+
+    @property
+    def task(self) -> str:
+        """The task."""
+        return self.pairs[0].trace.task
+
+    @property
+    def same_decision(self) -> bool:
+        """Whether both runs did the same with them."""
+        before, after = self.pairs[0].before, self.pairs[0].after
+        return before is not None and after is not None and _outcome(before) == _outcome(after)
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A number of two runs; None where it is not known."""
+
+    before: float | None
+    after: float | None
+
+    @property
+    def delta(self) -> float | None:
+        """By how much it grew; None where that cannot be told."""
+        return None if self.before is None or self.after is None else self.after - self.before
+
+
+def step_rows(pairs: Iterable[Pair], code: CodeChanges) -> list[StepRow]:
+    """Return the steps of two runs; calls of a task with the same decisions and changes are one row."""
+    rows: dict[tuple[object, ...], list[Pair]] = {}
+    for pair in pairs:
+        words = changed_words(pair, code)
+        key = (pair.trace.task, _outcome(pair.before), _outcome(pair.after), same_result(pair), words)
+        rows.setdefault(key, []).append(pair)
+    return [StepRow(tuple(found), str(key[-1])) for key, found in rows.items()]
+
+
+def changed_words(pair: Pair, code: CodeChanges) -> str:
+    """Return in a few words why a step is not what it was: "code: clean()", "reg 0.1 → 0.5", "inputs rows, model"."""
+    words = [_own_words(change, pair.trace.task, code) for change in pair.own]
+    inputs = [change.name for change in pair.changes if change not in pair.own]
+    if inputs:
+        words.append(f"{'input' if len(inputs) == 1 else 'inputs'} {_some(inputs)}")
+    return "; ".join(words)
+
+
+def same_result(pair: Pair) -> bool | None:
+    """Return whether a step gave the same result in both runs; None where that cannot be told."""
+    results = [trace.result for trace in (pair.before, pair.after) if trace]
+    if len(results) < 2 or any(result is None or result.digest is None for result in results):
+        return None
+    before, after = results
+    assert before is not None and after is not None
+    if before.digest != after.digest:
+        return False
+    return True if before.exact else None
+
+
+def version_changes(before: Run, after: Run, told: Collection[str]) -> tuple[Change, ...]:
+    """Return the versions (Python, platform, libraries) that are not what they were, but for those `told` elsewhere."""
+    names = [name for name in {**before.versions, **after.versions} if name not in told]
+    pairs = [(name, before.versions.get(name, "absent"), after.versions.get(name, "absent")) for name in names]
+    return tuple(Change("parameter", name, was, now) for name, was, now in pairs if was != now)
+
+
+def run_figures(before: Lineage, after: Lineage) -> dict[str, Figure]:
+    """Return times in microseconds and sizes in bytes of two runs.
+
+    Returns:
+        By name: what the steps cost (``cost_us``), what was saved (``saved_us``), what is stored (``stored_bytes``).
+    """
+    amounts = [
+        (
+            total(map(spent_us, lineage.traces)),
+            total(map(saved_us, lineage.traces)),
+            sum(size_bytes(trace) or 0 for trace in lineage.traces if trace.stored),
+        )
+        for lineage in (before, after)
+    ]
+    return dict(zip(("cost_us", "saved_us", "stored_bytes"), map(Figure, *amounts), strict=True))
+
+
+def metric_figures(before: Run | None, after: Run) -> dict[str, Figure]:
+    """Return the metrics of two runs, those of the later one first."""
+    old = before.metrics if before else {}
+    return {name: Figure(old.get(name), after.metrics.get(name)) for name in {**after.metrics, **old}}
+
+
+def _own_words(change: Change, task: str, code: CodeChanges) -> str:
+    match change.kind:
+        case "new":
+            return "new step"
+        case "removed":
+            return "no longer called"
+        case "code":
+            names = list(_code_names(task, code))
+            return f"code: {_some(names)}" if names else "code"
+        case "argument":
+            return "{} {} → {}".format(change.name, *excerpts(change.before, change.after, _CHARACTERS))
+        case "file":
+            return f"content of {PurePath(change.origin).name}"
+        case _:
+            return str(change)
+
+
+def _code_names(task: str, code: CodeChanges) -> Iterator[str]:
+    """Yield what changed in the code of a task, by its last name."""
+    for each in code.found:
+        if task in each.users and each.change.before and each.change.after:
+            yield each.change.place.partition(" in ")[0].rpartition(".")[2]
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMES} more" if len(names) > _NAMES else ""
+    return f"{', '.join(names[:_NAMES])}{more}"
+
+
+def _outcome(trace: Trace | None) -> Decision | str | None:
+    if trace is None:
+        return None
+    return "failed" if trace.status == "failed" else trace.decision

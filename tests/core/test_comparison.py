@@ -1,0 +1,148 @@
+"""The steps of two runs in pairs, and what changed in their code."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from prefect_helix.core.comparison import Pair, code_changes, run_changes, step_pairs
+from prefect_helix.core.explain import Change
+from prefect_helix.core.fingerprint import Component, fingerprint
+from prefect_helix.core.graph import Decision
+from prefect_helix.core.lineage import Argument, Lineage, Result, Run, Trace
+
+ROWS = 3
+DEPTH = 3
+
+
+def inner() -> int:
+    return DEPTH
+
+
+def uses_constants() -> int:
+    return ROWS + inner()
+
+
+def test_equal_constants_go_by_their_own_names_and_tell_by_what_they_are_reached() -> None:
+    parts = {part.name.rpartition(".")[2]: part for part in fingerprint(uses_constants).components}
+    assert (parts["ROWS"].source, parts["DEPTH"].source) == ("3", "3")
+    assert [parts[name].via.rpartition(".")[2] for name in ("uses_constants", "inner", "ROWS", "DEPTH")] == [
+        "",
+        "uses_constants",
+        "uses_constants",
+        "inner",
+    ]
+
+
+def call(task: str, signature: str, at: int = 0, **fields: Any) -> Trace:
+    """A computed call whose digest is its signature."""
+    values: dict[str, Any] = {
+        "key": f"flows:{task}",
+        "fingerprint": "code",
+        "arguments": (),
+        "literals": "",
+        "parents": (),
+        "wait_for": (),
+        "decision": Decision.COMPUTE,
+        "reason": "",
+        "status": "completed",
+        "result": Result(signature, True, 1, "builtins:int"),
+        "compute_us": 1,
+        "load_us": None,
+        "demanded": False,
+        "started_us": 0,
+    }
+    return Trace(task=task, signature=signature, call=at, **{**values, **fields})
+
+
+def lineage(*traces: Trace) -> Lineage:
+    return Lineage(Run("id", "flow", "", "completed", 0, 1, {}, {}, None, "auto", "helix", 0), traces)
+
+
+def told(pairs: Sequence[Pair]) -> list[tuple[str | None, str | None, list[str]]]:
+    return [
+        (
+            pair.before.signature if pair.before else None,
+            pair.after.signature if pair.after else None,
+            [str(change) for change in pair.changes],
+        )
+        for pair in pairs
+    ]
+
+
+def test_steps_are_paired_by_signature_and_else_in_call_order_with_removed_ones_last() -> None:
+    before = lineage(call("scan", "s"), call("fit", "a", 1), call("fit", "b", 2), call("plot", "p", 3))
+    after = lineage(
+        call("fit", "b", 0), call("fit", "c", 1, fingerprint="new"), call("scan", "s", 2), call("fit", "d", 3)
+    )
+    assert told(step_pairs(before, after)) == [
+        ("b", "b", []),
+        ("a", "c", ["the code of fit changed"]),
+        ("s", "s", []),
+        (None, "d", ["no earlier call of fit to compare with"]),
+        ("p", None, ["plot is no longer called"]),
+    ]
+
+
+def test_equal_calls_are_paired_one_to_one() -> None:
+    twice = lineage(call("fit", "a"), call("fit", "a", 1))
+    assert told(step_pairs(twice, lineage(call("fit", "a")))) == [
+        ("a", "a", []),
+        ("a", None, ["fit is no longer called"]),
+    ]
+
+
+def given(mark: str, value: str, *, at: int, maker: str = "fit") -> list[Trace]:
+    """A small result, and a step that is given it, or another value, as a literal."""
+    return [
+        call(maker, mark, 0, fingerprint=mark),
+        call("score", f"score {value}", at, arguments=(Argument("model", value, shown=value),)),
+    ]
+
+
+def test_an_argument_that_another_step_made_is_an_input() -> None:
+    before, after = lineage(*given("1", "1", at=1)), lineage(*given("2", "2", at=1))
+    assert told(step_pairs(before, after))[1] == ("score 1", "score 2", ["input model changed"])
+    assert [str(change) for _, change in run_changes(before, after)] == ["the code of fit changed"]
+
+
+def test_an_argument_that_is_a_result_by_chance_is_an_argument() -> None:
+    changed = ["argument model changed: 1 → 2"]
+    before = lineage(*given("1", "1", at=1))
+    for after in (given("3", "2", at=1), given("2", "2", at=1, maker="guess"), given("2", "2", at=0)):
+        assert told(step_pairs(before, lineage(*after)))[1] == ("score 1", "score 2", changed)
+
+
+def test_what_a_step_waits_for_in_addition_is_a_change_of_its_own() -> None:
+    def waits(*signatures: str) -> Lineage:
+        return lineage(call("read", f"read {signatures}", wait_for=signatures))
+
+    assert [str(change) for _, change in run_changes(waits("a"), waits("a", "b"))] == ["what read waits for changed"]
+    assert run_changes(waits("a"), waits("b")) == {}
+
+
+def test_a_component_is_told_once_with_all_who_use_it_and_each_document_is_read_once() -> None:
+    def part(name: str, mark: str, via: str = "") -> Component:
+        return Component(name, "function", f"{name} {mark}", None, None, mark, via)
+
+    documents = {
+        f"{task}{mark}": [part(f"m.{task}", ""), part("m.clean", mark, f"m.{task}"), *extra]
+        for mark in "12"
+        for task, extra in (("fit", []), ("scan", [part("m.read", mark, "m.scan")]))
+    }
+    asked = []
+
+    def components_of(fingerprint: str) -> Sequence[Component] | None:
+        asked.append(fingerprint)
+        return documents.get(fingerprint)
+
+    fit, scan = Change("code", "fit", "fit1", "fit2"), Change("code", "scan", "scan1", "scan2")
+    lost, same = Change("code", "lost", "x", "y"), Change("code", "same", "fit1", "fit1")
+    edits = [("fit", fit), ("fit", fit), ("scan", scan), ("lost", lost), ("same", same)]
+    found = code_changes(edits, components_of)
+    assert [(each.change.component.name, list(each.users)) for each in found.found] == [
+        ("m.clean", ["fit", "scan"]),
+        ("m.read", ["scan"]),
+    ]
+    assert (found.unrecorded, found.unnamed) == (("lost",), ("same",))
+    assert asked == ["fit1", "fit2", "scan1", "scan2", "x", "y"]
