@@ -1,4 +1,4 @@
-"""The plan of a flow's next run, without running it."""
+"""A flow as its file has it now, and the plan of its next run, without running it."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from prefect.utilities.callables import get_call_parameters
 from prefect_helix.core.errors import ConfigurationError
 from prefect_helix.flows import HelixPlan
 from prefect_helix.runs import Specs, plan_ahead
+from prefect_helix.runtime.nodes import TaskSpec
 from prefect_helix.runtime.opening import Outlook
-from prefect_helix.settings import FlowOptions, resolve
+from prefect_helix.settings import FlowOptions, Resolved, resolve
 
 _FORM = "Name a flow as path/to/file.py:flow or package.module:flow."
 
@@ -35,6 +36,21 @@ class Preview:
     flow: str
     mode: str
     outlook: Outlook | None
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A flow as its file has it now.
+
+    Attributes:
+        flow: Its name.
+        settings: What its runs go by.
+        spec_of: Gives a task of its module by key, else by name; None where there is none.
+    """
+
+    flow: str
+    settings: Resolved
+    spec_of: Callable[[str, str], TaskSpec | None]
 
 
 def preview(
@@ -56,18 +72,36 @@ def preview(
         ConfigurationError: If there is no such flow, or it cannot be called so.
         StoreError: If the store cannot be read.
     """
-    flow = _load(entrypoint)
-    options = next((h.options for h in flow.on_running_hooks or () if isinstance(h, HelixPlan)), FlowOptions())
-    if store is not None:
-        options = replace(options, store=store, storage_options=None)
-    resolved = resolve(options)
+    flow, resolved = _load(entrypoint, store)
     arguments = _validated(flow, parameters)
     if resolved.mode == "off":
         return Preview(flow.name, resolved.mode, None)
     return Preview(flow.name, resolved.mode, plan_ahead(resolved, flow.name, arguments, warn, Specs()))
 
 
-def _load(entrypoint: str) -> Flow[..., Any]:
+def loaded(entrypoint: str, *, store: str | None) -> Loaded:
+    """Load a flow. Its module is run, the flow is not.
+
+    Args:
+        entrypoint: The flow; see `preview`.
+        store: Instead of the flow's own store; None for that one.
+
+    Raises:
+        ConfigurationError: If there is no such flow.
+    """
+    flow, resolved = _load(entrypoint, store)
+    return Loaded(flow.name, resolved, Specs().named)
+
+
+def _load(entrypoint: str, store: str | None) -> tuple[Flow[..., Any], Resolved]:
+    flow = _load_flow(entrypoint)
+    options = next((h.options for h in flow.on_running_hooks or () if isinstance(h, HelixPlan)), FlowOptions())
+    if store is not None:
+        options = replace(options, store=store, storage_options=None)
+    return flow, resolve(options)
+
+
+def _load_flow(entrypoint: str) -> Flow[..., Any]:
     try:
         return load_flow_from_entrypoint(entrypoint, use_placeholder_flow=False)
     except ScriptError as error:

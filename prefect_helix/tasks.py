@@ -204,8 +204,11 @@ def _task_key(task: Task[..., Any]) -> str:
 
 
 def _code_of(task: HelixTask[..., Any]) -> Fingerprint:
+    version = task.helix.code_version
+    if version is not None:  # other tasks may have the same one
+        version = f"{version} of {_task_key(task)}"
     try:
-        return fingerprint(task.fn, depends_on=task.helix.depends_on, code_version=task.helix.code_version)
+        return fingerprint(task.fn, depends_on=task.helix.depends_on, code_version=version)
     except Exception as error:  # whatever stops us from reading code must not stop the flow: the task is computed
         log.debug("no fingerprint for %s", task.name, exc_info=True)
         note = (

@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from prefect_helix import __version__
-from prefect_helix.cli import plan, runs, why
+from prefect_helix.cli import accept, diff, plan, rulings, runs, why
 from prefect_helix.cli.finding import NotFoundError
 from prefect_helix.cli.output import complain
 from prefect_helix.core.errors import ConfigurationError, HelixError
@@ -49,5 +49,7 @@ def _main(
     """See what runs of helix flows computed, loaded and pruned, and why; no Prefect server is needed."""
 
 
-for _verb in (runs.runs, runs.show, plan.plan, why.why):
+_SHOWING = (runs.runs, runs.show, diff.diff, plan.plan, why.why)
+_RULING = (accept.accept, rulings.revoke, rulings.rulings, rulings.undo)
+for _verb in (*_SHOWING, *_RULING):
     app.command()(_verb)

@@ -51,6 +51,7 @@ class Result:
         leaves: The large leaves, in the order the skeleton refers to them.
         standin: Whether the whole value is one leaf, given to the flow body as a stand-in.
         code: Hash over the code of the classes in it, leaves included; empty if it is made of built-in types.
+        classes: ``module:qualname hash`` of each class and function in it that can be looked up by its name.
         files: Digest of the contents of the files that it names; empty if it names none.
     """
 
@@ -63,6 +64,7 @@ class Result:
     leaves: tuple[Leaf, ...] = ()
     standin: bool = False
     code: str = ""
+    classes: tuple[str, ...] = ()
     files: str = ""
 
     @property
@@ -102,6 +104,7 @@ class Argument:
         source: Where the value came from, so that the next run can predict it.
         origin: Name of the flow parameter, or path of the file.
         shown: A short form for people.
+        size_bytes: Size of the file, where that is known without asking for it.
     """
 
     parameter: str
@@ -109,6 +112,7 @@ class Argument:
     source: SourceKind = "constant"
     origin: str = ""
     shown: str = ""
+    size_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +124,7 @@ class Trace:
         key: ``module:qualname`` of its function.
         call: Position of the call in its run, from 0.
         signature: History key of the node.
-        fingerprint: Hash of the code it ran (or would have run).
+        fingerprint: Hash of the code that its signature was made from.
         arguments: Its literal arguments, in the function's order.
         literals: One hash over all literal arguments.
         parents: Edges to the nodes whose results it takes.
@@ -138,6 +142,9 @@ class Trace:
         changed_inputs: Parameters whose values its function changed in place.
         deterministic: False where the task was declared not to be.
         stored: Whether the whole result was in the lineage or the store when the run ended.
+        code: Fingerprint of the code that computed its result, or would have; empty if that is `fingerprint`. It is
+            another where a change of code was accepted as a refactoring.
+        computed_in: Id of the run that computed its result; empty if there is none.
     """
 
     task: str
@@ -162,6 +169,13 @@ class Trace:
     changed_inputs: tuple[str, ...] = ()
     deterministic: bool = True
     stored: bool = False
+    code: str = ""
+    computed_in: str = ""
+
+    @property
+    def computed_by(self) -> str:
+        """Fingerprint of the code that computed its result, or would have."""
+        return self.code or self.fingerprint
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +200,7 @@ class Run:
         metrics: Numbers the run reported.
         versions: Python, platform and the distributions that matter.
         problems: What the run found wrong, in words.
+        host: Name of the machine that the flow ran on; empty if it is not known.
     """
 
     run_id: str
@@ -205,6 +220,7 @@ class Run:
     metrics: Mapping[str, float] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
+    host: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,11 +233,20 @@ class Lineage:
 
 def trace_to_json(trace: Trace) -> dict[str, Any]:
     """Return `trace` as JSON-ready data; `trace_from_json` is its inverse."""
-    data = dataclasses.asdict(trace)
-    if trace.result is not None and trace.result.inline is not None:
-        data["result"]["inline"] = base64.b64encode(trace.result.inline).decode("ascii")
+    data = _fields(trace)
     data["decision"] = trace.decision.value
+    data["arguments"] = [_fields(argument) for argument in trace.arguments]
+    data["parents"] = [_fields(link) for link in trace.parents]
+    result = trace.result
+    if result is not None:
+        inline = None if result.inline is None else base64.b64encode(result.inline).decode("ascii")
+        data["result"] = _fields(result) | {"inline": inline, "leaves": [_fields(leaf) for leaf in result.leaves]}
     return data
+
+
+def _fields(record: Any) -> dict[str, Any]:
+    """Return the fields of one of the dataclasses here as they are; `dataclasses.asdict` takes ten times as long."""
+    return {name: getattr(record, name) for name in record.__slots__}
 
 
 def trace_from_json(data: Mapping[str, Any]) -> Trace:
@@ -239,6 +264,7 @@ def trace_from_json(data: Mapping[str, Any]) -> Trace:
                 **result,
                 "inline": None if inline is None else base64.b64decode(inline, validate=True),
                 "leaves": tuple(Leaf(**leaf) for leaf in result["leaves"]),
+                "classes": tuple(result.get("classes", ())),
             }
         )
     return Trace(

@@ -32,6 +32,16 @@ class Input:
     pending: bool = False
     by_digest: bool = False
 
+    @property
+    def identity(self) -> str:
+        """What stands for the value in signatures: its exact digest where the parent's signature proves nothing."""
+        return self.digest if self.by_digest and self.exact and self.digest else self.signature
+
+    @property
+    def undetermined(self) -> bool:
+        """Whether nothing that is known of the value tells it from another one."""
+        return self.by_digest and not self.pending and not (self.exact and self.digest)
+
     def link(self) -> ParentLink:
         """Return the edge as the lineage records it."""
         return ParentLink(self.signature, self.leaf, self.digest, self.exact, self.parameter)
@@ -59,7 +69,7 @@ def signature(fingerprint: str, literals: str, inputs: Iterable[Input], wait_for
         inputs: What it takes from other nodes, in the order it takes them.
         wait_for: Signatures of the nodes it only waits for.
     """
-    edges = (f"{i.parameter}\0{i.signature}\0{'' if i.leaf is None else i.leaf}" for i in inputs)
+    edges = (f"{i.parameter}\0{i.identity}\0{'' if i.leaf is None else i.leaf}" for i in inputs)
     return hash_parts("signature", fingerprint, literals, *edges, "wait_for", *wait_for)
 
 

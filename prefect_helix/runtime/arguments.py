@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import re
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,13 +11,13 @@ from typing import Any
 from prefect_helix.core.digest import digest, hash_parts
 from prefect_helix.core.errors import UndigestibleError
 from prefect_helix.core.lineage import Argument, Trace
+from prefect_helix.core.short import HIDDEN, has_shape, is_secret, short_form
 from prefect_helix.runtime.code import ValueCode
 from prefect_helix.runtime.nodes import Cell, Edge, TaskSpec
 from prefect_helix.storage.codec import DecodingError, code_in, decode
 from prefect_helix.storage.files import File, files
 
 SHOWN_CHARACTERS = 80
-_SECRET = re.compile(r"secret|passw|token|credential|api_?key|private_?key", re.IGNORECASE)
 FROZEN_ITEMS = 10_000
 
 _IMMUTABLE = (type(None), bool, int, float, complex, str, bytes, File, Cell, range, frozenset)
@@ -30,7 +29,7 @@ class Given:
 
     Attributes:
         value: The argument, with `Cell`s in place of results of nodes.
-        cells: Those cells, in the order they occur.
+        cells: Those cells, in the order they occur, and those of the results that objects in it are parts of.
     """
 
     value: Any
@@ -82,7 +81,7 @@ def _literal(
         warn(f"unhashable:{spec.key}:{parameter}", _unhashable(spec.name, parameter, error))
         content = uuid.uuid4().hex
     if isinstance(value, File):
-        return Argument(parameter, content, "file", value.path, shown(parameter, value))
+        return Argument(parameter, content, "file", value.path, shown(parameter, value), value.size_bytes())
     if type(value) is not Cell:
         same = [name for name, known in parameters.items() if known == content]
         if same:
@@ -112,19 +111,14 @@ def literal_digest(value: Any, value_code: ValueCode) -> str:
     return hash_parts("with code", content, code) if code else content
 
 
-def is_secret(name: str) -> bool:
-    """Return whether a parameter of that name is likely to hold a secret."""
-    return _SECRET.search(name) is not None
-
-
 def shown(name: str, value: Any) -> str:
     """Return a short form of a parameter's value for people; never the content of large objects or a secret."""
     if is_secret(name):
-        return "********"
+        return HIDDEN
     if type(value) is Cell:
         return repr(value)
     if not _is_plain(value):
-        return f"<{type(value).__qualname__}>"
+        return short_form(value) if has_shape(value) else f"<{type(value).__qualname__}>"
     text = repr(value)
     return text if len(text) <= SHOWN_CHARACTERS else text[: SHOWN_CHARACTERS - 1] + "…"
 

@@ -40,7 +40,7 @@ def close(head: Run, world: World, keeper: Keeper, status: RunStatus, at_us: int
 
 def _final(node: Node, world: World, keeper: Keeper) -> Trace:
     if not node.started:
-        loaded = any(cell.present for cell in node.cells.values())
+        loaded = node.load_us is not None or any(cell.present for cell in node.cells.values())
         node.decision = Decision.LOAD if loaded else Decision.PRUNE
     node.reason = node.reason or world.reason(node)
     stored = node.result is not None and keeper.loadable(node.result)

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from prefect_helix.core.digest import hash_parts
 from prefect_helix.core.fingerprint import fingerprint
+from prefect_helix.runtime.values import find, type_name
 from prefect_helix.storage.codec import Code
 
 
@@ -19,6 +20,24 @@ class ValueCode:
         """Return one hash over the code `found` in a value; empty if all of it is Python's own."""
         hashes = sorted({self._hash(code) for code in found} - {_PYTHON})
         return hash_parts("code of a value", *hashes) if hashes else ""
+
+    def named(self, found: Iterable[Code]) -> tuple[str, ...]:
+        """Return name and hash of the code `found` in a value, where it can be looked up by its name."""
+        by_name = {type_name(code): code for code in found if self._hash(code) != _PYTHON}
+        return tuple(f"{name} {self._hash(code)}" for name, code in sorted(by_name.items()) if find(name) is code)
+
+    def changed(self, named: Iterable[str]) -> str | None:
+        """Return the name of a class or function that is not what it was, or is gone; None if all are the same.
+
+        Args:
+            named: What `named` returned when the value was made.
+        """
+        for line in named:
+            name, _, recorded = line.partition(" ")
+            code = find(name)
+            if not isinstance(code, Code) or self._hash(code) != recorded:
+                return name.partition(":")[2]
+        return None
 
     def _hash(self, code: Code) -> str:
         if code not in self._hashes:

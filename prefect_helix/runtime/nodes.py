@@ -148,6 +148,7 @@ class Node:
         arguments: Its literal arguments.
         literals: One hash over them.
         history_key: Merkle hash over its code, arguments and parents.
+        fingerprint: Hash of the code that its signature is made from.
         signature: What its children go by: its history key, or the signature of the trace it is equivalent to.
         standing: What the lineage says of it.
         trace: The trace it is equivalent to.
@@ -160,11 +161,13 @@ class Node:
         submitted: Whether the call was made through a task runner.
         started: Whether somebody computes it, or did.
         done: Whether it was computed in this run.
+        elsewhere: Whether its value is on a worker of the task runner.
         failed: Whether its compute failed.
         error: What it failed with, where that was not told by the task's state.
         tainted: Whether its files changed while it was computed, so that its result stands for nothing.
         lost: Whether its stored result could not be read.
         used: Whether its value was handed out or given to a task.
+        opened: Whether its value was handed out but for its leaves.
         by_digest: Whether its signature does not determine its result.
         settled: Set once nobody has to wait for it: it is computed, has failed, or need not be computed.
         watchers: Called once when it is.
@@ -180,6 +183,7 @@ class Node:
     arguments: tuple[Argument, ...] = ()
     literals: str = ""
     history_key: str = ""
+    fingerprint: str = ""
     signature: str = ""
     standing: Standing = Standing.ORIGINAL
     trace: Trace | None = None
@@ -192,11 +196,13 @@ class Node:
     submitted: bool = False
     started: bool = False
     done: bool = False
+    elsewhere: bool = False
     failed: bool = False
     error: BaseException | None = None
     tainted: bool = False
     lost: bool = False
     used: bool = False
+    opened: bool = False
     by_digest: bool = False
     started_us: int = 0
     compute_us: int | None = None
@@ -221,6 +227,11 @@ class Node:
     def provisional(self) -> bool:
         """Whether it depends on results that are still to come if it must be computed."""
         return self.standing is Standing.PROVISIONAL and not self.done
+
+    @property
+    def code(self) -> str:
+        """Fingerprint of the code that computed its result, or would."""
+        return self.spec.fingerprint if self.trace is None or self.done else self.trace.computed_by
 
     @property
     def parents(self) -> tuple[Node, ...]:

@@ -17,12 +17,13 @@ from prefect_helix.core.history import History, last_used
 from prefect_helix.core.lineage import Lineage, Run, Trace
 from prefect_helix.core.materialization import Policy
 from prefect_helix.core.planner import Plan
-from prefect_helix.runtime.arguments import is_secret, literal_digest, shown
+from prefect_helix.core.short import is_secret
+from prefect_helix.runtime.arguments import literal_digest, shown
 from prefect_helix.runtime.code import ValueCode
 from prefect_helix.runtime.keeper import Keeper
 from prefect_helix.runtime.nodes import TaskSpec
 from prefect_helix.runtime.prediction import predict
-from prefect_helix.runtime.results import holds, try_digest
+from prefect_helix.runtime.results import objection, try_digest
 from prefect_helix.runtime.scheduler import Engine
 from prefect_helix.runtime.session import Session, now_us
 from prefect_helix.runtime.world import World
@@ -127,8 +128,9 @@ def look_ahead(store: Store, order: Order, warn: Callable[[str, str], None]) -> 
         StoreError: If the store cannot be read.
     """
     known = Catalog(store).read()
-    history = History(known.lineages)
-    head = _head(order)
+    history = History(known.lineages, known.rulings)
+    value_code = ValueCode()
+    head = _head(order, value_code)
     keeper = Keeper(
         store,
         policy=order.policy,
@@ -146,10 +148,11 @@ def look_ahead(store: Store, order: Order, warn: Callable[[str, str], None]) -> 
     world = World(
         history,
         loadable=keeper.loadable,
-        holds=lambda result: holds(result, keeper.get),
+        objection=lambda result: objection(result, keeper.get, value_code),
         now_us=head.started_us,
         mode=order.mode,
         priors=prior.traces if prior else (),
+        run_id=head.run_id,
     )
     for problem in known.problems[:SHOWN_PROBLEMS]:
         warn(problem, problem)
@@ -179,8 +182,7 @@ def open_session(outlook: Outlook, engine: Engine, warn: Callable[[str, str], No
     return Session(head, world=outlook.world, keeper=outlook.keeper, engine=engine, warn=warn)
 
 
-def _head(order: Order) -> Run:
-    value_code = ValueCode()
+def _head(order: Order, value_code: ValueCode) -> Run:
     digests = {name: _parameter_digest(name, value, value_code) for name, value in order.parameters.items()}
     return Run(
         run_id=order.run_id,
@@ -196,6 +198,7 @@ def _head(order: Order) -> Run:
         policy=order.policy.name,
         budget_bytes=order.budget_bytes,
         versions=_versions(),
+        host=platform.node(),
     )
 
 
@@ -223,7 +226,7 @@ def _past(trace: Trace) -> TaskSpec:
         name=trace.task,
         key=trace.key,
         fn=_not_loaded,
-        code=Fingerprint(trace.fingerprint, (), ()),
+        code=Fingerprint(trace.computed_by, (), ()),
         deterministic=trace.deterministic,
     )
 

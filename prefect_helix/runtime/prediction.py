@@ -52,5 +52,5 @@ def _argument_now(
     if argument.source == "flow_parameter" and parameters.get(argument.origin):
         return replace(argument, digest=parameters[argument.origin], shown=shown[argument.origin])
     if argument.source == "file":
-        return replace(argument, digest=file_digest(argument.origin) or argument.digest)
+        return replace(argument, digest=file_digest(argument.origin) or argument.digest, size_bytes=None)
     return argument

@@ -46,7 +46,7 @@ def describe(value: object, value_code: ValueCode) -> Described:
     Complexity: one pass for the digest and one for the checksums of the serialised form.
     """
     problems: list[str] = []
-    skeleton, leaves = split(value, _is_large)
+    skeleton, leaves = take_apart(value)
     encoded = [_encode(leaf, problems) for leaf in leaves]
     records = tuple(_leaf(leaf, blob, value_code) for leaf, blob in zip(leaves, encoded, strict=True))
     body = _encode(skeleton, problems)
@@ -67,6 +67,7 @@ def describe(value: object, value_code: ValueCode) -> Described:
         leaves=records,
         standin=standin,
         code=value_code.hash(code - {LeafRef}),
+        classes=value_code.named(code - {LeafRef}),
         files=_files_digest(skeleton) if File in code else "",
     )
     pieces = [*encoded, *([body] if inline is None else [])]
@@ -79,6 +80,16 @@ def describe(value: object, value_code: ValueCode) -> Described:
     )
 
 
+def take_apart(value: object) -> tuple[object, tuple[object, ...]]:
+    """Return the skeleton of a value, and its large parts."""
+    return split(value, _is_large)
+
+
+def is_small(value: object) -> bool:
+    """Return whether a value takes little to send and to keep."""
+    return not _is_large(value)
+
+
 def try_digest(value: object) -> Digest | None:
     """Return the digest of `value`, or None if it has none."""
     try:
@@ -87,14 +98,23 @@ def try_digest(value: object) -> Digest | None:
         return None
 
 
-def holds(result: Result, get_blob: Callable[[str], object]) -> bool:
-    """Return whether the files that a result names, if any, still have the content they had."""
-    if not result.files:
-        return True
-    try:
-        return _files_digest(skeleton_of(result, get_blob)) == result.files
-    except StoreError:
-        return False
+def objection(result: Result, get_blob: Callable[[str], object], value_code: ValueCode) -> str | None:
+    """Return why a result does not mean what it meant; None if it does.
+
+    A class in it may have other code now: what comes from the store brings the old code with it, or meets the new. A
+    file that it names may have other content.
+    """
+    changed = value_code.changed(result.classes)
+    if changed is not None:
+        return f"the code of {changed}, which its result holds, changed"
+    if result.files:
+        try:
+            held = _files_digest(skeleton_of(result, get_blob)) == result.files
+        except StoreError:
+            held = False
+        if not held:
+            return "a file that its result names has other content now"
+    return None
 
 
 def _files_digest(skeleton: object) -> str:

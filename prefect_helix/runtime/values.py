@@ -8,7 +8,14 @@ import importlib
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
-from types import BuiltinFunctionType, GetSetDescriptorType, MethodDescriptorType, WrapperDescriptorType
+from types import (
+    BuiltinFunctionType,
+    FunctionType,
+    GetSetDescriptorType,
+    MethodDescriptorType,
+    ModuleType,
+    WrapperDescriptorType,
+)
 from typing import Any, cast
 
 from prefect_helix.runtime.standin import is_stand_in
@@ -19,6 +26,7 @@ _FOREIGN = (BuiltinFunctionType, GetSetDescriptorType, MethodDescriptorType, Wra
 _HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: the class was made while the program ran, as a class statement does
 _CONTAINERS = frozenset({tuple, list, dict})
 _ATOMS = frozenset({type(None), bool, int, float, complex, str, bytes})
+_CODE = (type, ModuleType, FunctionType, BuiltinFunctionType)
 _DEPTH = 8
 
 
@@ -128,6 +136,23 @@ def join(skeleton: object, leaves: Sequence[object]) -> object:
     return put(skeleton)
 
 
+def parts_of(value: object) -> Iterator[object]:
+    """Yield the objects that a value holds: items of built-in containers, attributes of other objects. O(parts)."""
+    seen = {id(value)}
+    waiting = [value]
+    while waiting:
+        whole: Any = waiting.pop()
+        if isinstance(whole, (list, tuple, set, frozenset)):
+            parts = list(whole)
+        else:
+            parts = list(whole.values()) if isinstance(whole, dict) else list(getattr(whole, "__dict__", {}).values())
+        for part in parts:
+            if type(part) not in _ATOMS and not isinstance(part, _CODE) and id(part) not in seen:
+                seen.add(id(part))
+                waiting.append(part)
+                yield part
+
+
 def _rebuilt(container: Any, change: Callable[[object], object]) -> object:
     """`container` with its parts changed; itself if none of them does."""
     old = _parts(container)
@@ -201,16 +226,22 @@ def _buffers(matrix: Any) -> Iterator[object]:
 
 
 def type_name(cls_or_value: object) -> str:
-    """Name a class, or the class of a value, as ``module:qualname``; a stand-in as what it stands for, unloaded."""
-    cls = cls_or_value if isinstance(cls_or_value, type) else type(cls_or_value)
+    """Name a class, a function or the class of a value as ``module:qualname``; a stand-in as what it stands for."""
+    named = isinstance(cls_or_value, (type, FunctionType))
+    cls: Any = cls_or_value if named else type(cls_or_value)
     return f"{cls.__module__}:{cls.__qualname__}"
+
+
+def find(name: str) -> object:
+    """What `type_name` named, its module imported if need be; None if it is not to be found."""
+    module, _, qualname = name.partition(":")
+    try:
+        return functools.reduce(getattr, qualname.split("."), importlib.import_module(module))
+    except (ImportError, AttributeError):
+        return None
 
 
 def find_type(name: str) -> type | None:
     """The class that `type_name` named, its module imported if need be; None if it is not to be found."""
-    module, _, qualname = name.partition(":")
-    try:
-        found = functools.reduce(getattr, qualname.split("."), importlib.import_module(module))
-    except (ImportError, AttributeError):
-        return None
+    found = find(name)
     return found if isinstance(found, type) else None

@@ -6,12 +6,13 @@ import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from prefect_helix.core.explain import changes, closest, reason
+from prefect_helix.core.explain import changes, closest, in_short, reason
 from prefect_helix.core.graph import Decision
 from prefect_helix.core.history import History
 from prefect_helix.core.lineage import Argument, Result, Trace
 from prefect_helix.core.planner import Plan, PlanNode, solve
-from prefect_helix.core.signature import Match, literals_hash, match, signature
+from prefect_helix.core.rulings import Acceptance, noted
+from prefect_helix.core.signature import Input, Match, literals_hash, match, signature
 from prefect_helix.runtime.nodes import Edge, Node, Standing, TaskSpec
 
 
@@ -23,10 +24,11 @@ class World:
     Args:
         history: What earlier runs tell.
         loadable: Whether all parts of a result are in the store.
-        holds: Whether a result still means what it meant, such as a file that is still there.
+        objection: Why a result does not mean what it meant, such as a file with other content; None if it does.
         now_us: Time of the run, since the epoch, for ``max_age``.
         mode: The run's mode; in any but ``auto`` every node is original.
         priors: Traces of the run that this one is compared with.
+        run_id: Id of the run.
     """
 
     def __init__(
@@ -34,21 +36,23 @@ class World:
         history: History,
         *,
         loadable: Callable[[Result], bool],
-        holds: Callable[[Result], bool],
+        objection: Callable[[Result], str | None],
         now_us: int,
         mode: str = "auto",
         priors: Sequence[Trace] = (),
+        run_id: str = "",
     ) -> None:
         self.history = history
         self.nodes: list[Node] = []
         self._by_key: dict[str, Node] = {}
         self._expected: dict[str, list[Node]] = {}
-        self._children: dict[str, list[Node]] = {}
+        self._children: dict[str, dict[str, Node]] = {}
         self._loadable = loadable
-        self._holds = holds
+        self._object_to = objection
         self._now_us = now_us
         self._mode = mode
         self._priors = priors
+        self._run_id = run_id
         self._keys = (f"n{i}" for i in itertools.count())
         self._calls = itertools.count()
 
@@ -77,7 +81,7 @@ class World:
             Its node, and whether the run departs with it from what was expected.
         """
         literals = literals_hash(arguments)
-        key = signature(spec.fingerprint, literals, [e.input() for e in edges], [n.signature for n in wait_for])
+        key = self._history_key(spec, literals, [e.input() for e in edges], [n.signature for n in wait_for])
         node = self._take_expected(spec, key)
         departed = node is None or node.history_key != key
         if node is None:
@@ -87,10 +91,13 @@ class World:
         node.parameters, node.wait_for = parameters, wait_for
         node.arguments, node.literals = arguments, literals
         self._connect(node, edges)
+        was_original = node.original
         self.classify(node)
         if departed:
             node.decision, node.demanded = None, False
             self._reconsider()
+        elif node.original != was_original:  # an equal call of this run has been computed meanwhile
+            node.decision = None
         return node, departed
 
     def _add(self, node: Node) -> None:
@@ -98,10 +105,10 @@ class World:
         self._by_key[node.key] = node
 
     def _connect(self, node: Node, edges: tuple[Edge, ...]) -> None:
+        for edge in node.edges:
+            self._children[edge.node.key].pop(node.key, None)
         for edge in edges:
-            siblings = self._children.setdefault(edge.node.key, [])
-            if node not in siblings:
-                siblings.append(node)
+            self._children.setdefault(edge.node.key, {})[node.key] = node
         node.edges = edges
 
     def _take_expected(self, spec: TaskSpec, key: str) -> Node | None:
@@ -123,7 +130,7 @@ class World:
 
     def children(self, node: Node) -> list[Node]:
         """Return the nodes that take the value of `node`."""
-        return [child for child in self._children.get(node.key, ()) if node in child.parents]
+        return list(self._children.get(node.key, {}).values())
 
     def ancestors(self, start: Node) -> list[Node]:
         """Return the nodes whose values `start` takes, directly or not, parents before children."""
@@ -160,23 +167,49 @@ class World:
             return
         inputs = [edge.input() for edge in node.edges]
         waits = [n.signature for n in node.wait_for]
-        node.history_key = node.signature = signature(node.spec.fingerprint, node.literals, inputs, waits)
-        node.by_digest = node.spec.by_digest or self.history.ambiguous(node.signature)
+        node.fingerprint = fingerprint = self._stands_for(node.spec)
+        node.history_key = node.signature = self._history_key(node.spec, node.literals, inputs, waits)
+        node.by_digest = (
+            node.spec.by_digest or self.history.ambiguous(node.signature) or any(i.undetermined for i in inputs)
+        )
         node.standing, node.trace, node.result, node.reason = Standing.ORIGINAL, None, None, ""
         if self._mode != "auto" or not node.spec.deterministic or any(n.original or n.done for n in node.wait_for):
             return
-        for trace in self.history.candidates(node.spec.fingerprint, node.literals):
+        for trace in self.candidates(node):
             found = match(trace, inputs, waits)
             objection = self._objection(node, trace) if found is Match.YES else None
             node.reason = objection or node.reason
             if found is Match.YES and objection is None:
                 node.standing, node.trace, node.result, node.reason = Standing.EQUIVALENT, trace, trace.result, ""
-                node.signature = trace.signature
-                node.by_digest = node.spec.by_digest or self.history.ambiguous(trace.signature)
+                if not self.history.moot(trace.signature):
+                    node.signature, node.fingerprint = trace.signature, trace.fingerprint
+                node.by_digest = node.spec.by_digest or any(
+                    map(self.history.ambiguous, (trace.signature, node.signature))
+                )
                 node.compute_us, node.computed_at_us = trace.compute_us, trace.computed_at_us
                 return
             if found is Match.MAYBE:
                 node.standing = Standing.PROVISIONAL
+        for trace, revocation in self.history.revoked(fingerprint, node.literals):
+            if not node.reason and match(trace, inputs, waits) is Match.YES:
+                node.reason = f"its earlier result was revoked {noted(revocation)}"
+
+    def candidates(self, node: Node) -> Sequence[Trace]:
+        """Return the traces with the node's code and literal arguments, newest first."""
+        return self.history.candidates(self._stands_for(node.spec), node.literals)
+
+    def accepted(self, node: Node) -> Acceptance | None:
+        """Return the acceptance by which the node's code stands for that of an earlier result of it; None without."""
+        codes = dict.fromkeys(trace.computed_by for trace in self.candidates(node))
+        found = (self.history.rulings.acceptance(node.spec.fingerprint, code) for code in codes)
+        return next(filter(None, found), None)
+
+    def _stands_for(self, spec: TaskSpec) -> str:
+        return self.history.rulings.stands_for(spec.fingerprint)
+
+    def _history_key(self, spec: TaskSpec, literals: str, inputs: Sequence[Input], wait_for: Sequence[str]) -> str:
+        fingerprint = self._stands_for(spec)
+        return self.history.renewed(signature(fingerprint, literals, inputs, wait_for), fingerprint)
 
     def _objection(self, node: Node, trace: Trace) -> str | None:
         """Return why the result of an equivalent call does not serve all the same; None if it does."""
@@ -187,7 +220,7 @@ class World:
         age_us = node.spec.max_age_us
         if age_us is not None and (trace.computed_at_us is None or trace.computed_at_us + age_us < self._now_us):
             return "its result is older than max_age"
-        return None if self._holds(trace.result) else "a file that its result names has other content now"
+        return self._object_to(trace.result)
 
     def _reconsider(self) -> None:
         """Classify all expected calls again, after one that they may rest on came out otherwise. O(nodes + edges)."""
@@ -197,7 +230,7 @@ class World:
 
     def loadable(self, node: Node) -> bool:
         """Return whether the node's value can be had without computing."""
-        if node.cell().present:
+        if node.cell().present or node.elsewhere:
             return True
         return not (node.original or node.lost) and node.result is not None and self._loadable(node.result)
 
@@ -209,16 +242,18 @@ class World:
         """Return in words what makes a node original, beside the call of the prior run that is most like it."""
         facts = self.facts(node)
         found = changes(node.prior or closest(facts, self._priors), facts)
-        return "; ".join(map(str, found)) or "no earlier result can be used"
+        return in_short(found) or "no earlier result can be used"
 
     def reason(self, node: Node) -> str:
         """Return in words why a node is decided as it is."""
+        accepted = self.history.rulings.acceptance(node.spec.fingerprint, node.code)
         return reason(
             node.decision or Decision.PRUNE,
             equivalent=node.trace is not None,
             stored=node.result is not None and not node.lost and self._loadable(node.result),
             mode=self._mode,
             changed=self.explain(node),
+            same="unchanged" if accepted is None else f"its change was accepted as a refactoring {noted(accepted)}",
         )
 
     def facts(self, node: Node) -> Trace:
@@ -228,7 +263,7 @@ class World:
             key=node.spec.key,
             call=node.call,
             signature=node.signature,
-            fingerprint=node.spec.fingerprint,
+            fingerprint=node.fingerprint,
             arguments=node.arguments,
             literals=node.literals,
             parents=tuple(edge.input().link() for edge in node.edges),
@@ -245,6 +280,8 @@ class World:
             task_run_id=node.task_run_id,
             changed_inputs=node.changed_inputs,
             deterministic=node.spec.deterministic,
+            code=node.code if node.code != node.fingerprint else "",
+            computed_in=self._run_id if node.done else node.trace.computed_in if node.trace else "",
         )
 
     # -- plan ----------------------------------------------------------------------------------------------------
@@ -258,7 +295,7 @@ class World:
         return plan
 
     def _plan_node(self, node: Node) -> PlanNode:
-        present = node.cell().present
+        present = node.cell().present or node.elsewhere
         costs = self.history.costs
         load_us = None
         if present:

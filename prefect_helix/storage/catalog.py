@@ -6,6 +6,7 @@ line is the head of a run with the number of traces that follow, the others are 
     lineage/<started_us>-<run_id>.jsonl     a run that has ended
     journal/<run_id>/<sequence>.jsonl       a run in progress, or one that was killed
     <kind>/<name>.json                      documents: one such line each
+    rulings/<at_us>-<id>.json               documents: what people have ruled about results
 
 Whatever is damaged, foreign or missing costs a computation, never a wrong value.
 """
@@ -18,12 +19,12 @@ import json
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from functools import cache
 from pathlib import PurePosixPath
 from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, cast, get_args, get_origin, get_type_hints
 
 from prefect_helix.core.errors import BlobMissingError, StoreError
 from prefect_helix.core.lineage import (
@@ -35,6 +36,7 @@ from prefect_helix.core.lineage import (
     trace_from_json,
     trace_to_json,
 )
+from prefect_helix.core.rulings import KINDS, Ruling, Rulings, ruling_from_json, ruling_to_json
 from prefect_helix.storage.codec import checksum
 from prefect_helix.storage.store import Store
 
@@ -51,10 +53,12 @@ class Known:
     Attributes:
         lineages: Every readable lineage, oldest first; runs that have not ended have the status ``running``.
         problems: What could not be read and what follows, in sentences.
+        rulings: What people have ruled about results.
     """
 
     lineages: tuple[Lineage, ...]
     problems: tuple[str, ...]
+    rulings: Rulings = field(default_factory=Rulings)
 
 
 class Catalog:
@@ -104,12 +108,13 @@ class Catalog:
         """Return everything readable. Complexity: O(bytes of all segments).
 
         Raises:
-            StoreError: If the store cannot be listed.
+            StoreError: If the store cannot be listed, or refuses a ruling: nobody can tell then which results hold.
         """
         with ThreadPoolExecutor(_READERS) as readers:
             # Journals first: a run that commits meanwhile is seen in one of the two places, or in both.
-            journaled = [segment for segment in readers.map(self._read_segment, self._segments("journal")) if segment]
-            committed = [segment for segment in readers.map(self._read_segment, self._segments("lineage")) if segment]
+            journaled = list(filter(None, readers.map(self._read_segment, self._files("journal", ".jsonl"))))
+            committed = list(filter(None, readers.map(self._read_segment, self._files("lineage", ".jsonl"))))
+            ruled = [one for one in readers.map(self._read_ruling, self._files("rulings", ".json")) if one]
         lineages = [segment.lineage for segment in committed if segment.lineage]
         ended = {lineage.run.run_id for lineage in lineages}
         lineages += _unfinished(
@@ -117,8 +122,20 @@ class Catalog:
         )
         return Known(
             lineages=tuple(sorted(lineages, key=lambda lineage: (lineage.run.started_us, lineage.run.run_id))),
-            problems=tuple(problem for segment in (*committed, *journaled) for problem in segment.problems),
+            problems=(
+                *(problem for segment in (*committed, *journaled) for problem in segment.problems),
+                *(one for one in ruled if isinstance(one, str)),
+            ),
+            rulings=Rulings.of(one for one in ruled if not isinstance(one, str)),
         )
+
+    def rule(self, ruling: Ruling) -> None:
+        """Write what somebody has ruled.
+
+        Raises:
+            StoreError: If the store refuses.
+        """
+        self.put_document("rulings", f"{ruling.at_us:020}-{ruling.id}", ruling_to_json(ruling))
 
     def put_document(self, kind: str, name: str, data: Mapping[str, Any]) -> None:
         """Keep a small JSON document under a name made from its content; written once.
@@ -141,8 +158,8 @@ class Catalog:
             return None
         return document if isinstance(document, dict) else None
 
-    def _segments(self, folder: str) -> Iterator[str]:
-        return (entry.path for entry in self._store.list(folder) if entry.path.endswith(".jsonl"))
+    def _files(self, folder: str, suffix: str) -> Iterator[str]:
+        return (entry.path for entry in self._store.list(folder) if entry.path.endswith(suffix))
 
     def _read_segment(self, path: str) -> _Segment | None:
         """Return what `path` holds; None if it was deleted since it was listed."""
@@ -152,6 +169,19 @@ class Catalog:
             return None
         except StoreError as error:
             return _Segment(None, (f"{path} cannot be read ({error.cause}); {_CONSEQUENCE}.",))
+
+    def _read_ruling(self, path: str) -> Ruling | str | None:
+        """Return the ruling at `path`, or what is wrong with it; None if it was deleted since it was listed."""
+        try:
+            data = _payload(self._store.read(path).rstrip(b"\n"))
+            return cast("Ruling", _checked(ruling_from_json, data, KINDS[data["kind"]]))
+        except BlobMissingError:
+            return None
+        except (_BadLine, KeyError, TypeError):
+            return (
+                f"{path} is damaged, or was written by a newer prefect-helix, so what it rules does not hold. If it "
+                "revoked results, they are used again: revoke them anew, and delete the file."
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,7 +282,8 @@ def _checker(hint: Any) -> Callable[[Any], bool]:
         key, item = map(_checker, arguments)
         return lambda value: type(value) is dict and all(map(key, value)) and all(map(item, value.values()))
     if dataclasses.is_dataclass(hint):
-        fields = [(name, _checker(of)) for name, of in get_type_hints(hint).items()]
+        hints = get_type_hints(hint)
+        fields = [(one.name, _checker(hints[one.name])) for one in dataclasses.fields(hint)]
         return lambda value: type(value) is hint and all(check(getattr(value, name)) for name, check in fields)
     if hint is int:
         return lambda value: type(value) is int and abs(value) < 1 << 63

@@ -73,6 +73,14 @@ class File:
         except FileNotFoundError as error:
             raise FileNotFoundError(f"There is no file {self.path}. Create it, or correct the path.") from error
 
+    def size_bytes(self) -> int | None:
+        """Return the size of a local file; None for any other, which would have to be asked for.
+
+        Raises:
+            FileNotFoundError: If there is no such file.
+        """
+        return Path(self).stat().st_size if self._is_local else None
+
     @property
     def _is_local(self) -> bool:
         scheme, separator, _ = self.path.partition("://")
@@ -120,11 +128,12 @@ register_digest(File, File.content)
 
 
 def files(value: Any) -> Iterator[File]:
-    """Yield the files in a value: itself, or what it holds in nested built-in containers."""
-    if isinstance(value, File):
-        yield value
-    elif type(value) in (list, tuple, set, frozenset):
-        for item in value:
-            yield from files(item)
-    elif type(value) is dict:
-        yield from files(list(value.values()))
+    """Yield the files in a value: itself, or what it holds in nested built-in containers, each once. O(parts)."""
+    waiting, seen = [value], set()
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, File):
+            yield part
+        elif type(part) in (list, tuple, set, frozenset, dict) and id(part) not in seen:
+            seen.add(id(part))
+            waiting += reversed([*(part.values() if type(part) is dict else part)])

@@ -137,6 +137,8 @@ class Run:
         warnings: What was told, by key.
     """
 
+    apart = False
+
     def __init__(self, lab: Lab, workers: int) -> None:
         self.lab = lab
         self.session: Session
@@ -182,6 +184,9 @@ class Run:
 
         self.pool.submit(job)
 
+    def give_up(self, node: Node) -> bool:
+        return self.take_back(node)
+
     def take_back(self, node: Node) -> bool:
         with self._lock:
             waited = node.key in self._queued
@@ -197,15 +202,18 @@ class Run:
 
     def _given(self, value: Any) -> Given:
         cells: list[Cell] = []
+        makers: list[Cell] = []
 
         def replace(part: Any) -> Any:
             cell = self.session.reference(part)
             if cell is not None:
                 cells.append(cell)
                 return cell
+            maker = self.session.maker(part)
+            makers.extend([maker] if maker is not None else [])
             return plain(part) if is_stand_in(part) else part
 
-        return Given(_visit(value, replace), cells)
+        return Given(_visit(value, replace), [*cells, *makers])
 
     def resolved(self, value: Any) -> Any:
         nodes: list[Node] = []

@@ -19,7 +19,7 @@ from prefect_helix.runtime.arguments import shown
         ("columns", ["a", "b"], "['a', 'b']"),
         ("api_key", "abc", "********"),
         ("db_password", "abc", "********"),
-        ("frame", pd.DataFrame({"a": [1]}), "<DataFrame>"),
+        ("frame", pd.DataFrame({"a": [1]}), "<DataFrame [1, 1]>"),
         ("text", "x" * 100, "'" + "x" * 78 + "…"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import types
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,6 +27,14 @@ def frame(start: float = 0.0) -> pd.DataFrame:
 
 def total(x: Any) -> float:
     return float(x["x"].sum())
+
+
+class Sealed:
+    """An object that has no digest and cannot be stored."""
+
+    def __init__(self, weight: float) -> None:
+        self.weight = weight
+        self.lock = threading.Lock()
 
 
 class Model:
@@ -265,7 +274,7 @@ def test_the_small_part_of_a_container_counts_as_used(lab, outcomes):
 def test_two_outcomes_of_one_task_are_never_mixed(lab, outcomes):
     def cut():
         start = next(outcomes)
-        return frame(start), frame(-start)
+        return frame(start), frame(start + 100)
 
     split = lab.task(cut, name="split")
 
@@ -277,6 +286,55 @@ def test_two_outcomes_of_one_task_are_never_mixed(lab, outcomes):
     lab.damage_blob(run.lineage.traces[0].result.leaves[1].blob)
     with pytest.raises(NondeterministicTaskError):
         lab.run(flow, look=True)
+
+
+@pytest.fixture
+def chain(lab, outcomes):
+    """split (outcomes differ) → fit, whose result has no digest and cannot be stored → score, a small number."""
+
+    def make(*, sealed: bool = False, **options: Any) -> Any:
+        split = (lambda: Sealed(next(outcomes))) if sealed else (lambda: frame(next(outcomes)))
+        lab.task(split, name="split", **options)
+        lab.task(lambda rows: Sealed(rows.weight if sealed else rows["x"].iloc[0]), name="fit")
+        lab.task(lambda model: float(model.weight), name="score")
+        lab.task(lambda rows: float(rows["x"].iloc[0]), name="count")
+
+        def flow(more: bool, score: bool) -> Any:
+            rows = lab.tasks["split"].submit()
+            model = lab.tasks["fit"].submit(rows)
+            found = lab.tasks["score"].submit(model) if score else None
+            return [lab.tasks["count"].submit(rows).result() if more else None, found.result() if found else None]
+
+        return flow
+
+    return make
+
+
+@pytest.mark.parametrize("sealed", [False, True], ids=["digest", "no digest"])
+@pytest.mark.parametrize("options", [{"deterministic": False}, {"max_age_us": 0}], ids=["declared", "too old"])
+def test_a_grandchild_that_is_known_by_signature_only_is_not_served_for_another_outcome(lab, chain, options, sealed):
+    flow = chain(sealed=sealed, **options)
+    assert [lab.run(flow, more=False, score=True).value[1] for _ in range(3)] == [0.0, 5.0, 7.0]
+
+
+def test_a_grandchild_is_spared_if_the_outcome_is_the_same_again(lab, chain):
+    flow = chain(deterministic=False)
+    lab.run(flow, more=False, score=True)
+    lab.tasks["split"].fn = frame
+    assert lab.run(flow, more=False, score=True).bodies == ["split"]
+
+
+def test_a_grandchild_of_an_outcome_that_did_not_repeat_itself_is_computed_again(lab, chain):
+    flow = chain(materialize="never")
+    lab.run(flow, more=False, score=True)
+    assert lab.run(flow, more=True, score=True).value == [5.0, 5.0]
+
+
+def test_a_grandchild_that_was_not_called_when_the_outcome_changed_is_computed_later(lab, chain):
+    flow = chain()
+    lab.run(flow, more=False, score=True)
+    lab.run(flow, more=False, score=False, mode="recompute")
+    assert lab.run(flow, more=True, score=True).value == [5.0, 5.0]
 
 
 def test_failed_traces_make_nothing_equivalent(lab):
@@ -543,3 +601,75 @@ def test_only_what_the_flow_itself_needs_counts_as_demanded(lab):
     }
     again = lab.run(lambda: score(scale(split()[0])))
     assert (again.bodies, sum(again.loads.values())) == ([], 0)
+
+
+# -- where a part comes from ---------------------------------------------------------------------------------------
+
+
+class Handle:
+    """Something whose state tells where to look, not what is there."""
+
+    def __init__(self, place: str) -> None:
+        self.place = place
+
+
+@pytest.mark.parametrize("opened", [{"handle": Handle("here")}, [[Handle("here")]]], ids=["in a dict", "in lists"])
+def test_a_handle_taken_out_of_a_small_result_counts_by_where_it_comes_from(lab, opened):
+    content = {"here": 1}
+    lab.task(lambda version: opened, name="connect")
+    read = lab.task(lambda handle: content[handle.place], name="read")
+
+    def flow(version: int):
+        found = lab.tasks["connect"](version)
+        return read(found["handle"] if isinstance(found, dict) else found[0][0])
+
+    assert lab.run(flow, version=1).value == 1
+    content["here"] = 2
+    assert lab.run(flow, version=1).bodies == []
+    again = lab.run(flow, version=2)
+    assert (again.bodies, again.value) == (["connect", "read"], 2)
+
+
+def test_a_part_that_its_digest_tells_counts_by_its_content(lab):
+    lab.task(lambda version: {"numbers": [1, 2], "handle": Handle("here")}, name="connect")
+    total = lab.task(lambda numbers: sum(numbers), name="total")
+
+    def flow(version: int):
+        return total(lab.tasks["connect"](version)["numbers"])
+
+    lab.run(flow, version=1)
+    assert lab.run(flow, version=2).bodies == ["connect"]
+
+
+def test_an_outcome_that_nobody_has_seen_may_be_replaced_by_another(lab, outcomes):
+    def cut():
+        start = next(outcomes)
+        return frame(start), frame(start + 100)
+
+    split = lab.task(cut, name="split")
+    fit = lab.task(lambda train: float(train["x"].iloc[0]), name="fit")
+    evaluate = lab.task(lambda model, test: (model, float(test["x"].iloc[0])), name="evaluate")
+
+    def flow():
+        train, test = split()
+        return evaluate(fit(train), test)
+
+    first = lab.run(flow)
+    for leaf in first.lineage.traces[0].result.leaves:
+        lab.store.delete_blob(leaf.blob)
+    evaluate.edit()
+    again = lab.run(flow)
+    assert (again.bodies, again.value) == (["split", "fit", "evaluate"], (5.0, 105.0))
+
+
+def test_two_equal_calls_are_computed_once_also_after_an_edit(lab):
+    scan = lab.task(lambda: frame(1), name="scan")
+    fit = lab.task(lambda rows: float(rows["x"].sum()), name="fit")
+    total = lab.task(lambda rows: float(rows["x"].sum()) + 1, name="total")
+
+    def flow():
+        return fit(scan()), total.submit(scan.submit()).result()
+
+    assert lab.run(flow).bodies == ["scan", "fit", "total"]
+    scan.edit()
+    assert lab.run(flow).bodies == ["scan"]

@@ -23,6 +23,7 @@ from prefect_helix.core.lineage import (
     run_to_json,
     trace_to_json,
 )
+from prefect_helix.core.rulings import Acceptance, Revocation, Rulings, Withdrawal, ruling_to_json
 from prefect_helix.storage.catalog import Catalog, Known, _line
 from prefect_helix.storage.codec import checksum
 from prefect_helix.storage.store import Store, open_store
@@ -341,3 +342,63 @@ def test_documents_are_written_once_and_healed(store: Store, catalog: Catalog) -
         assert catalog.get_document("code", NAME) is None
     catalog.put_document("code", NAME, {"a": 2})
     assert catalog.get_document("code", NAME) == {"a": 2}
+
+
+# -- rulings -----------------------------------------------------------------------------------------------------
+
+RULINGS = (
+    Acceptance("a", 1, "fit", "old", "new", "größer"),
+    Revocation("r", 2, ("fit",), ("run-1",), 3, None, "bad disk"),
+    Withdrawal("w", 3, "a"),
+)
+
+
+def test_rulings_come_back_equal_and_in_the_order_they_were_made(catalog: Catalog) -> None:
+    for ruling in reversed(RULINGS):
+        catalog.rule(ruling)
+    known = catalog.read()
+    assert (known.rulings, known.problems) == (Rulings(RULINGS), ())
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda data: data[:-5],
+        lambda data: data.replace(b"bad disk", b"bad risk"),
+        lambda data: b"",
+        lambda data: _line({"kind": "revocation", "id": "r"}),
+        lambda data: _line({"kind": "amnesty", "id": "r", "at_us": 2}),
+        lambda data: _line({**ruling_to_json(RULINGS[1]), "since_us": "3"}),
+        lambda data: _line({**ruling_to_json(RULINGS[1]), "tasks": "fit"}),
+        lambda data: _line({**ruling_to_json(RULINGS[1]), "kind": []}),
+        lambda data: _line([]),  # type: ignore[arg-type]
+    ],
+)
+def test_a_ruling_that_cannot_be_read_does_not_hold_and_is_told(
+    store: Store, catalog: Catalog, damage: Callable[[bytes], bytes]
+) -> None:
+    for ruling in RULINGS:
+        catalog.rule(ruling)
+    path = "rulings/00000000000000000002-r.json"
+    store.write(path, [damage(store.read(path))])
+    known = catalog.read()
+    assert known.rulings == Rulings((RULINGS[0], RULINGS[2]))
+    (problem,) = known.problems
+    assert problem.startswith(f"{path} is damaged, or was written by a newer prefect-helix")
+    assert "revoke them anew" in problem
+
+
+def test_a_store_that_refuses_a_ruling_cannot_be_read(
+    store: Store, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catalog.rule(RULINGS[1])
+    read = Store.read
+
+    def refuse(self: Store, path: str) -> bytes:
+        if path.startswith("rulings/"):
+            raise StoreError(self.url, f"read {path}", "Forbidden")
+        return read(self, path)
+
+    monkeypatch.setattr(Store, "read", refuse)
+    with pytest.raises(StoreError, match="Forbidden"):
+        catalog.read()

@@ -1,0 +1,181 @@
+"""What people have ruled: that a change of code was a refactoring, or that results are not to be used any more."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from functools import cached_property
+from typing import Any, ClassVar, TypeAlias
+
+from prefect_helix.core.lineage import Trace
+
+
+@dataclass(frozen=True, slots=True)
+class Acceptance:
+    """A change of code is a refactoring: the results of either code stand for those of the other.
+
+    Attributes:
+        id: Its name.
+        at_us: When it was made, since the epoch.
+        task: Name of the task, for people.
+        before: Fingerprint of the code before the change.
+        after: Fingerprint of the code after it.
+        note: What its author says of it.
+    """
+
+    kind: ClassVar[str] = "acceptance"
+
+    id: str
+    at_us: int
+    task: str
+    before: str
+    after: str
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Revocation:
+    """Results are not to be used any more: those computed before it was made that meet every criterion given.
+
+    Attributes:
+        id: Its name.
+        at_us: When it was made, since the epoch.
+        tasks: Names or keys of tasks; empty for all.
+        runs: Ids of the runs that computed them; empty for all.
+        since_us: Computed then or later; None for no limit.
+        until_us: Computed before then; None for no limit.
+        note: What its author says of it.
+    """
+
+    kind: ClassVar[str] = "revocation"
+
+    id: str
+    at_us: int
+    tasks: tuple[str, ...] = ()
+    runs: tuple[str, ...] = ()
+    since_us: int | None = None
+    until_us: int | None = None
+    note: str = ""
+
+    def covers(self, trace: Trace) -> bool:
+        """Return whether the result of `trace` is one of these, by when and where it was computed."""
+        at_us = trace.started_us if trace.computed_at_us is None else trace.computed_at_us
+        return (
+            at_us < self.at_us
+            and (not self.tasks or trace.task in self.tasks or trace.key in self.tasks)
+            and (not self.runs or trace.computed_in in self.runs)
+            and (self.since_us is None or at_us >= self.since_us)
+            and (self.until_us is None or at_us < self.until_us)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawal:
+    """A ruling does not hold any more.
+
+    Attributes:
+        id: Its name.
+        at_us: When it was made, since the epoch.
+        of: Name of the ruling that is withdrawn.
+    """
+
+    kind: ClassVar[str] = "withdrawal"
+
+    id: str
+    at_us: int
+    of: str
+
+
+Ruling: TypeAlias = Acceptance | Revocation | Withdrawal
+
+KINDS: Mapping[str, type[Acceptance] | type[Revocation] | type[Withdrawal]] = {
+    one.kind: one for one in (Acceptance, Revocation, Withdrawal)
+}
+
+
+@dataclass(frozen=True)
+class Rulings:
+    """All rulings of a store.
+
+    Attributes:
+        all: In the order they were made, withdrawn ones and withdrawals included.
+    """
+
+    all: tuple[Ruling, ...] = ()
+
+    @classmethod
+    def of(cls, rulings: Iterable[Ruling]) -> Rulings:
+        """Return `rulings` in the order they were made."""
+        return cls(tuple(sorted(rulings, key=lambda one: (one.at_us, one.id))))
+
+    @cached_property
+    def withdrawn(self) -> Mapping[str, Withdrawal]:
+        """The withdrawals, by the name of the ruling that each withdraws."""
+        return {one.of: one for one in self.all if isinstance(one, Withdrawal)}
+
+    @cached_property
+    def acceptances(self) -> tuple[Acceptance, ...]:
+        """Those in force, oldest first."""
+        return tuple(one for one in self.all if isinstance(one, Acceptance) and one.id not in self.withdrawn)
+
+    @cached_property
+    def revocations(self) -> tuple[Revocation, ...]:
+        """Those in force, oldest first."""
+        return tuple(one for one in self.all if isinstance(one, Revocation) and one.id not in self.withdrawn)
+
+    def stands_for(self, fingerprint: str) -> str:
+        """Return the one fingerprint that counts for all code accepted as the same as this code.
+
+        Acceptances make classes: what is the same as one code is the same as whatever that is the same as. So chains,
+        forks and acceptances back and forth have one answer.
+        """
+        return self._classes.get(fingerprint, fingerprint)
+
+    def acceptance(self, one: str, other: str) -> Acceptance | None:
+        """Return the newest acceptance by which one code stands for another one; None if none is needed, or there.
+
+        Of a chain of them it is the one that names `one`, if there is such.
+        """
+        if one == other or self.stands_for(one) != self.stands_for(other):
+            return None
+        chain = [a for a in self.acceptances if self.stands_for(a.before) == self.stands_for(one)]
+        return max(chain, key=lambda a: (one in (a.before, a.after), a.at_us), default=None)
+
+    def revocation(self, trace: Trace) -> Revocation | None:
+        """Return the newest revocation that covers the result of `trace`; None if it may be used."""
+        return next((one for one in reversed(self.revocations) if one.covers(trace)), None)
+
+    @cached_property
+    def _classes(self) -> Mapping[str, str]:
+        classes: dict[str, str] = {}
+        for one in self.acceptances:
+            kept, joined = (classes.setdefault(code, code) for code in (one.before, one.after))
+            classes.update({code: kept for code, name in classes.items() if name == joined})
+        return classes
+
+
+def ruling_to_json(ruling: Ruling) -> dict[str, Any]:
+    """Return `ruling` as JSON-ready data; `ruling_from_json` is its inverse."""
+    return {"kind": ruling.kind, **dataclasses.asdict(ruling)}
+
+
+def ruling_from_json(data: Mapping[str, Any]) -> Ruling:
+    """Return the ruling that `ruling_to_json` wrote.
+
+    Raises:
+        KeyError, TypeError, ValueError: If the data is not a ruling.
+    """
+    fields: dict[str, Any] = {name: tuple(value) if type(value) is list else value for name, value in data.items()}
+    return KINDS[fields.pop("kind")](**fields)
+
+
+def day(us: int) -> str:
+    """Return the day of a time since the epoch, in UTC."""
+    return f"{datetime.fromtimestamp(us / 1e6, timezone.utc):%Y-%m-%d}"
+
+
+def noted(ruling: Acceptance | Revocation) -> str:
+    """Return "on 2026-01-01 (bad disk)": when a ruling was made and what its author says of it."""
+    return f"on {day(ruling.at_us)}" + (f" ({ruling.note})" if ruling.note else "")
