@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from enum import Enum
 from typing import Any
 
 from prefect_helix.core.digest import hash_parts
@@ -10,14 +11,18 @@ from prefect_helix.core.errors import ArgumentChangedError, FileChangedError, Un
 from prefect_helix.core.graph import Decision
 from prefect_helix.core.lineage import Argument, Result
 from prefect_helix.core.materialization import Candidate
+from prefect_helix.core.rulings import noted
 from prefect_helix.runtime.arguments import immutable, literal_digest
 from prefect_helix.runtime.code import ValueCode
-from prefect_helix.runtime.keeper import Keeper
+from prefect_helix.runtime.keeper import Keeper, Put
 from prefect_helix.runtime.nodes import Node, Standing
 from prefect_helix.runtime.objects import Objects
 from prefect_helix.runtime.results import Described
+from prefect_helix.runtime.values import type_name
 from prefect_helix.runtime.world import World
 from prefect_helix.storage.files import files
+
+_NONE = type_name(None)
 
 
 class Observer:
@@ -50,22 +55,22 @@ class Observer:
         self._warn = warn
         self._verify = verify
 
-    def note(self, node: Node, value: Any, described: Described, compute_us: int, at_us: int) -> list[str]:
-        """Enter a computed value into the world; return the tasks whose results were used and no longer hold."""
+    def note(self, node: Node, result: Result, compute_us: int, at_us: int) -> list[str]:
+        """Enter a computed result into the world; return the tasks whose results were used and no longer hold."""
         earlier = node.result or self._recorded(node)
-        node.changed_inputs = self._changed_inputs(node, value, described)
-        node.done, node.decision, node.result = True, Decision.COMPUTE, described.result
+        node.done, node.decision, node.result = True, Decision.COMPUTE, result
         node.compute_us, node.computed_at_us = compute_us, at_us
-        self._objects.keep(node, value, described)
         self._check_taint(node)
         contradicted = []
-        if earlier is not None and earlier.digest not in (None, described.result.digest):
+        if earlier is not None and earlier.digest not in (None, result.digest):
             self.mismatched.append(node.spec.name)
-            contradicted += [node.spec.name] if node.used else []
-        contradicted += self._update_descendants(node)
+            other_skeleton = (earlier.inline, earlier.blob) != (result.inline, result.blob)
+            contradicted += [node.spec.name] if node.used or (node.opened and other_skeleton) else []
+            node.by_digest = True
         if not node.tainted:
             self._world.history.add(self._world.facts(node))
-        return contradicted
+        node.by_digest = node.by_digest or self._world.history.ambiguous(node.signature)
+        return contradicted + self._update_descendants(node)
 
     def check_arguments(self, node: Node) -> None:
         """Make sure that a node that is computed has the arguments it was called with.
@@ -84,23 +89,34 @@ class Observer:
             if self._objects.diverged(edge.cell) and not (result and self._keeper.loadable(result)):
                 raise ArgumentChangedError(node.spec.name, edge.parameter)
 
-    def keep(self, node: Node, described: Described) -> None:
-        """Offer a result to the store, unless it stands for nothing."""
-        if node.tainted:
+    def keep(self, node: Node, sizes: Mapping[str, int], put: Put) -> None:
+        """Offer a computed result to the store, unless it stands for nothing.
+
+        Args:
+            node: What was computed.
+            sizes: The blobs it is made of, with their sizes in bytes.
+            put: Writes those of the given names.
+        """
+        if node.tainted or node.result is None:
             return
         costs = self._world.history.costs
-        size_bytes = sum(piece.size_bytes for piece in described.pieces)
+        size_bytes = sum(sizes.values())
         candidate = Candidate(
             recreate_us=self._world.recreate_us(node),
-            load_us=costs.load(described.result),
-            write_us=costs.transfer(size_bytes, blobs=len(described.pieces)),
+            load_us=costs.load(node.result),
+            write_us=costs.transfer(size_bytes, blobs=len(sizes)),
             size_bytes=size_bytes,
             choice=node.spec.materialize,
         )
-        self._keeper.offer(self._world.facts(node), described.pieces, candidate)
+        self._keeper.offer(self._world.facts(node), sizes, candidate, put)
 
-    def tell(self, node: Node, value: Any, described: Described) -> None:
-        """Tell people what they should know of a computed value."""
+    def tell(self, node: Node, problem: str | None) -> None:
+        """Tell people what they should know of a computed value.
+
+        Args:
+            node: What was computed.
+            problem: Why it cannot be materialized, if so.
+        """
         task, key = node.spec.name, node.spec.key
         for parameter in node.changed_inputs:
             self._warn(
@@ -108,26 +124,30 @@ class Observer:
                 f"{task} changed its argument {parameter!r} in place, or gave it back as its result. It is computed in "
                 "every run, since later steps may rely on that. Return a copy to have it skipped.",
             )
-        if described.problem is not None:
-            self._warn(f"unstorable:{key}", f"{described.problem} So {task} cannot be loaded, only computed again.")
-        if value is None:
+        if problem is not None:
+            self._warn(f"unstorable:{key}", f"{problem} So {task} cannot be loaded, only computed again.")
+        if node.result is not None and node.result.type_name == _NONE:
             self._warn(
                 f"none:{key}",
                 f"{task} returned None. A helix task is skipped when nothing changed, and whatever else it does is not "
                 "done then; make it a plain @task if it has effects.",
             )
         if task in self.mismatched:
+            accepted = self._world.accepted(node)
             self._warn(
                 f"mismatch:{key}",
                 f"{task} gave another result than before for the same code and inputs. Seed it, or declare it with "
-                "@helix_task(deterministic=False).",
+                "@helix_task(deterministic=False)."
+                if accepted is None
+                else f"{task} gave another result than before its code changed, and that was accepted as a refactoring "
+                f"{noted(accepted)}. If it is none, take that back with `prefect-helix undo {accepted.id}`.",
             )
 
     def _recorded(self, node: Node) -> Result | None:
         """Return what the same call gave when it was last computed, for mode ``verify``."""
         if not self._verify or not node.spec.deterministic:
             return None
-        same = self._world.history.candidates(node.spec.fingerprint, node.literals)
+        same = self._world.candidates(node)
         links = tuple(edge.input().link() for edge in node.edges)
         return next((t.result for t in same if t.parents == links and t.decision is Decision.COMPUTE), None)
 
@@ -142,18 +162,18 @@ class Observer:
                     continue
                 changed = True
                 rest.append(child)
-                if before[0] is Standing.EQUIVALENT and child.original and child.used:
+                if before[0] is Standing.EQUIVALENT and child.original and (child.used or child.opened):
                     contradicted.append(child.spec.name)
         if changed:
             self._world.plan()
         return contradicted
 
-    def _changed_inputs(self, node: Node, value: Any, described: Described) -> tuple[str, ...]:
+    def changed_inputs(self, node: Node, value: Any, described: Described) -> tuple[str, ...]:
         """Return the parameters whose objects the task changed in place, or gave back as they are."""
-        parts = {id(part) for part in (value, *described.leaves)}
+        parts = {id(part) for part in (value, *described.leaves) if not _is_one_for_all(part)}
         found: dict[str, None] = {}
         for edge in node.edges:
-            given_back = edge.cell.present and id(edge.cell.value) in parts and not immutable(edge.cell.value)
+            given_back = edge.cell.present and id(edge.cell.value) in parts
             if given_back or self._objects.diverged(edge.cell, look=True):
                 found[edge.parameter] = None
         for argument in node.arguments:
@@ -184,3 +204,8 @@ class Observer:
                         "run and not kept.",
                     )
                     return
+
+
+def _is_one_for_all(value: Any) -> bool:
+    """Return whether `value` is one object however it is had, or may as well be: giving it back ties nothing."""
+    return immutable(value) or isinstance(value, Enum)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,11 @@ import pandas as pd
 import pytest
 
 pytestmark = pytest.mark.timeout(60)
+
+
+class Side(Enum):
+    LOW = 1
+    HIGH = 2
 
 
 def frame(start: float = 0.0) -> pd.DataFrame:
@@ -201,3 +207,14 @@ def test_what_was_computed_from_a_changed_alias_is_not_served_for_the_original(l
 
     lab.run(flow, change=True)
     assert lab.run(flow, change=False).value == total(frame())
+
+
+def test_a_task_that_returns_the_enum_member_it_was_given_is_not_taken_to_change_it(lab):
+    turn = lab.task(lambda side: Side.HIGH, name="turn")
+
+    def flow():
+        return turn(turn(Side.LOW))
+
+    assert lab.run(flow).bodies == ["turn", "turn"]
+    run = lab.run(flow)
+    assert (run.value, run.bodies, run.warnings) == (Side.HIGH, [], {})

@@ -1,0 +1,329 @@
+"""Random small programs: a project of several modules, a flow of tasks over it, and edits with and without effect.
+
+A program is a model that is written out as source. So it is known which definitions a task reaches, and what it counts
+of each: its version is made from the model, never from what the fingerprint says.
+"""
+
+from __future__ import annotations
+
+import copy
+import textwrap
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+
+from tests.runtime.program_kinds import HEADER, KINDS, Kind
+
+LOCALS = ("total", "value", "amount")
+STATES = ("memo", "counter", "late", "registry")
+STYLES = ("from", "renamed", "module", "alias", "star", "via")
+
+
+@dataclass
+class Definition:
+    """A function, class or constant of the project.
+
+    Attributes:
+        name: Its name, unique in the project.
+        kind: Which of `KINDS`.
+        module: Where it lives.
+        numbers: The numbers in it.
+        calls: What it uses when it is called.
+        needs: What it uses when its module is imported.
+        extra: Numbers added to what it computes.
+        inside: Whether it imports what it calls when it is called.
+        options: Of a task: what its decorator is told.
+        looks: How it is written: comment, docstring, annotation, blank lines, name of its local variable.
+    """
+
+    name: str
+    kind: str
+    module: int
+    numbers: list[int]
+    calls: list[str] = field(default_factory=list)
+    needs: list[str] = field(default_factory=list)
+    extra: list[int] = field(default_factory=list)
+    inside: bool = False
+    options: str = ""
+    looks: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def uses(self) -> list[str]:
+        return [*self.calls, *self.needs]
+
+    @property
+    def of(self) -> Kind:
+        return KINDS[self.kind]
+
+
+@dataclass
+class Call:
+    """A statement of the flow: a call of a task.
+
+    Attributes:
+        target: The variable that takes the result.
+        task: The task.
+        shape: ``plain``, ``branch`` (on a small result, between two tasks) or ``loop``.
+        other: The other task of a branch.
+        inputs: Variables given.
+        given: How: as they are, in a list or dict, by one number, through a helper of the project.
+        helper: That helper.
+        literal: The other argument.
+        submitted: Whether the call is submitted.
+    """
+
+    target: str
+    task: str
+    shape: str
+    other: str
+    inputs: list[str]
+    given: str
+    helper: str
+    literal: int
+    submitted: bool
+
+    @property
+    def tasks(self) -> list[str]:
+        return [self.task, self.other] if self.shape == "branch" else [self.task]
+
+
+@dataclass
+class Program:
+    """A project in modules ``m0``, ``m1``... and ``pipeline``, which has the tasks and the flow."""
+
+    modules: int
+    definitions: dict[str, Definition] = field(default_factory=dict)
+    flow: list[Call] = field(default_factory=list)
+    returned: list[str] = field(default_factory=list)
+    styles: dict[tuple[int, str], str] = field(default_factory=dict)
+    unused: dict[int, list[str]] = field(default_factory=dict)
+    reversed_imports: set[int] = field(default_factory=set)
+    parameter: int = 5
+    content: int = 1
+    folder: int = 0
+    packed: set[int] = field(default_factory=set)
+
+    @property
+    def helpers(self) -> list[Definition]:
+        return [d for d in self.definitions.values() if d.module < self.modules]
+
+    @property
+    def tasks(self) -> list[Definition]:
+        return [d for d in self.definitions.values() if d.module == self.modules]
+
+    def module_name(self, module: int) -> str:
+        if module == self.modules:
+            return "pipeline"
+        return f"kit.m{module}" if module in self.packed else f"m{module}"
+
+    # -- what counts ---------------------------------------------------------------------------------------------
+
+    def version(self, name: str) -> tuple[str, ...]:
+        """Return all that a definition reaches, without how it is written and where it lives.
+
+        To state, which code that runs writes, belongs what may write it as its module is imported.
+        """
+        reached = self.reached([name])
+        plain = [self._plain(each) for each in sorted(reached)]
+        for state in sorted(each for each in reached if self.definitions[each].kind in STATES):
+            home = self.definitions[state].module
+            plain += [self._plain(d.name) for d in self.in_module(home) if state in d.uses]
+            plain += sorted(line for line in self._imports(home) if line.endswith("*"))
+        # what is imported inside a function counts as whole modules, with all that they import
+        inside = [use for each in reached if self.definitions[each].inside for use in self.definitions[each].calls]
+        modules = {self.definitions[use].module for use in inside}
+        if not modules:
+            return tuple(plain)
+        return (*plain, *(self.source(module) for module in range(max(modules) + 1)))
+
+    def as_value(self, name: str) -> tuple[str, ...]:
+        """Return all that a definition is when it is given to a task: also where it lives and how it is written."""
+        reached = [self.definitions[each] for each in sorted(self.reached([name]))]
+        written = [self._text(each, lambda use: use, each.looks) for each in reached]
+        return (self.module_name(self.definitions[name].module), *self.version(name), *written)
+
+    def _plain(self, name: str) -> str:
+        return self._text(self.definitions[name], lambda use: use, {})
+
+    # -- as source -----------------------------------------------------------------------------------------------
+
+    def files(self) -> dict[str, str]:
+        """Return the modules by file name."""
+        paths = {module: self.module_name(module).replace(".", "/") for module in range(self.modules + 1)}
+        return {f"{path}.py": self.source(module) for module, path in paths.items()}
+
+    def source(self, module: int) -> str:
+        chunks = [self._text(d, lambda use: self._name_in(module, use), d.looks) for d in self.in_module(module)]
+        chunks += self.unused.get(module, [])
+        if module == self.modules:
+            chunks.append(self._flow())
+        late = [f"import {self.module_name(other)}" for other in self._late(module)]
+        return "\n\n".join([HEADER + "\n".join(self._imports(module)), *chunks, *late]) + "\n"
+
+    def in_module(self, module: int) -> list[Definition]:
+        return [d for d in self.definitions.values() if d.module == module]
+
+    def _flow_uses(self) -> list[str]:
+        return ["num", *(call.helper for call in self.flow if call.given in ("helper", "function", "object"))]
+
+    def _imports(self, module: int) -> list[str]:
+        lines: dict[str, None] = {}
+        for use in self._imported(module):
+            lines.update(dict.fromkeys(self._import_line(module, use)))
+        return list(reversed(lines)) if module in self.reversed_imports else list(lines)
+
+    def _imported(self, module: int) -> list[str]:
+        """Return what a module takes from others as it is imported, for itself or to hand it on."""
+        uses = [u for d in self.in_module(module) for u in (d.needs if d.inside else d.uses)]
+        uses += self._flow_uses() if module == self.modules else []
+        uses += [use for (user, use) in self.styles if user == module + 1 and self._style(user, use) == "via"]
+        return [use for use in dict.fromkeys(uses) if self.definitions[use].module < module]
+
+    def _late(self, module: int) -> list[int]:
+        """Return the later modules that functions of this one use; they are imported at its end."""
+        uses = [self.definitions[use].module for d in self.in_module(module) for use in d.calls]
+        return sorted({other for other in uses if other > module})
+
+    def _style(self, module: int, use: str) -> str:
+        style = self.styles.get((module, use), "from")
+        if style != "via":
+            return style
+        handed_on = self.definitions[use].module < module - 1 and "." not in self._name_in(module - 1, use)
+        return "via" if handed_on else "from"
+
+    def _import_line(self, module: int, use: str) -> list[str]:
+        home = self.module_name(self.definitions[use].module)
+        match self._style(module, use):
+            case "renamed":
+                return [f"from {home} import {use} as their_{use}"]
+            case "module":
+                return [f"import {home}"]
+            case "alias":
+                return [f"import {home} as the_m{self.definitions[use].module}"]
+            case "star":
+                return [f"from {home} import *"]
+            case "via":
+                return [f"from {self.module_name(module - 1)} import {self._name_in(module - 1, use)} as {use}"]
+        return [f"from {home} import {use}"]
+
+    def _name_in(self, module: int, use: str) -> str:
+        """Return what a definition is called in the code of a module."""
+        home = self.definitions[use].module
+        if home == module:
+            return use
+        if home > module:
+            return f"{self.module_name(home)}.{use}"
+        match self._style(module, use):
+            case "renamed":
+                return f"their_{use}"
+            case "module":
+                return f"{self.module_name(home)}.{use}"
+            case "alias":
+                return f"the_m{home}.{use}"
+        return use
+
+    def _text(self, definition: Definition, name_of: Callable[[str], str], looks: dict[str, int]) -> str:
+        kind, inside = definition.of, ""
+        names = {use: name_of(use) for use in definition.uses}
+        if definition.inside:
+            names.update({use: use for use in definition.calls})
+            elsewhere = [use for use in definition.calls if self.definitions[use].module != definition.module]
+            inside = "".join(
+                f"\n    from {self.module_name(self.definitions[use].module)} import {use}" for use in elsewhere
+            )
+        terms = [f" + {n + 2} * {self._use(use, names[use], f'(x + {n})')}" for n, use in enumerate(definition.calls)]
+        text = kind.source.format(
+            name=definition.name,
+            n=definition.numbers,
+            calls="".join([*terms, *(f" + {extra}" for extra in definition.extra)]),
+            at=[names[use] for use in definition.needs],
+            options=definition.options,
+            local=LOCALS[looks.get("local", 0)],
+            doc=f'\n    """Text {looks["doc"]}."""' if looks.get("doc") else "",
+            doc8=f'\n        """Text {looks["doc"]}."""' if looks.get("doc") else "",
+            ann=": int" if looks.get("annotation") else "",
+            ret=" -> 'int'" if looks.get("annotation") else "",
+            inside=inside,
+            tied=names[definition.calls[0]] if definition.kind == "tied" else "",
+        )
+        text = text.strip("\n")
+        if looks.get("comment"):
+            text = f"# note {looks['comment']}\n" + text.replace("\n    return", "\n    # so\n    return")
+        return "\n" * looks.get("blank", 0) + text
+
+    def _use(self, use: str, name: str, x: str) -> str:
+        return self.definitions[use].of.use.format(r=name, x=x)
+
+    def _flow(self) -> str:
+        lines = [line for call in self.flow for line in self._statement(call)]
+        body = "\n".join([*lines, f"return [{', '.join(self.returned)}]"])
+        return "def flow(p, source):\n" + textwrap.indent(body, "    ")
+
+    def _statement(self, call: Call) -> Iterator[str]:
+        number = self._name_in(self.modules, "num")
+        looked = f"{number}({self._value(call.inputs[0])})" if call.inputs else "p"
+        match call.given:
+            case "list":
+                given = f"[{', '.join(call.inputs)}]"
+            case "dict":
+                given = f"{{{', '.join(f'{name!r}: {name}' for name in call.inputs)}}}"
+            case "number":
+                given = looked
+            case "helper":
+                given = self._use(call.helper, self._name_in(self.modules, call.helper), looked)
+            case "item":
+                given = f"{self._value(call.inputs[0])}[1]"
+            case "file":
+                given = "File(source)"
+            case "function" | "object":
+                name = self._name_in(self.modules, call.helper)
+                given = f"{name}({call.literal})" if call.given == "object" else name
+            case _:
+                given = call.inputs[0] if call.inputs else "p"
+        submit = ".submit" if call.submitted else ""
+        match call.shape:
+            case "branch":
+                yield f"if {looked} % 2:"
+                yield f"    {call.target} = {call.task}{submit}({given}, {call.literal})"
+                yield "else:"
+                yield f"    {call.target} = {call.other}{submit}({given}, {call.literal})"
+            case "loop":
+                yield f"{call.target} = [{call.task}{submit}({given}, {call.literal} + i) for i in range(3)]"
+            case _:
+                yield f"{call.target} = {call.task}{submit}({given}, b={call.literal})"
+
+    def _value(self, name: str) -> str:
+        call = next(call for call in self.flow if call.target == name)
+        if not call.submitted:
+            return name
+        return f"[each.result() for each in {name}]" if call.shape == "loop" else f"{name}.result()"
+
+    # -- what may use what ---------------------------------------------------------------------------------------
+
+    def callable_from(self, name: str) -> list[str]:
+        """Return what a definition may use without a circle: usable definitions that came before it."""
+        names = list(self.order())
+        earlier = [self.definitions[each] for each in names[: names.index(name)]]
+        home = min(self.definitions[name].module, self.modules - 1)
+        return [each.name for each in earlier if each.of.use and each.module <= home]
+
+    def needed(self, name: str) -> set[str]:
+        """Return what has to be there when a definition is imported, also where it is called then."""
+        return self.reached(self.definitions[name].needs)
+
+    def reached(self, names: Iterable[str]) -> set[str]:
+        """Return `names` and all that they use, directly or not."""
+        found: set[str] = set()
+        waiting = list(names)
+        while waiting:
+            each = waiting.pop()
+            if each not in found:
+                found.add(each)
+                waiting += self.definitions[each].uses
+        return found
+
+    def order(self) -> Iterable[str]:
+        """Return all names in an order in which each uses earlier ones only, circles aside."""
+        return sorted(self.definitions, key=lambda name: (name[0] == "t", int("".join(filter(str.isdigit, name)) or 0)))
+
+    def copy(self) -> Program:
+        return copy.deepcopy(self)
