@@ -25,7 +25,7 @@ from prefect_helix.core.digest_objects import EXACT_TYPES, Encoder, family_encod
 from prefect_helix.core.digest_writer import Place, Refused, Writer, hash_bytes, hash_parts, type_name
 from prefect_helix.core.errors import UndigestibleError
 
-__all__ = ["Digest", "digest", "hash_parts", "register_digest"]
+__all__ = ["Digest", "digest", "hash_parts", "is_registered", "register_digest", "registrations"]
 
 _FORMAT = "prefect_helix.digest.1"
 # Small composites are hashed again where they are shared: remembering each would cost more.
@@ -108,6 +108,16 @@ def register_digest(cls: type, reduce: Callable[[Any], object], *, exact: bool =
 
     _registered[cls] = encode
     _encoders.clear()
+
+
+def registrations() -> tuple[object, ...]:
+    """Return the classes registered with `register_digest`, and how each is digested."""
+    return (*_registered, *_registered.values())
+
+
+def is_registered(cls: type) -> bool:
+    """Return whether `register_digest` has told how values of a class are digested."""
+    return any(base in _registered for base in cls.__mro__)
 
 
 def _encoder(cls: type) -> Encoder:

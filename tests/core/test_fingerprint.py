@@ -368,3 +368,37 @@ def test_an_extension_of_the_project_counts_by_its_content(tmp_path: Path, monke
         monkeypatch.setitem(sys.modules, "fast_extension", module)
         found.append(fingerprint(task, depends_on=[module]).hash)
     assert found[0] == found[1] != found[2]
+
+
+@pytest.mark.parametrize("as_constant", [True, False])
+def test_a_file_counts_by_its_content(load: Load, tmp_path: Path, as_constant: bool) -> None:
+    """As a constant, or as what a task depends on; a copy of it elsewhere is the same."""
+    text = "from prefect_helix import File\n\nDATA = File({!r})\n\ndef task(x):\n    return DATA\n"
+
+    def found(path: Path, content: str) -> str:
+        path.write_text(content)
+        module = load(text.format(str(path)))
+        return (fingerprint(module.task) if as_constant else fingerprint(task, depends_on=[module.DATA])).hash
+
+    first = found(tmp_path / "a.txt", "one")
+    assert first == found(tmp_path / "b.txt", "one")
+    assert first != found(tmp_path / "a.txt", "another")
+
+
+def test_a_file_written_in_between_is_read_again(load: Load, tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("one")
+    module = load(f"from prefect_helix import File\n\nDATA = File({str(path)!r})\n\ndef task(x):\n    return DATA\n")
+    before = fingerprint(module.task)
+    path.write_text("another")
+    assert fingerprint(module.task).hash != before.hash
+
+
+def test_the_object_whose_method_was_called_last_is_no_code_of_the_method(load: Load) -> None:
+    """Prefect sets it on the function that all objects share."""
+    module = load(
+        "class Model:\n    def fit(self):\n        return self\n\nMODEL = Model()\n\ndef task(x):\n    return x\n"
+    )
+    before = fingerprint(module.Model.fit).hash
+    module.Model.fit.__prefect_self__ = module.MODEL
+    assert fingerprint(module.Model.fit).hash == before

@@ -131,7 +131,7 @@ CASES = parse(r"""
 +        def f(self): return 2
      return M
  def task(): return make()().f()
-== computes (defect: the instance counts as code of the method): a task that is a method
+== computes: a task that is a method
  class M_CASE:
      def __init__(self, n): self.n = n
      @helix_task
@@ -139,7 +139,7 @@ CASES = parse(r"""
 +    def f(self): return -self.n
  task = M_CASE.f
  def call(): return M_CASE(1).f()
-== computes (defect: the instance counts as code of the method): the instance whose method is a task
+== computes: the instance whose method is a task
  class M_CASE:
      def __init__(self, n): self.n = n
      @helix_task

@@ -129,7 +129,7 @@ CASES = parse(r"""
 +def task(): return tools.h()
 @ tools.py
  def h(): return 1
-== keeps (defect: np.ones and ones are told apart where they are a library's): a library imported otherwise
+== computes (policy: a function of a library goes by the way it is reached): a library imported otherwise
 -import numpy as np
 +from numpy import ones as made
 -def task(): return np.ones(2).tolist()
@@ -234,7 +234,7 @@ CASES = parse(r"""
 -one
 +two
 ! read_text of a file that is no argument
-== computes (defect: a File in depends_on counts by its path): a file read by its name, with depends_on
+== computes: a file read by its name, with depends_on
  from pathlib import Path
  import sys
  DATA = File(Path(__file__).with_name('data.txt'))
@@ -251,7 +251,7 @@ CASES = parse(r"""
 @ data.txt
 -one
 +two
-== computes (defect: a File as a constant counts by its path): a file as a constant
+== computes: a file as a constant
  from pathlib import Path
  DATA = File(Path(__file__).with_name('data.txt'))
  def task():
@@ -259,6 +259,7 @@ CASES = parse(r"""
 @ data.txt
 -one
 +two
+! open of a file that is no argument
 
 -- what the user says
 

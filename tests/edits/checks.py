@@ -27,8 +27,6 @@ def playable(cases: Iterable[Case]) -> list[Case]:
 
 
 def _marks(case: Case) -> Iterable[pytest.MarkDecorator]:
-    if case.defect:
-        yield pytest.mark.xfail(reason=case.defect)
     if _is_built(case):
         yield pytest.mark.skipif(not BUILDS, reason="needs gcc and the headers of Python")
 

@@ -17,8 +17,8 @@ of its own, since two tasks with the same code are one. A file ``.env`` holds en
 built, and one whose path starts with ``/`` lies beside the packages of all cases.
 
 Outcomes: the edit ``computes`` the task or ``keeps`` its result; a task that runs ``always`` also does so without an
-edit. Words in parentheses give a reason why more is computed than is needed (``computes (policy: ...)``), why the
-result is another than that of a run from scratch (``keeps (stale: ...)``), or what is still wrong (``defect: ...``).
+edit. Words in parentheses give a reason why more is computed than is needed (``computes (policy: ...)``), or why the
+result is another than that of a run from scratch (``keeps (stale: ...)``).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Layout = Literal["package", "zip", "bytecode", "script", "cell", "console", "exe
 STEPS = "steps.py"
 
 _TITLE = re.compile(
-    r"(?P<outcome>computes|keeps|always)(?: \((?P<kind>policy|stale|defect): (?P<reason>.+)\))?: (?P<name>.+)"
+    r"(?P<outcome>computes|keeps|always)(?: \((?P<kind>policy|stale): (?P<reason>.+)\))?: (?P<name>.+)"
 )
 _TASK = re.compile(r"(?<![.\w'\"])task(?=[ (\n])")
 _OWN = re.compile(r"(?<![A-Za-z])CASE")
@@ -56,7 +56,6 @@ class Case:
         warning: Words that a warning has to say.
         policy: Why the task is computed although its result is the same.
         stale: Why its result is not that of a run from scratch.
-        defect: What is still wrong.
     """
 
     name: str
@@ -67,7 +66,6 @@ class Case:
     warning: str = ""
     policy: str = ""
     stale: str = ""
-    defect: str = ""
 
     @property
     def slug(self) -> str:

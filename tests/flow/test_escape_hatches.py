@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -442,12 +441,7 @@ def told(root: Path, prefect_server: str) -> Mapping[str, Sequence[Told]]:
     return tell(STORIES, root, prefect_server)
 
 
-def expected(story: Story) -> Any:
-    by_path = pytest.mark.xfail(reason="a File in depends_on= counts by its path", strict=True)
-    return pytest.param(story, id=story.name, marks=[by_path] if story.name.startswith("a file to depend on") else [])
-
-
-@pytest.mark.parametrize("story", [expected(story) for story in STORIES])
+@pytest.mark.parametrize("story", STORIES, ids=lambda story: story.name)
 def test_what_the_user_says_counts(story: Story, told: Mapping[str, Sequence[Told]]) -> None:
     check(story, told[story.name])
 

@@ -6,15 +6,12 @@ helper, a constant or an installed library is seen, and a change of layout or of
 
 from __future__ import annotations
 
-import gc
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
-from prefect_helix.core.fingerprint.components import Component, Edge, Fingerprint, Kind, Node, summarise
-from prefect_helix.core.fingerprint.objects import expand
-from prefect_helix.core.fingerprint.reach import Reach
-from prefect_helix.core.fingerprint.source import forget_trees
+from prefect_helix.core.fingerprint.components import Component, Fingerprint, Kind
+from prefect_helix.core.fingerprint.live import Live
+from prefect_helix.core.fingerprint.take import take
 
 __all__ = ["Component", "Fingerprint", "Kind", "fingerprint"]
 
@@ -37,38 +34,30 @@ def fingerprint(
             are installed from), values, and names of environment variables as strings.
         code_version: Stands for the code, which is then not looked at.
 
-    Complexity: linear in the code and the constants reached; each file is parsed once per content.
+    Complexity: linear in the code and the constants reached; each file is parsed once per content. Asked again, it
+    only looks whether everything it has read is still the same.
     """
-    reach = Reach(expand)
-    version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    python = Node("distribution", f"python {version}", version)
-    root = Node(None, "", "task")
-    root.edges = [Edge("python", "", lambda: python), *reach.declared(fn, code_version, depends_on)]
-    with _garbage_kept():
-        reach.walk()
-        hash_, components = summarise(root)
-        forget_trees()
-    return Fingerprint(hash_, components, tuple(reach.notes + _opaque_note(reach)))
+    key = (id(fn), code_version, *map(id, depends_on))
+    known = _remembered.get(key)
+    if known is not None and known.live.stands():
+        return known.fingerprint
+    found, live = take(fn, depends_on, code_version)
+    _remembered.pop(key, None)
+    if not live.is_large:
+        _remembered[key] = _Remembered(found, live, (fn, *depends_on))
+        while len(_remembered) > _MOST_REMEMBERED:
+            _remembered.pop(next(iter(_remembered)), None)
+    return found
 
 
-@contextmanager
-def _garbage_kept() -> Iterator[None]:
-    """Let no garbage be collected: syntax trees are none, and going over them all the time doubles the cost."""
-    collects = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if collects:
-            gc.enable()
+@dataclass(frozen=True, slots=True, eq=False)
+class _Remembered:
+    """A fingerprint, what it rests on, and what its key names, which must live as long."""
+
+    fingerprint: Fingerprint
+    live: Live
+    named: tuple[object, ...]
 
 
-def _opaque_note(reach: Reach) -> list[str]:
-    opaque = {**{f"{name}()": what for name, what in reach.opaque.items()}, **reach.modules.opaque}
-    if not opaque:
-        return []
-    found = "; ".join(f"{name} uses {', '.join(dict.fromkeys(what))}" for name, what in sorted(opaque.items()))
-    return [
-        f"Not all that the code depends on can be seen: {found}. Name what it depends on with depends_on=, "
-        "pass files as File(path), or make it an argument."
-    ]
+_MOST_REMEMBERED = 2048
+_remembered: dict[tuple[object, ...], _Remembered] = {}

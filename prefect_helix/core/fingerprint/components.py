@@ -152,7 +152,7 @@ def summarise(root: Node) -> tuple[str, tuple[Component, ...]]:
                 named = Node("constant", edge.name or target.name, target.own, source=target.source)
                 if constants.setdefault((named.name, named.own), named) is named:
                     above[id(named)] = above[id(node)] if node.kind is None else node
-        parts.append(hash_parts("node", *line))
+        parts += (str(len(line)), *line)
     components: list[Component] = []
     names: dict[int, str] = {}
     seen: Counter[str] = Counter()
@@ -164,4 +164,6 @@ def summarise(root: Node) -> tuple[str, tuple[Component, ...]]:
             alone = hash_parts(node.kind, node.own, *labels)
             via = names.get(id(above[id(node)]), "")
             components.append(Component(name, node.kind, alone, node.file, node.line, node.source, via))
-    return hash_parts("fingerprint", *parts), tuple(sorted(components, key=lambda component: component.name))
+    # Each text after its length: no two lists of texts are joined alike.
+    whole = "".join([f"{len(part)}:{part}" for part in parts])
+    return hash_parts("fingerprint", whole), tuple(sorted(components, key=lambda component: component.name))

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from importlib.util import resolve_name
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from prefect_helix.core.digest import hash_parts
@@ -21,12 +22,12 @@ from prefect_helix.core.fingerprint.distributions import (
     Distribution,
     Origin,
     find_distribution,
-    module_file,
     owner_of_file,
 )
 from prefect_helix.core.fingerprint.form import Imported
+from prefect_helix.core.fingerprint.live import MISSING, Live
 from prefect_helix.core.fingerprint.normalise import normalise_statements
-from prefect_helix.core.fingerprint.source import find_module, parse, read_text
+from prefect_helix.core.fingerprint.source import find_place, parse
 
 
 class Modules:
@@ -36,7 +37,8 @@ class Modules:
         opaque: What cannot be seen into, by module.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, live: Live) -> None:
+        self._live = live
         self.opaque: dict[str, list[str]] = {}
         self._modules: dict[str, Node] = {}
         self._distributions: dict[str, Node] = {}
@@ -48,7 +50,7 @@ class Modules:
             shown = f"{distribution.name} {distribution.version}"
             node = self._distributions[distribution.name] = Node("distribution", shown, distribution.hash)
             for name in distribution.requires:
-                required = find_distribution(name)
+                required = self._live.repeat(find_distribution, name)
                 if required is not None:
                     node.edges.append(_edge(name, self.distribution(required)))
         return node
@@ -64,19 +66,21 @@ class Modules:
 
     def imported(self, imports: Sequence[Imported], package: str) -> list[Edge]:
         """Return edges to the modules that import statements load, for code in `package`."""
-        names = dict.fromkeys(name for statement in imports for name in _loaded_by(statement, package))
+        names = dict.fromkeys(name for statement in imports for name in self._loaded_by(statement, package))
         return [_edge(name, self.module(name)) for name in names]
 
     def _read(self, node: Node, name: str) -> None:
-        loaded = sys.modules.get(name)
-        spec = find_module(name) if name != "__main__" else None
-        if spec is not None and spec.has_location and spec.origin is not None:
-            file, context = spec.origin, {"__name__": name, "__loader__": spec.loader}
-            package = name if spec.submodule_search_locations is not None else name.rpartition(".")[0]
-        elif loaded is not None and module_file(loaded) is not None:
-            file, context = str(module_file(loaded)), vars(loaded)
-            package = str(context.get("__package__") or "")
-        elif spec is not None and spec.submodule_search_locations is not None:
+        found = self._live.item(sys.modules, name)
+        loaded = found if isinstance(found, ModuleType) else None
+        place = self._live.repeat(find_place, name) if name != "__main__" else None
+        loaded_file = MISSING if loaded is None else self._live.item(vars(loaded), "__file__")
+        if place is not None and place.file is not None:
+            file, context = place.file, {"__name__": name, "__loader__": place.loader}
+            package = name if place.is_package else name.rpartition(".")[0]
+        elif loaded is not None and isinstance(loaded_file, str):
+            file, context = loaded_file, vars(loaded)
+            package = str(self._live.item(context, "__package__") or "")
+        elif place is not None and place.is_package:
             return  # a namespace package
         else:
             self._unseen(node, name, "a module without a file" if loaded is not None else "a module that is not found")
@@ -90,9 +94,9 @@ class Modules:
 
     def _read_project_file(self, node: Node, file: str, context: dict[str, Any], package: str) -> None:
         if not file.endswith(".py"):
-            node.own = hash_parts("extension", Path(file).read_bytes())
+            node.own = hash_parts("extension", self._live.repeat(_bytes, file))
             return
-        text = read_text(file, context)
+        text = self._live.text(file, context)
         parsed = parse(text)
         if parsed is None:
             node.own = f"unparsed {text}"
@@ -103,9 +107,23 @@ class Modules:
         for what in sorted(form.opaque):
             self._unseen(node, node.name, what)
 
+    def _loaded_by(self, statement: Imported, package: str) -> Iterator[str]:
+        if statement.level and not package:
+            return
+        base = resolve_name("." * statement.level + statement.module, package)
+        parts = base.split(".")
+        yield from (".".join(parts[:depth]) for depth in range(1, len(parts) + 1))
+        if parts[0] not in OUR_MODULES | sys.stdlib_module_names:
+            names = [f"{base}.{leaf}" for leaf in statement.names]
+            yield from (name for name in names if self._live.repeat(find_place, name) is not None)
+
     def _unseen(self, node: Node, name: str, what: str) -> None:
         self.opaque.setdefault(name, []).append(what)
         node.edges.append(_edge(what, Node("opaque", f"{name}: {what}", what)))
+
+
+def _bytes(file: str) -> bytes:
+    return Path(file).read_bytes()
 
 
 def _edge(label: str, node: Node) -> Edge:
@@ -114,13 +132,3 @@ def _edge(label: str, node: Node) -> Edge:
 
 def _same(node: Node) -> Node:
     return node
-
-
-def _loaded_by(statement: Imported, package: str) -> Iterator[str]:
-    if statement.level and not package:
-        return
-    base = resolve_name("." * statement.level + statement.module, package)
-    parts = base.split(".")
-    yield from (".".join(parts[:depth]) for depth in range(1, len(parts) + 1))
-    if parts[0] not in OUR_MODULES | sys.stdlib_module_names:
-        yield from (name for leaf in statement.names if find_module(name := f"{base}.{leaf}") is not None)

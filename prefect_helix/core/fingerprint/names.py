@@ -10,8 +10,9 @@ from pathlib import Path
 from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
 
-from prefect_helix.core.fingerprint.distributions import Origin, owner_of_class, owner_of_module
+from prefect_helix.core.fingerprint.distributions import Origin
 from prefect_helix.core.fingerprint.form import Chain
+from prefect_helix.core.fingerprint.live import MISSING, Live
 from prefect_helix.core.fingerprint.values import PLAIN_TYPES
 
 Slot = tuple[int, str]
@@ -22,9 +23,6 @@ _FRAME_CLASSES = {
     "polars": ("DataFrame", "LazyFrame", "Series", "Expr"),
     "xarray": ("Dataset", "DataArray"),
 }
-
-MISSING = object()
-"""The value of a name that is not bound (yet)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,93 +44,104 @@ class Binding:
     namespace: dict[str, Any] | None
 
 
-def resolve(function: FunctionType, chain: Chain) -> Binding:
+def resolve(live: Live, function: FunctionType, chain: Chain) -> Binding:
     """Return what `chain` stands for in `function`.
 
     Modules are followed attribute by attribute, other objects are not. Inside a foreign module the chain ends at once,
     unless somebody has put project code there: what is live counts.
     """
-    return _follow(_root(function, chain[0]), chain)
+    return _follow(live, _root(live, function, chain[0]), chain)
 
 
-def resolve_global(namespace: dict[str, Any], chain: Chain) -> Binding:
+def resolve_global(live: Live, namespace: dict[str, Any], chain: Chain) -> Binding:
     """Return what `chain` stands for in code of the module with globals `namespace`."""
-    return _follow(_global(namespace, chain[0]), chain)
+    return _follow(live, _global(live, namespace, chain[0]), chain)
 
 
-def _follow(binding: Binding, chain: Chain) -> Binding:
+def _follow(live: Live, binding: Binding, chain: Chain) -> Binding:
     foreign: Binding | None = None
     for position, attribute in enumerate(chain[1:], start=1):
         module = binding.value
         if not isinstance(module, ModuleType):
             break
-        if foreign is None and owner_of_module(module.__name__) is not Origin.PROJECT:
+        if foreign is None and live.owner_of_namespace(vars(module)) is not Origin.PROJECT:
             foreign = Binding(module, binding.slot, binding.label, chain[position:], binding.namespace)
         namespace = vars(module)
-        if attribute not in namespace:
+        value = live.item(namespace, attribute)
+        if value is MISSING:
             break
         rest = chain[position + 1 :]
-        binding = Binding(namespace[attribute], (id(namespace), attribute), attribute, rest, namespace)
-    if foreign is not None and not is_project_code(binding.value):
+        binding = Binding(value, (id(namespace), attribute), attribute, rest, namespace)
+    if foreign is not None and not is_project_code(live, binding.value):
         return foreign
     return binding
 
 
-def is_project_code(value: object) -> bool:
+def is_project_code(live: Live, value: object) -> bool:
     """Return whether `value` is a function or class of the project."""
     if type(value) is FunctionType:
-        return owner_of_module(value.__globals__.get("__name__", "")) is Origin.PROJECT
-    return isinstance(value, type) and owner_of_class(value) is Origin.PROJECT
+        return live.owner_of_namespace(value.__globals__) is Origin.PROJECT
+    return isinstance(value, type) and live.owner_of_class(value) is Origin.PROJECT
 
 
-def _root(function: FunctionType, name: str) -> Binding:
+def _root(live: Live, function: FunctionType, name: str) -> Binding:
     code, namespace = function.__code__, function.__globals__
     if name in code.co_freevars and function.__closure__ is not None:
         cell = function.__closure__[code.co_freevars.index(name)]
-        try:
-            value = cell.cell_contents
-        except ValueError:  # not bound yet
-            value = MISSING
-        return Binding(value, (id(cell), ""), name, (), None)
-    return _global(namespace, name)
+        return Binding(live.cell(cell), (id(cell), ""), name, (), None)
+    return _global(live, namespace, name)
 
 
-def _global(namespace: dict[str, Any], name: str) -> Binding:
+def _global(live: Live, namespace: dict[str, Any], name: str) -> Binding:
     for known in (namespace, vars(builtins)):
-        if name in known:
-            return Binding(known[name], (id(known), name), name, (), known)
+        value = live.item(known, name)
+        if value is not MISSING:
+            return Binding(value, (id(known), name), name, (), known)
     return Binding(MISSING, (id(namespace), name), name, (), namespace)
 
 
-def written_slot(function: FunctionType, chain: Chain) -> Slot:
+def written_slot(live: Live, function: FunctionType, chain: Chain) -> Slot:
     """Return the slot that `function` binds by an assignment to `chain`."""
     if len(chain) == 1:
-        return _root(function, chain[0]).slot
-    owner = held_value(function, chain[:-1])
+        return _root(live, function, chain[0]).slot
+    owner = held_value(live, function, chain[:-1])
     return id(vars(owner)) if isinstance(owner, ModuleType) else id(owner), chain[-1]
 
 
-def initial_places(function: FunctionType, chain: Chain) -> Iterator[tuple[dict[str, Any], str]]:
+def initial_places(live: Live, function: FunctionType, chain: Chain) -> Iterator[tuple[dict[str, Any], str]]:
     """Yield the modules, by their globals, and names whose initial code makes what `function` writes as `chain`."""
-    root, owner = chain[0], held_value(function, chain[:-1]) if len(chain) > 1 else None
+    root, owner = chain[0], held_value(live, function, chain[:-1]) if len(chain) > 1 else None
     default = dict(default_values(function)).get(root)
     if root not in function.__code__.co_varnames or type(default) not in PLAIN_TYPES:
         yield function.__globals__, root
     if isinstance(owner, ModuleType):
-        module: ModuleType | None = owner
+        module: ModuleType = owner
     else:
-        module = sys.modules.get(str(getattr(owner, "__module__", "")))
-    if len(chain) > 1 and module is not None and owner_of_module(module.__name__) is Origin.PROJECT:
+        module = live.item(sys.modules, live.repeat(_module_of, owner))
+    if len(chain) > 1 and isinstance(module, ModuleType) and is_project_module(live, module):
         yield vars(module), chain[-1]
 
 
-def held_value(function: FunctionType, chain: Chain) -> object:
+def _module_of(value: object) -> str:
+    return str(getattr(value, "__module__", ""))
+
+
+def is_project_module(live: Live, module: ModuleType) -> bool:
+    """Return whether `module` is of the project."""
+    return live.owner_of_namespace(vars(module)) is Origin.PROJECT
+
+
+def held_value(live: Live, function: FunctionType, chain: Chain) -> object:
     """Return the object that `chain` reaches through modules, classes and instances, `MISSING` if it is not there."""
     defaults = dict(default_values(function))
     value = defaults.get(chain[0], MISSING)
     if value is MISSING:
-        value = MISSING if chain[0] in function.__code__.co_varnames else _root(function, chain[0]).value
-    for attribute in chain[1:]:
+        value = MISSING if chain[0] in function.__code__.co_varnames else _root(live, function, chain[0]).value
+    return live.repeat(_attribute_held, value, chain[1:]) if len(chain) > 1 else value
+
+
+def _attribute_held(value: object, attributes: Chain) -> object:
+    for attribute in attributes:
         value = getattr(value, "__dict__", {}).get(attribute, MISSING)
     return value
 
@@ -144,16 +153,17 @@ def default_values(function: FunctionType) -> Iterator[tuple[str, object]]:
     yield from sorted((function.__kwdefaults__ or {}).items())
 
 
-def is_known(function: FunctionType, callee: Chain | None) -> bool:
+def is_known(live: Live, function: FunctionType, callee: Chain | None) -> bool:
     """Return whether `callee` is code that is followed or documented: the project, Python, or ourselves."""
     if callee is None:
         return False
-    value = resolve(function, callee).value
+    value = resolve(live, function, callee).value
     if isinstance(value, ModuleType):
-        return isinstance(owner_of_module(value.__name__), Origin)
+        return isinstance(live.owner_of_namespace(vars(value)), Origin)
     if type(value) in (FunctionType, BuiltinFunctionType):
-        return isinstance(owner_of_module(getattr(value, "__module__", None) or "builtins"), Origin)
-    return isinstance(owner_of_class(value if isinstance(value, type) else type(value)), Origin)
+        live.attribute(value, "__module__")
+        return isinstance(live.owner(getattr(value, "__module__", None) or "builtins"), Origin)
+    return isinstance(live.owner_of_class(value if isinstance(value, type) else live.repeat(type, value)), Origin)
 
 
 def is_found_by_name(function: FunctionType) -> bool:
@@ -164,24 +174,56 @@ def is_found_by_name(function: FunctionType) -> bool:
     return found is function
 
 
-def patched_attribute(name: str) -> object:
-    """Return the project code that has been put under `name` into a class of a frame library; None if there is none.
+class FrameClasses:
+    """The classes of the frame libraries that are loaded, into which the project may have put code.
 
     A task calls it on its arguments (``df.clean()``), so that no name leads there.
     """
-    for library, classes in _FRAME_CLASSES.items():
-        module = sys.modules.get(library)
-        for cls in classes if module is not None else ():
-            value = vars(getattr(module, cls, object)).get(name)
-            # an accessor of pandas or xarray, a property, a plain function or class
-            code = getattr(value, "_accessor", None) or getattr(value, "fget", None) or value
-            if is_project_code(code):
-                return code
-    return None
+
+    def __init__(self, live: Live) -> None:
+        self._live = live
+        modules = [(live.item(sys.modules, library), classes) for library, classes in _FRAME_CLASSES.items()]
+        loaded = [(module, name) for module, names in modules if module is not MISSING for name in names]
+        self._members = [vars(live.repeat(getattr, module, name, object)) for module, name in loaded]
+        self._known: dict[str, object] = {}
+
+    def patched(self, name: str) -> object:
+        """Return the project code that has been put under `name` into one of the classes; None if there is none."""
+        if name not in self._known:
+            values = [self._live.item(members, name) for members in self._members]
+            self._known[name] = next((code for value in values if (code := self._code(value)) is not None), None)
+        return self._known[name]
+
+    def _code(self, value: object) -> object:
+        if value is MISSING:
+            return None
+        match value:
+            case FunctionType():
+                code: object = value
+            case property():
+                code = value.fget
+            case _:
+                code = self._live.repeat(_accessor, value)
+        return code if is_project_code(self._live, code) else None
 
 
-def module_label(namespace: dict[str, Any]) -> str:
+def _accessor(value: object) -> object:
+    """Return what an accessor of pandas or xarray gives access to."""
+    return getattr(value, "_accessor", None) or value
+
+
+def module_label(live: Live, namespace: dict[str, Any]) -> str:
     """Return the name people know a module by: its own, that of its file for ``__main__`` and the like."""
-    name = str(namespace.get("__name__", "?"))
-    file = namespace.get("__file__")
+    name, file = live.item(namespace, "__name__"), live.item(namespace, "__file__")
+    name = "?" if name is MISSING else str(name)
     return Path(file).stem if name.startswith("__") and isinstance(file, str) else name
+
+
+def names_among(namespace: dict[str, Any], names: set[str]) -> list[str]:
+    """Return those of some names that a namespace has, sorted."""
+    return sorted(names & namespace.keys())
+
+
+def documentation(function: FunctionType) -> str:
+    """Return the docstring and the annotations of a function as text."""
+    return f"{function.__doc__!r}{sorted(map(str, getattr(function, '__annotations__', {}).items()))!r}"

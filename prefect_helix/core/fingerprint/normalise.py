@@ -287,6 +287,11 @@ class _Writer:
             self.named.update(names.findall(node.value))
         self.out.append(f"{node.value!r};")
 
+    def joined(self, node: ast.JoinedStr) -> None:
+        """Write an f-string without empty pieces: some Pythons (3.12) put them after a nested format."""
+        pieces = [piece for piece in node.values if not (isinstance(piece, ast.Constant) and piece.value == "")]
+        self.generic(ast.JoinedStr(values=pieces))
+
     # -- definitions ------------------------------------------------------------------------------------------------
 
     def function(self, node: FunctionNode, top: bool = False) -> None:
@@ -358,8 +363,7 @@ class _Writer:
 
     def binding(self, node: ast.AST) -> None:
         """Write a node that binds a name it holds as a string (``except E as name``, a capture pattern)."""
-        self.out.append(type(node).__name__)
-        self.out.append("(")
+        self.out.append(f"{type(node).__name__}(")
         for part in node._fields:
             if part in ("name", "rest"):
                 self.identifier(getattr(node, part))
@@ -380,6 +384,7 @@ _HANDLERS: dict[type, Callable[[_Writer, Any], None]] = {
     ast.Subscript: _Writer.subscript,
     ast.Call: _Writer.call,
     ast.Constant: _Writer.constant,
+    ast.JoinedStr: _Writer.joined,
     ast.FunctionDef: _Writer.function,
     ast.AsyncFunctionDef: _Writer.function,
     ast.Lambda: _Writer.function,

@@ -7,17 +7,14 @@ from _abc import _get_dump  # type: ignore[import-not-found]  # nothing else tel
 from types import FunctionType, ModuleType
 from typing import Any
 
-from prefect_helix.core.digest import digest
-from prefect_helix.core.errors import UndigestibleError
+from prefect_helix.core.digest import is_registered
 from prefect_helix.core.fingerprint.bytecode import normalise_bytecode
 from prefect_helix.core.fingerprint.components import Edge, Node
 from prefect_helix.core.fingerprint.distributions import (
     Distribution,
     Origin,
-    module_file,
-    owner_of_class,
-    owner_of_module,
 )
+from prefect_helix.core.fingerprint.live import MISSING, Live
 from prefect_helix.core.fingerprint.names import module_label
 from prefect_helix.core.fingerprint.reach import Reach
 from prefect_helix.core.fingerprint.values import (
@@ -45,34 +42,41 @@ _PYDANTIC_FIELDS = frozenset({"__pydantic_fields__", "__pydantic_decorators__"})
 def expand(reach: Reach, node: Node, value: Any) -> None:
     """Fill in the node of a live object that is no function."""
     cls = type(value)
-    given = reach.is_given(node)
-    if cls is dict and "__builtins__" in value and "__name__" in value:  # a module's namespace
+    live, given = reach.live, reach.is_given(node)
+    if cls is dict and all(live.item(value, name) is not MISSING for name in ("__builtins__", "__name__")):
         node.own = "namespace"
         node.edges = [Edge("", "", lambda: reach.modules.module(value["__name__"]))]
     elif is_plain(value):
-        reach.constant(node, value)
+        live.plain(value)
+        reach.constants.add(node, value)
     elif issubclass(cls, type):
         _class(reach, node, value, given)
     elif issubclass(cls, ModuleType):
         node.own = "module"
-        node.edges = [Edge("", "", lambda: reach.modules.module(value.__name__))]
+        node.edges = [Edge("", "", lambda: reach.modules.module(live.repeat(getattr, value, "__name__")))]
     elif cls in PARTS:
         node.own = cls.__name__
-        node.edges = [reach.edge(part, getattr(value, part), node.name, given=given) for part in PARTS[cls]]
+        for part in PARTS[cls]:
+            live.attribute(value, part)
+            node.edges.append(reach.edge(part, getattr(value, part), node.name, given=given))
     elif issubclass(cls, BUILTIN_CALLABLES):
         _builtin_callable(reach, node, value)
     elif cls in MAPPINGS:
+        live.contents(value)
         node.own = cls.__name__
         node.edges = [reach.edge("key", key, node.name) for key in value]
         node.edges += [reach.edge(str(key), item, f"{node.name}[{key!r}]", given=given) for key, item in value.items()]
         node.edges.append(reach.edge("factory", getattr(value, "default_factory", None), node.name))
     elif cls in SEQUENCES:
+        live.contents(value)
         node.own = f"{cls.__name__} {getattr(value, 'maxlen', None)}"
         node.edges = [reach.edge("", item, f"{node.name}[{i}]", given=given) for i, item in enumerate(value)]
     elif cls in SETS:
+        live.contents(value)
         node.own = cls.__name__
         node.edges = [reach.edge("", item, node.name, given=given) for item in sorted(value, key=_set_order)]
     elif is_means(value) or has_no_content(value):
+        live.repeat(type, value)
         node.own = "type"
         node.edges = [reach.edge("", cls, node.name)]
         if not is_means(value):
@@ -93,6 +97,7 @@ def _builtin_callable(reach: Reach, node: Node, value: Any) -> None:
     owner = getattr(value, "__objclass__", None) or getattr(value, "__self__", None)
     node.own = f"builtin {value.__qualname__}"
     module = getattr(value, "__module__", None)
+    reach.live.attribute(value, "__module__")
     if isinstance(owner, ModuleType) or owner is None:
         if module is not None:
             node.edges = [Edge("", "", lambda: reach.modules.module(module))]
@@ -101,37 +106,50 @@ def _builtin_callable(reach: Reach, node: Node, value: Any) -> None:
 
 
 def _class(reach: Reach, node: Node, cls: type, given: bool) -> None:
-    owner = owner_of_class(cls)
+    live = reach.live
+    owner = live.owner_of_class(cls)
+    for name in ("__name__", "__qualname__"):
+        live.attribute(cls, name)
     if owner is not Origin.PROJECT:
         node.own = f"class {cls.__module__}:{cls.__qualname__}"
         node.edges = reach.owned_by(owner)
         return
-    module = sys.modules.get(cls.__module__)
-    namespace: dict[str, Any] = {"__name__": cls.__module__} if module is None else vars(module)
+    module = live.item(sys.modules, cls.__module__)
+    namespace: dict[str, Any] = vars(module) if isinstance(module, ModuleType) else {"__name__": cls.__module__}
     node.kind, node.own = "class", f"class {cls.__name__}"
-    node.name = f"{module_label(namespace)}.{cls.__qualname__}"
-    node.file = None if module is None else module_file(module)
-    given = given or isinstance(owner_of_class(type(cls)), Distribution)
+    node.name = f"{module_label(live, namespace)}.{cls.__qualname__}"
+    file = live.item(namespace, "__file__")
+    node.file = file if isinstance(file, str) else None
+    live.attribute(cls, "__bases__")
+    given = given or isinstance(live.owner_of_class(type(cls)), Distribution)
     if given or reach.documented:
-        node.own += f" {cls.__doc__!r}"
+        node.own += f" {live.repeat(getattr, cls, '__doc__')!r}"
     node.edges = [reach.edge("base", base, node.name) for base in cls.__bases__]
-    node.edges += [reach.edge("registered", registered, node.name) for registered in _registered(cls)]
-    if type(cls) is not type:
-        node.edges.append(reach.edge("metaclass", type(cls), node.name))
-    members = list(vars(cls).items()) if reach.lists_members else sorted(vars(cls).items())
+    node.edges += [reach.edge("registered", registered, node.name) for registered in live.repeat(_registered, cls)]
+    metaclass = live.repeat(type, cls)
+    if metaclass is not type:
+        node.edges.append(reach.edge("metaclass", metaclass, node.name))
+    names, values = live.repeat(_members, cls)
+    members = list(zip(names, values, strict=True))
     if reach.lists_members:
-        node.edges += [reach.edge("subclass", subclass, node.name) for subclass in _subclasses(cls)]
-    for name, value in members:
-        if name in _CLASS_FACTS or (name.startswith("__pydantic_") and name not in _PYDANTIC_FIELDS):
-            continue
+        node.edges += [reach.edge("subclass", subclass, node.name) for subclass in _subclasses(live, cls)]
+    for name, value in members if reach.lists_members else sorted(members):
         node.edges.append(reach.held(cls, name, value, f"{node.name}.{name}", given=given))
         reach.bind(node, value, namespace, name)
 
 
-def _subclasses(cls: type) -> list[type]:
+def _members(cls: type) -> tuple[list[str], list[Any]]:
+    """Return the names and values of the members of a class that count, in their order."""
+    members = vars(cls)
+    names = [name for name in members if name not in _CLASS_FACTS]
+    names = [name for name in names if not name.startswith("__pydantic_") or name in _PYDANTIC_FIELDS]
+    return names, [members[name] for name in names]
+
+
+def _subclasses(live: Live, cls: type) -> list[type]:
     """Return the project's direct subclasses of `cls`, in an order that holds on every machine."""
-    subclasses: list[type] = type.__subclasses__(cls)
-    found = [each for each in subclasses if owner_of_class(each) is Origin.PROJECT]
+    subclasses: list[type] = live.repeat(type.__subclasses__, cls)
+    found = [each for each in subclasses if live.owner_of_class(each) is Origin.PROJECT]
     return sorted(found, key=_class_name)
 
 
@@ -148,21 +166,26 @@ def _class_name(cls: type) -> tuple[str, str]:
 
 
 def _instance(reach: Reach, node: Node, value: Any, given: bool) -> None:
-    cls = type(value)
-    owner = owner_of_class(cls)
-    if owner is Origin.OURS:
-        attributes = vars(value) if hasattr(value, "__dict__") else {}
-        followed = next((attributes[name] for name in ("__wrapped__", "fn") if name in attributes), None)
+    live = reach.live
+    cls = live.repeat(type, value)
+    owner = live.owner_of_class(cls)
+    if is_registered(cls):  # the content that counts is what has been told; its methods count, too
+        content = Node(None, node.name)
+        reach.constants.add(content, value)
+        node.own, node.edges = "instance", [reach.edge("class", cls, node.name), reach.settled(content)]
+    elif owner is Origin.OURS:
+        followed, options = live.repeat(_task_parts, value)
         if followed is not None:
-            options = attributes.get("helix")  # of one of our tasks
+            for name in ("code_version", "depends_on"):
+                live.attribute(options, name)
             version, depends_on = getattr(options, "code_version", None), getattr(options, "depends_on", ())
             node.own, node.edges = "task", reach.declared(followed, version, depends_on)
-        elif _is_exact(value):
-            reach.constant(node, value)
+        elif _is_exact(live, value):
+            reach.constants.add(node, value)
         else:
             _reduced(reach, node, value, given)
-    elif owner is not Origin.PROJECT and _is_exact(value):
-        reach.constant(node, value)
+    elif owner is not Origin.PROJECT and _is_exact(live, value):
+        reach.constants.add(node, value)
     else:
         _reduced(reach, node, value, given or isinstance(owner, Distribution))
 
@@ -171,7 +194,7 @@ def _reduced(reach: Reach, node: Node, value: Any, given: bool) -> None:
     """Fill in an instance from its class and what pickle would store of it."""
     node.own = "instance"
     node.edges = [reach.edge("class", type(value), node.name)]
-    reduced = reduced_parts(value)
+    reduced = reach.live.repeat(reduced_parts, value)
     if reduced is None:
         reach.hide(node)
         return
@@ -180,22 +203,28 @@ def _reduced(reach: Reach, node: Node, value: Any, given: bool) -> None:
         reach.hide(node)
     node.own += f" {form}"
     node.edges += [reach.held(value, name, part, f"{node.name}.{name}", given=given) for name, part in parts]
-    module = getattr(value, "__module__", None)
-    if form.startswith("global") and isinstance(module, str) and not _is_python_source(module):
+    module = reach.live.repeat(getattr, value, "__module__", None) if form.startswith("global") else None
+    if isinstance(module, str) and not _is_python_source(reach.live, module):
         node.edges.append(Edge("", "", lambda: reach.modules.module(module)))
 
 
-def _is_python_source(module: str) -> bool:
+def _is_python_source(live: Live, module: str) -> bool:
     """Return whether a module is read function by function, so that it need not count as a whole."""
-    loaded = sys.modules.get(module)
-    return loaded is not None and str(module_file(loaded)).endswith(".py") and owner_of_module(module) is Origin.PROJECT
+    loaded = live.item(sys.modules, module)
+    if not isinstance(loaded, ModuleType) or live.owner(module) is not Origin.PROJECT:
+        return False
+    return str(live.item(vars(loaded), "__file__")).endswith(".py")
 
 
-def _is_exact(value: object) -> bool:
+def _task_parts(value: object) -> tuple[object, object]:
+    """Return the function that one of our objects stands for, and its options if it is a task; else None."""
+    attributes = vars(value) if hasattr(value, "__dict__") else {}
+    followed = next((attributes[name] for name in ("__wrapped__", "fn") if name in attributes), None)
+    return followed, attributes.get("helix")
+
+
+def _is_exact(live: Live, value: object) -> bool:
     """Return whether `value` is data, with nothing in it that could be code."""
     if hasattr(type(value), "__dataclass_fields__") or hasattr(type(value), "__pydantic_fields__"):
         return False
-    try:
-        return digest(value).exact
-    except UndigestibleError:
-        return False
+    return live.content(value).exact

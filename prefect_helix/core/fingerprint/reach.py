@@ -2,43 +2,48 @@
 
 from __future__ import annotations
 
-import reprlib
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from importlib.machinery import SourceFileLoader
 from importlib.util import resolve_name
-from types import FunctionType
+from types import FunctionType, ModuleType
 from typing import Any
 
-from prefect_helix.core.digest import digest
-from prefect_helix.core.errors import UndigestibleError
 from prefect_helix.core.fingerprint.bytecode import normalise_bytecode
 from prefect_helix.core.fingerprint.components import Edge, Node, environment_variable, fact, structure_of
-from prefect_helix.core.fingerprint.distributions import Distribution, Origin, Owner, owner_of_module
+from prefect_helix.core.fingerprint.constants import Constants
+from prefect_helix.core.fingerprint.distributions import Distribution, Origin, Owner
 from prefect_helix.core.fingerprint.form import Chain, NormalForm
 from prefect_helix.core.fingerprint.initial import Initial, enclosing_code, initial_code
+from prefect_helix.core.fingerprint.live import MISSING, Live
 from prefect_helix.core.fingerprint.modules import Modules
 from prefect_helix.core.fingerprint.names import (
-    MISSING,
     Binding,
+    FrameClasses,
     Slot,
     default_values,
+    documentation,
     held_value,
     initial_places,
     is_found_by_name,
     is_known,
     is_project_code,
+    is_project_module,
     module_label,
-    patched_attribute,
+    names_among,
     resolve,
     resolve_global,
     written_slot,
 )
-from prefect_helix.core.fingerprint.source import read_function, read_module, read_text
-from prefect_helix.core.fingerprint.values import MAPPINGS, SEQUENCES, SETS, size_bytes, strings_in
+from prefect_helix.core.fingerprint.source import read_function
+from prefect_helix.core.fingerprint.values import MAPPINGS, SEQUENCES, SETS
 
-LARGE_BYTES = 64 * 2**20
+_BOUND_BY_PREFECT = frozenset(
+    {"__prefect_self__", "__prefect_cls__"}
+)  # of the last call of a method; `self` is an argument
 _MODULE_FACTS = frozenset({"__name__", "__file__", "__spec__", "__package__", "__path__", "__loader__", "__builtins__"})
 
 Expand = Callable[["Reach", Node, object], None]
@@ -61,16 +66,18 @@ class Reach:
     """
 
     def __init__(self, expand: Expand) -> None:
-        self.modules = Modules()
+        self.live = Live()
+        self.modules = Modules(self.live)
+        self.frames = FrameClasses(self.live)
         self.opaque: dict[str, list[str]] = {}
         self.notes: list[str] = []
+        self.constants = Constants(self.live, self.notes)
         self._expand = expand
         self._nodes: dict[int, Node] = {}
         self._alive: list[object] = []  # so that no identity is used twice
         self._pending: list[tuple[Node, object]] = []
         self._codes: dict[int, _Code] = {}
         self._given: set[int] = set()
-        self._constants: dict[int, object] = {}
         self._written_slots: set[Slot] = set()
         self._written_objects: set[int] = set()
         self._states: dict[int, Node] = {}
@@ -78,7 +85,6 @@ class Reach:
         self._hidden: set[int] = set()
         self._bindings: list[tuple[Node, Node, dict[str, Any], str]] = []
         self._later: dict[int, dict[str, Edge]] = {}
-        self._strings: dict[int, set[str] | None] = {}
         self.documented = False
         self.lists_members = False
 
@@ -108,22 +114,27 @@ class Reach:
 
     def edge(self, label: str, value: object, name: str, *, given: bool = False) -> Edge:
         """Return an edge to a live object."""
-        return Edge(label, "", partial(self._final, self.visit(value, name, given)))
+        return Edge(label, "", partial(self._final, self.visit(value, name, given)), name=name)
+
+    def settled(self, node: Node) -> Edge:
+        """Return an edge to a node that is made already."""
+        return Edge("", "", partial(self._final, node), name=node.name)
 
     def held(self, owner: object, label: str, value: object, name: str, *, given: bool = False) -> Edge:
         """Return an edge to an attribute of `owner`, which is state if reached code writes it."""
         binding = Binding(value, (id(owner), label), label, (), None)
-        return Edge(label, label, partial(self._current, self.visit(value, name, given), binding), is_attribute=True)
+        target = self.visit(value, name, given)
+        return Edge(label, label, partial(self._current, target, binding), is_attribute=True, name=name)
 
     def declared(self, fn: object, code_version: str | None, depends_on: Sequence[object]) -> list[Edge]:
         """Return edges to the code of a task, or the version that stands for it, and to what it says it depends on."""
         if code_version is None:
             edges = [self.edge("code", fn, getattr(fn, "__name__", type(fn).__name__))]
         else:
-            edges = [fact(None, "", f"version {code_version}")]
+            edges = [fact("dependency", "code_version", f"version {code_version}", code_version)]
         for number, dependency in enumerate(depends_on):
             if isinstance(dependency, str):
-                edges.append(environment_variable(dependency))
+                edges.append(environment_variable(dependency, self.live.repeat(os.environ.get, dependency)))
             else:
                 edges.append(self.edge("depends_on", dependency, f"depends_on[{number}]"))
         return edges
@@ -133,11 +144,6 @@ class Reach:
         if isinstance(owner, Distribution):
             return [Edge(owner.name, "", partial(self._final, self.modules.distribution(owner)))]
         return []
-
-    def constant(self, node: Node, value: object) -> None:
-        """Make `node` a constant, to be digested if it is still one when the walk is done."""
-        node.kind = "constant"
-        self._constants[id(node)] = value
 
     def hide(self, node: Node) -> None:
         """Note that what `node` stands for does not show its content: the code that makes it counts."""
@@ -176,9 +182,10 @@ class Reach:
             return True
         for code in list(self._codes.values()):
             if code.form.reads_strings:
-                namespace = code.function.__globals__
-                for name in sorted(self._tokens()[0] & namespace.keys()):
-                    self._add(code.node, f"name {name}", self._reference(code.node, resolve(code.function, (name,))))
+                tokens = self.constants.tokens()[0] | self._tokens()
+                for name in self.live.repeat(names_among, code.function.__globals__, tokens):
+                    binding = resolve(self.live, code.function, (name,))
+                    self._add(code.node, f"name {name}", self._reference(code.node, binding))
         for user, target, namespace, name in list(self._bindings):
             if self._hidden and any(id(node) in self._hidden for node in structure_of(target)):
                 self._add(user, f"initial {id(namespace)} {name}", self._initial(namespace, name))
@@ -194,14 +201,15 @@ class Reach:
     # -- functions --------------------------------------------------------------------------------------------------
 
     def _function(self, node: Node, function: FunctionType) -> None:
-        owner = owner_of_module(str(function.__globals__.get("__name__", "")))
+        owner = self.live.owner_of_namespace(function.__globals__)
+        self.live.function(function)
         if owner is Origin.OURS:
             node.own = "ours"
             if "__wrapped__" in vars(function):
                 node.edges = [self.edge("", vars(function)["__wrapped__"], node.name)]
         elif owner is Origin.PROJECT:
             self._project_function(node, function)
-        elif is_found_by_name(function):
+        elif self.live.repeat(is_found_by_name, function):
             node.own = f"function {function.__globals__['__name__']}:{function.__qualname__}"
             node.edges = self.owned_by(owner)
         else:
@@ -212,13 +220,14 @@ class Reach:
         node.edges = self.owned_by(owner)
         given = isinstance(owner, Distribution)
         if hasattr(function, "registry") and hasattr(function, "dispatch"):  # functools.singledispatch
+            self.live.contents(function.registry)
             implementations = sorted(function.registry.items(), key=lambda item: item[0].__qualname__)
             for kind, implementation in implementations:
                 node.edges.append(self.edge("dispatch on", kind, node.name))
                 node.edges.append(self.edge(kind.__qualname__, implementation, node.name))
             return
         for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
-            content = held_value(function, (name,))
+            content = held_value(self.live, function, (name,))
             if content is not MISSING:
                 node.edges.append(self.held(cell, name, content, f"{node.name}.{name}", given=given))
         for name, value in default_values(function):
@@ -228,23 +237,25 @@ class Reach:
 
     def _project_function(self, node: Node, function: FunctionType) -> None:
         documented = self.documented or self.is_given(node)
-        read = read_function(function, documented=documented)
+        text = self.live.text(function.__code__.co_filename, function.__globals__)
+        stored = type(self.live.item(function.__globals__, "__loader__")) is SourceFileLoader
+        read = read_function(function.__code__, text, documented=documented, stored=stored)
         form = read.form
         self._codes[id(node)] = _Code(node, function, form)
         code = function.__code__
         node.kind, node.own = "function", form.text
-        node.name = f"{module_label(function.__globals__)}.{function.__qualname__}"
+        node.name = f"{module_label(self.live, function.__globals__)}.{function.__qualname__}"
         node.file, node.line, node.source = code.co_filename, code.co_firstlineno, read.source
         if documented and read.source is None:
-            node.own += f"{function.__doc__!r}{sorted(map(str, getattr(function, '__annotations__', {}).items()))!r}"
-        package = str(function.__globals__.get("__package__") or "")
+            node.own += self.live.repeat(documentation, function)
+        package = self._package(function.__globals__)
         node.edges = [
-            *(self._reference(node, resolve(function, chain)) for chain in form.references),
+            *(self._reference(node, resolve(self.live, function, chain)) for chain in form.references),
             *(self._reference(node, binding) for binding in self._named(function, form)),
             *(
                 self.edge(name, patch, name)
                 for name in sorted(form.attributes)
-                if (patch := patched_attribute(name)) is not None
+                if (patch := self.frames.patched(name)) is not None
             ),
             *self.modules.imported(form.imports, package),
             *(
@@ -254,62 +265,66 @@ class Reach:
             *(
                 self.held(function, name, value, f"{node.name}.{name}")
                 for name, value in sorted(vars(function).items())
+                if name not in _BOUND_BY_PREFECT
             ),
             *(self._unseen(node, what) for what in sorted(form.opaque)),
             *self._initials_of(function, form),
         ]
         for chain, callee in form.passed:
-            value = resolve(function, chain).value
-            if is_project_code(value) and not is_known(function, callee):
+            value = resolve(self.live, function, chain).value
+            if is_project_code(self.live, value) and not is_known(self.live, function, callee):
                 self.visit(value, node.name, given=True)
         self._note_writes(function, form)
 
     def _named(self, function: FunctionType, form: NormalForm) -> Iterator[Binding]:
         for name in sorted(form.named):
-            if name in function.__globals__ or name in function.__code__.co_freevars:
-                yield resolve(function, (name,))
+            if name in function.__code__.co_freevars or self.live.item(function.__globals__, name) is not MISSING:
+                yield resolve(self.live, function, (name,))
 
     def _reference(self, node: Node, binding: Binding) -> Edge:
         rest = ".".join(binding.rest)
         if binding.value is MISSING or binding.label in _MODULE_FACTS:
             fact = Node(None, binding.label, f"name {binding.label}")
             return Edge(binding.label, rest, partial(self._final, fact))
-        within = node.name if binding.namespace is None else module_label(binding.namespace)
-        target = self.visit(binding.value, f"{within}.{binding.label}")
+        within = node.name if binding.namespace is None else module_label(self.live, binding.namespace)
+        name = f"{within}.{binding.label}"
+        target = self.visit(binding.value, name)
         if binding.namespace is not None:
             self.bind(node, binding.value, binding.namespace, binding.label)
-        return Edge(binding.label, rest, partial(self._current, target, binding))
+        return Edge(binding.label, rest, partial(self._current, target, binding), name=name)
 
     def _unseen(self, node: Node, what: str) -> Edge:
         self.opaque.setdefault(node.name, []).append(what)
         return Edge(what, "", partial(self._final, Node("opaque", f"{node.name}: {what}", what)))
 
     def _note_writes(self, function: FunctionType, form: NormalForm) -> None:
-        self._written_slots.update(written_slot(function, chain) for chain in form.writes)
-        changed = [held_value(function, chain) for chain in _changed_inside(function, form)]
+        self._written_slots.update(written_slot(self.live, function, chain) for chain in form.writes)
+        changed = [held_value(self.live, function, chain) for chain in self._changed_inside(function, form)]
         self._written_objects.update(id(value) for value in changed if value is not MISSING)
 
     # -- first values -------------------------------------------------------------------------------------------------
 
     def _initials_of(self, function: FunctionType, form: NormalForm) -> list[Edge]:
         """Return edges to the code that makes the first values of what `function` writes."""
-        chains = sorted({*form.writes, *_changed_inside(function, form)})
-        places = [place for chain in chains for place in initial_places(function, chain)]
+        chains = sorted({*form.writes, *self._changed_inside(function, form)})
+        places = [place for chain in chains for place in initial_places(self.live, function, chain)]
         edges = {(id(namespace), name): self._initial(namespace, name) for namespace, name in places}
         owned = {*function.__code__.co_freevars, *(name for name, _ in default_values(function))}
         if any(chain[0] in owned for chain in chains):
             namespace, file = function.__globals__, function.__code__.co_filename
-            found = enclosing_code(read_text(file, namespace), function.__code__)
+            found = enclosing_code(self.live.text(file, namespace), function.__code__)
             self.hide(self._nodes[id(function)])
             wrapped = vars(function).get("__wrapped__")
-            if isinstance(wrapped, FunctionType) and is_project_code(wrapped):
-                edges[0, "__wrapped__"] = self._initial(wrapped.__globals__, wrapped.__name__)
+            if isinstance(wrapped, FunctionType) and is_project_code(self.live, wrapped):
+                edges[0, "__wrapped__"] = self._initial(
+                    wrapped.__globals__, self.live.repeat(getattr, wrapped, "__name__")
+                )
             if found is not None:
                 name, initial = found
                 node = self._initials.setdefault((id(namespace), f"def {name}"), Node(None, name))
                 if not node.own:
                     self._fill_initial(node, namespace, initial)
-                edges[id(namespace), f"def {name}"] = Edge("", "", partial(self._final, node))
+                edges[id(namespace), f"def {name}"] = self.settled(node)
                 edges[id(namespace), name] = self._initial(namespace, name)
         return list(edges.values())
 
@@ -317,39 +332,47 @@ class Reach:
         """Return an edge to the code that makes the first value of a global or attribute."""
         node = self._initials.get((id(namespace), name))
         if node is None:
-            shown = f"{module_label(namespace)}.{name} (first value)"
+            shown = f"{module_label(self.live, namespace)}.{name} (first value)"
             node = self._initials[id(namespace), name] = Node(None, shown)
-            self._fill_initial(node, namespace, initial_code(read_module(namespace), name))
-        return Edge("", "", partial(self._final, node))
+            self._fill_initial(node, namespace, initial_code(self.live.module_text(namespace), name))
+        return self.settled(node)
 
     def _fill_initial(self, node: Node, namespace: dict[str, Any], initial: Initial) -> None:
         node.own = f"initial {initial.form.text}"
         if initial.source:
             node.kind, node.source = "state", initial.source
-        node.edges = [self._reference(node, resolve_global(namespace, chain)) for chain in initial.form.references]
+        node.edges = [
+            self._reference(node, resolve_global(self.live, namespace, chain)) for chain in initial.form.references
+        ]
         for module, level, name in initial.imported:
-            package = str(namespace.get("__package__") or "")
-            loaded = sys.modules.get(resolve_name("." * level + module, package) if level else module)
-            if loaded is not None and owner_of_module(loaded.__name__) is Origin.PROJECT:
+            full_name = resolve_name("." * level + module, self._package(namespace)) if level else module
+            loaded = self.live.item(sys.modules, full_name)
+            if isinstance(loaded, ModuleType) and is_project_module(self.live, loaded):
                 node.edges.append(self._initial(vars(loaded), name))
+
+    def _changed_inside(self, function: FunctionType, form: NormalForm) -> list[Chain]:
+        """Return what `function` sets items of, and the containers it changes by a method."""
+        containers = MAPPINGS | SEQUENCES | SETS
+        mutated = [chain for chain in form.mutations if type(held_value(self.live, function, chain)) in containers]
+        return [*form.item_writes, *mutated]
+
+    def _package(self, namespace: dict[str, Any]) -> str:
+        package = self.live.item(namespace, "__package__")
+        return package if isinstance(package, str) else ""
 
     def _name_variables(self) -> None:
         """Give local variables back the names that may be read: all with a frame reader, else tokens of strings."""
-        tokens, all_seen = self._tokens()
+        tokens, all_seen = self.constants.tokens()
+        tokens |= self._tokens()
         all_kept = not all_seen or any(code.form.reads_frames for code in self._codes.values())
         for code in self._codes.values():
             for number, name in enumerate(code.form.renamed):
                 if all_kept or name in tokens:
                     code.node.own += f"%{number}={name};"
 
-    def _tokens(self) -> tuple[set[str], bool]:
-        """Return the identifiers in all strings reached, and whether these are all."""
-        tokens = {token for code in self._codes.values() for token in code.form.tokens}
-        for key, value in self._constants.items():
-            if key not in self._strings:
-                self._strings[key] = strings_in(value)
-        found = [self._strings[key] for key in self._constants]
-        return tokens.union(*filter(None, found)), None not in found
+    def _tokens(self) -> set[str]:
+        """Return the identifiers in all strings in code."""
+        return {token for code in self._codes.values() for token in code.form.tokens}
 
     # -- what an edge leads to, when the graph is complete ------------------------------------------------------------
 
@@ -359,23 +382,8 @@ class Reach:
         return self._final(node)
 
     def _final(self, node: Node) -> Node:
-        if id(node) in self._constants and not node.own:
-            self._digest(node, self._constants[id(node)])
+        self.constants.fill(node)
         return node
-
-    def _digest(self, node: Node, value: object) -> None:
-        try:
-            node.own = digest(value).hex
-        except UndigestibleError as error:
-            node.own = f"type {type(value).__module__}:{type(value).__qualname__}"
-            self.notes.append(f"The constant {node.name} counts by its type only. {error}")
-        node.source = reprlib.repr(value)
-        size = size_bytes(value)
-        if size > LARGE_BYTES:
-            self.notes.append(
-                f"The constant {node.name} ({size / 2**20:,.0f} MiB) is digested for every fingerprint. "
-                "Make it an argument of the task."
-            )
 
     def _state(self, node: Node, binding: Binding) -> Node:
         state = self._states.get(id(node))
@@ -389,10 +397,3 @@ class Reach:
                 "Pass it as an argument if results depend on it, or name what it depends on with depends_on=."
             )
         return state
-
-
-def _changed_inside(function: FunctionType, form: NormalForm) -> list[Chain]:
-    """Return what `function` sets items of, and the containers it changes by a method."""
-    containers = MAPPINGS | SEQUENCES | SETS
-    mutated = [chain for chain in form.mutations if type(held_value(function, chain)) in containers]
-    return [*form.item_writes, *mutated]

@@ -1,10 +1,18 @@
-"""What the names in a function stand for, by Python's own symbol tables."""
+"""What the names in a function stand for, as its compiled code has it."""
 
 from __future__ import annotations
 
-import symtable
+import dis
+import inspect
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from types import CodeType
+
+_VARIADIC = (inspect.CO_VARARGS, inspect.CO_VARKEYWORDS)
+_BY_NAME = frozenset({"LOAD_NAME", "STORE_NAME", "DELETE_NAME", "LOAD_GLOBAL", "STORE_GLOBAL", "DELETE_GLOBAL"}) | {
+    "LOAD_FROM_DICT_OR_GLOBALS"
+}
+_BINDS_IN_CLASS = frozenset({"STORE_NAME", "DELETE_NAME"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,22 +32,28 @@ class Scope:
     renamable: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, table: symtable.SymbolTable, imported: Iterable[str]) -> Scope:
-        """Return the scope of the function that `table` describes; `imported` are names that it imports."""
-        outside = set(table.get_frees()) if isinstance(table, symtable.Function) else set()
+    def of(cls, code: CodeType, imported: Iterable[str]) -> Scope:
+        """Return the scope of the function compiled to `code`; `imported` are names that it imports."""
         local: set[str] = set()
         parameters: set[str] = set()
         fixed = set(imported)
-        for nested in _subtree(table):
-            fixed.update(child.get_name() for child in nested.get_children())
-            if isinstance(nested, symtable.Function):
-                outside.update(nested.get_globals())
-                local.update(nested.get_locals())
-                parameters.update(nested.get_parameters())
+        used: set[str] = set()  # by name: globals and what class bodies bind, and attributes
+        codes = list(nested_codes(code))
+        for each in codes:
+            used.update(each.co_names)
+            fixed.update(constant.co_name for constant in each.co_consts if isinstance(constant, CodeType))
+            if each.co_flags & inspect.CO_OPTIMIZED:
+                count = each.co_argcount + each.co_kwonlyargcount
+                count += sum(bool(each.co_flags & flag) for flag in _VARIADIC)
+                parameters.update(each.co_varnames[:count])
+                local.update(each.co_varnames, each.co_cellvars)
             else:
-                fixed.update(nested.get_identifiers())
-                outside.update(symbol.get_name() for symbol in nested.get_symbols() if symbol.is_global())
-                local.update(symbol.get_name() for symbol in nested.get_symbols() if symbol.is_local())
+                fixed.update(each.co_names)
+                local.update(name for name, how in _names(each) if how in _BINDS_IN_CLASS)
+        outside = (used - local).union(code.co_freevars)
+        doubtful = used & local
+        if doubtful:  # mostly a variable and an attribute of one name
+            outside.update(name for each in codes for name in _globals_among(doubtful, each))
         private = {name for name in local if name.startswith("_") and "__" in name}
         return cls(
             outer=frozenset(outside - local),
@@ -49,7 +63,21 @@ class Scope:
         )
 
 
-def _subtree(table: symtable.SymbolTable) -> Iterator[symtable.SymbolTable]:
-    yield table
-    for child in table.get_children():
-        yield from _subtree(child)
+def nested_codes(code: CodeType) -> Iterator[CodeType]:
+    """Yield `code` and the code nested in it."""
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from nested_codes(constant)
+
+
+def _globals_among(names: set[str], code: CodeType) -> Iterator[str]:
+    if not names.isdisjoint(code.co_names):
+        bound = {name for name, how in _names(code) if how in _BINDS_IN_CLASS}
+        yield from (name for name, _ in _names(code) if name in names and name not in bound)
+
+
+def _names(code: CodeType) -> Iterator[tuple[str, str]]:
+    for instruction in dis.get_instructions(code):
+        if instruction.opname in _BY_NAME:
+            yield instruction.argval, instruction.opname

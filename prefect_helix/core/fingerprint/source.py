@@ -8,23 +8,24 @@ from __future__ import annotations
 
 import ast
 import linecache
-import symtable
 import sys
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib.machinery import ModuleSpec
-from types import CodeType, FunctionType
-from typing import Any
+from importlib.machinery import ExtensionFileLoader, ModuleSpec, SourceFileLoader, SourcelessFileLoader
+from types import CodeType
+from typing import Any, NamedTuple
 
 from prefect_helix.core.fingerprint.bytecode import normalise_bytecode
 from prefect_helix.core.fingerprint.form import NormalForm
 from prefect_helix.core.fingerprint.normalise import normalise
-from prefect_helix.core.fingerprint.scope import Scope
+from prefect_helix.core.fingerprint.scope import Scope, nested_codes
+from prefect_helix.core.fingerprint.stored import stored_code
 from prefect_helix.core.fingerprint.syntax import FunctionNode, statements_in
 
-_KEPT_TREES = 8
+_KEPT_FILES = 32
+_FILE_LOADERS = (SourceFileLoader, SourcelessFileLoader, ExtensionFileLoader)
 
 _Place = tuple[str, int]
 """Name of a function and its first line, decorators included."""
@@ -37,24 +38,21 @@ class ParsedSource:
     lines: Sequence[str]
     tree: ast.Module
     nodes: Mapping[_Place, list[FunctionNode]]
-    codes: Mapping[_Place, list[CodeType]]
-    tables: Mapping[_Place, list[symtable.SymbolTable]]
 
-    def definition(self, code: CodeType) -> FunctionNode | None:
-        """Return the node that `code` was compiled from; None if it is not there or not the only one at its place."""
+    def definition(self, code: CodeType, codes: Mapping[_Place, list[CodeType]]) -> FunctionNode | None:
+        """Return the node that `code` was compiled from; None if it is not there or not the only one at its place.
+
+        Args:
+            code: The code.
+            codes: All that this source compiles to.
+        """
         place = (code.co_name, code.co_firstlineno)
-        nodes = self.nodes.get(place, [])
-        return nodes[0] if len(nodes) == 1 and self.codes.get(place) == [code] else None
-
-    def scope(self, node: FunctionNode) -> Scope | None:
-        """Return what the names in `node` stand for, None if two functions share its place."""
-        name = "lambda" if isinstance(node, ast.Lambda) else node.name
-        tables = self.tables.get((name, node.lineno), [])
-        if len(tables) != 1:
+        if codes.get(place) != [code]:
             return None
-        imports = [each for each in statements_in(node) if isinstance(each, ast.Import | ast.ImportFrom)]
-        bound = {alias.asname or alias.name.partition(".")[0] for each in imports for alias in each.names}
-        return Scope.of(tables[0], bound)
+        nodes: Sequence[FunctionNode] = self.nodes.get(place, ())
+        if code.co_name == "<lambda>":
+            nodes = [each for each in ast.walk(self.tree) if isinstance(each, ast.Lambda) and each.lineno == place[1]]
+        return nodes[0] if len(nodes) == 1 else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,26 +63,28 @@ class FunctionSource:
     source: str | None
 
 
-def read_function(function: FunctionType, *, documented: bool = False) -> FunctionSource:
-    """Return the normal form of `function` and its source.
+def read_function(code: CodeType, text: str, *, documented: bool = False, stored: bool = False) -> FunctionSource:
+    """Return the normal form of the function with code `code`, and its source.
 
     Args:
-        function: The live function.
+        code: The code that runs.
+        text: The source of the file it is from, as it is now.
         documented: Whether docstrings and annotations count.
+        stored: Whether Python has loaded the file as it loads any.
     """
-    code = function.__code__
-    return _read(code, code.co_filename, read_text(code.co_filename, function.__globals__), documented)
+    return _read(code, code.co_filename, text, documented, stored)
 
 
 @lru_cache(maxsize=16384)
-def _read(code: CodeType, filename: str, text: str, documented: bool) -> FunctionSource:
+def _read(code: CodeType, filename: str, text: str, documented: bool, stored: bool) -> FunctionSource:
     parsed = parse(text) if text else None
-    node = parsed.definition(code) if parsed else None
-    scope = parsed.scope(node) if parsed and node else None
-    if parsed is None or node is None or scope is None:
+    node = parsed.definition(code, _codes_in(text, filename if stored else "")) if parsed else None
+    if parsed is None or node is None:
         return FunctionSource(normalise_bytecode(code), None)
+    imports = [each for each in statements_in(node) if isinstance(each, ast.Import | ast.ImportFrom)]
+    bound = {alias.asname or alias.name.partition(".")[0] for each in imports for alias in each.names}
     lines = parsed.lines[code.co_firstlineno - 1 : node.end_lineno]
-    return FunctionSource(normalise(node, scope, documented), "".join(lines))
+    return FunctionSource(normalise(node, Scope.of(code, bound), documented), "".join(lines))
 
 
 _texts: dict[str, tuple[list[str], str]] = {}
@@ -100,60 +100,52 @@ def read_text(filename: str, module_globals: dict[str, Any] | None = None) -> st
     return known[1]
 
 
-def read_module(namespace: dict[str, Any]) -> str:
-    """Return the source of the module with globals `namespace`; empty if there is none."""
-    file = namespace.get("__file__")
-    return read_text(file, namespace) if isinstance(file, str) and file.endswith(".py") else ""
-
-
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=_KEPT_FILES)
 def parse(text: str) -> ParsedSource | None:
     """Return `text` parsed and indexed, None if it is no Python source."""
     try:
         tree = ast.parse(text)
-        code = compile(tree, "<source>", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
-        table = symtable.symtable(text, "<source>", "exec")
     except (SyntaxError, ValueError):
         return None
     nodes: defaultdict[_Place, list[FunctionNode]] = defaultdict(list)
-    codes: defaultdict[_Place, list[CodeType]] = defaultdict(list)
-    tables: defaultdict[_Place, list[symtable.SymbolTable]] = defaultdict(list)
     for node in statements_in(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
             nodes[node.name, first].append(node)
-    for expression in ast.walk(tree) if "lambda" in text else ():
-        if isinstance(expression, ast.Lambda):
-            nodes["<lambda>", expression.lineno].append(expression)
-    for nested in _nested_codes(code):
+    return ParsedSource(text.splitlines(keepends=True), tree, nodes)
+
+
+@lru_cache(maxsize=_KEPT_FILES)
+def _codes_in(text: str, filename: str) -> Mapping[_Place, list[CodeType]]:
+    """Return what `text` compiles to, by place; `filename` is the file that Python may have stored it for, if any."""
+    code = stored_code(filename) if filename else None
+    if code is None:
+        try:
+            code = compile(text, "<source>", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
+        except (SyntaxError, ValueError):
+            return {}
+    codes: defaultdict[_Place, list[CodeType]] = defaultdict(list)
+    for nested in nested_codes(code):
         codes[nested.co_name, nested.co_firstlineno].append(nested)
-    for child in _nested_tables(table):
-        if child.get_type() == "function":
-            tables[child.get_name(), child.get_lineno()].append(child)
-    return ParsedSource(text.splitlines(keepends=True), tree, nodes, codes, tables)
+    return codes
 
 
-def forget_trees() -> None:
-    """Drop the syntax trees, if these are many: they slow the garbage collector down, and normal forms are kept."""
-    if parse.cache_info().currsize > _KEPT_TREES:
-        parse.cache_clear()
+class ModulePlace(NamedTuple):
+    """Where a module is found.
+
+    Attributes:
+        file: Its file, None for one that has none.
+        is_package: Whether it has submodules.
+        loader: What loads it, None where the file is an ordinary one.
+    """
+
+    file: str | None
+    is_package: bool
+    loader: object
 
 
-def _nested_codes(code: CodeType) -> Iterator[CodeType]:
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            yield constant
-            yield from _nested_codes(constant)
-
-
-def _nested_tables(table: symtable.SymbolTable) -> Iterator[symtable.SymbolTable]:
-    for child in table.get_children():
-        yield child
-        yield from _nested_tables(child)
-
-
-def find_module(name: str) -> ModuleSpec | None:
-    """Return the spec of module `name` without importing anything; None where no finder knows it."""
+def find_place(name: str) -> ModulePlace | None:
+    """Return where module `name` is, without importing anything; None where no finder knows it."""
     search: list[str] | None = None
     spec = None
     parts = name.split(".")
@@ -162,7 +154,11 @@ def find_module(name: str) -> ModuleSpec | None:
         if spec is None:
             return None
         search = list(spec.submodule_search_locations or ())
-    return spec
+    if spec is None:
+        return None
+    file = spec.origin if spec.has_location else None
+    loader = None if isinstance(spec.loader, _FILE_LOADERS) else spec.loader
+    return ModulePlace(file, spec.submodule_search_locations is not None, loader)
 
 
 def _find_spec(name: str, search: list[str] | None) -> ModuleSpec | None:

@@ -1,0 +1,49 @@
+"""Taking a fingerprint: everything is walked through anew."""
+
+from __future__ import annotations
+
+import gc
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from prefect_helix.core.fingerprint.components import Edge, Fingerprint, Node, summarise
+from prefect_helix.core.fingerprint.live import Live
+from prefect_helix.core.fingerprint.objects import expand
+from prefect_helix.core.fingerprint.reach import Reach
+
+
+def take(fn: Callable[..., object], depends_on: Sequence[object], code_version: str | None) -> tuple[Fingerprint, Live]:
+    """Return the fingerprint of `fn`, and all that has been read for it."""
+    reach = Reach(expand)
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    python = Node("distribution", f"python {version}", version)
+    root = Node(None, "", "task")
+    root.edges = [Edge("python", "", lambda: python), *reach.declared(fn, code_version, depends_on)]
+    with _garbage_kept():
+        reach.walk()
+        hash_, components = summarise(root)
+    return Fingerprint(hash_, components, tuple(reach.notes + _opaque_note(reach))), reach.live
+
+
+@contextmanager
+def _garbage_kept() -> Iterator[None]:
+    """Let no garbage be collected: syntax trees are none, and going over them all the time doubles the cost."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
+
+
+def _opaque_note(reach: Reach) -> list[str]:
+    opaque = {**{f"{name}()": what for name, what in reach.opaque.items()}, **reach.modules.opaque}
+    if not opaque:
+        return []
+    found = "; ".join(f"{name} uses {', '.join(dict.fromkeys(what))}" for name, what in sorted(opaque.items()))
+    return [
+        f"Not all that the code depends on can be seen: {found}. Name what it depends on with depends_on=, "
+        "pass files as File(path), or make it an argument."
+    ]
