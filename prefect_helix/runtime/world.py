@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -45,7 +46,8 @@ class World:
         self.history = history
         self.nodes: list[Node] = []
         self._by_key: dict[str, Node] = {}
-        self._expected: dict[str, list[Node]] = {}
+        self._expected: dict[str, dict[str, Node]] = {}
+        self._awaited: dict[tuple[str, str], deque[Node]] = {}
         self._children: dict[str, dict[str, Node]] = {}
         self._loadable = loadable
         self._object_to = objection
@@ -64,7 +66,7 @@ class World:
         node.arguments, node.literals = arguments, literals_hash(arguments)
         self._connect(node, edges)
         self._add(node)
-        self._expected.setdefault(spec.key, []).append(node)
+        self._expected.setdefault(spec.key, {})[node.key] = node
         return node
 
     def call(
@@ -113,10 +115,13 @@ class World:
 
     def _take_expected(self, spec: TaskSpec, key: str) -> Node | None:
         """Return the expected call that this one is; else the one call expected of its task, if there is just one."""
-        expected = self._expected.get(spec.key, [])
-        found = next((n for n in expected if n.history_key == key), expected[0] if len(expected) == 1 else None)
+        expected = self._expected.get(spec.key, {})
+        awaited = self._awaited.get((spec.key, key), ())
+        while awaited and (awaited[0].called or awaited[0].history_key != key):
+            awaited.popleft()
+        found = awaited.popleft() if awaited else next(iter(expected.values())) if len(expected) == 1 else None
         if found is not None:
-            expected.remove(found)
+            del expected[found.key]
         return found
 
     def __contains__(self, node: Node) -> bool:
@@ -169,6 +174,8 @@ class World:
         waits = [n.signature for n in node.wait_for]
         node.fingerprint = fingerprint = self._stands_for(node.spec)
         node.history_key = node.signature = self._history_key(node.spec, node.literals, inputs, waits)
+        if not node.called:
+            self._awaited.setdefault((node.spec.key, node.history_key), deque()).append(node)
         node.by_digest = (
             node.spec.by_digest or self.history.ambiguous(node.signature) or any(i.undetermined for i in inputs)
         )
