@@ -95,6 +95,8 @@ class PrefectEngine:
         submit: The `submit` of the flow run's task runner; None if helix tasks cannot be submitted to it.
     """
 
+    apart = False
+
     def __init__(self, submit: Submit | None) -> None:
         self.session: Session
         self.calls: dict[str, Call] = {}
@@ -120,10 +122,13 @@ class PrefectEngine:
         """
         others: Dependencies = {name: set(edges) for name, edges in (dependencies or {}).items()}
         try:
-            given = {name: self._given(value, others.setdefault(name, set())) for name, value in parameters.items()}
+            given = {
+                name: self._given(value, others.setdefault(name, set()), submitted=submitted)
+                for name, value in parameters.items()
+            }
         except _NotReadyError:
             return None
-        waits = [] if wait_for is None else _cells(self._visit(wait_for, lambda cell: cell))
+        waits = [] if wait_for is None else cells_in(self._visit(wait_for, lambda cell: cell))
         call = Call(task, wait_for, others, contextvars.copy_context())
 
         def entered(node: Node) -> None:
@@ -164,9 +169,17 @@ class PrefectEngine:
             return_type="state" if return_state else "result",
         )
 
-    def supply(self, parameters: Mapping[str, Any]) -> None:
+    def submit_plainly(
+        self, task: Task[..., Any], parameters: dict[str, Any], wait_for: Any, dependencies: Dependencies | None
+    ) -> Any:
+        """Submit a task that has no node, with the results of helix tasks that it takes."""
+        assert self._submit is not None, "the task runner was adopted"
+        self._supply(parameters)
+        return self._submit(task, self.native(parameters), self.native(wait_for, waits_only=True), dependencies)
+
+    def _supply(self, parameters: Mapping[str, Any]) -> None:
         """Have the results of helix tasks that a plain task takes on their way, before it occupies a thread."""
-        cells = _cells(self._visit(dict(parameters), lambda cell: cell))
+        cells = cells_in(self._visit(dict(parameters), lambda cell: cell))
         self.session.supply([cell.node for cell in cells])
 
     def resolved(self, value: Any) -> Any:
@@ -182,25 +195,29 @@ class PrefectEngine:
         self.session.demand([node for node in nodes if node in self.session.world])
         return _visit(value, lambda part, _: plain(part) if is_stand_in(part) else part)
 
-    def _given(self, value: Any, edges: set[RunInput]) -> Given:
+    def _given(self, value: Any, edges: set[RunInput], *, submitted: bool) -> Given:
         """Return an argument with the results of this run's nodes as cells; what other tasks gave is a literal.
 
         Args:
             value: The argument.
             edges: Where the edges to other tasks are put.
+            submitted: Whether the call is made through the task runner.
 
         Raises:
             _NotReadyError: If another task has no result to take.
         """
+        makers: list[Cell] = []
 
         def take(part: Any, context: dict[str, Any]) -> Any:
             cell = part if isinstance(part, Cell) else self.session.reference(part)
             if cell is not None:
                 return cell
             if isinstance(part, PrefectFuture):
-                part.wait()
-                part = part.state
+                edges.add(TaskRunResult(id=part.task_run_id))
+                part = self._end_of(part, submitted=submitted)
             if not isinstance(part, State):
+                maker = self.session.maker(part)
+                makers.extend([maker] if maker is not None else [])
                 return plain(part) if is_stand_in(part) else part
             if part.state_details.task_run_id is not None:
                 edges.add(TaskRunResult(id=part.state_details.task_run_id))
@@ -211,7 +228,12 @@ class PrefectEngine:
             return part.result(raise_on_failure=False, _sync=True)  # type: ignore[call-overload]
 
         tree = _visit(value, take)
-        return Given(tree, _cells(tree))
+        return Given(tree, [*cells_in(tree), *makers])
+
+    def _end_of(self, future: PrefectFuture[Any], *, submitted: bool) -> Any:
+        """Return the state in which a task without a node ended, or what stands for its result."""
+        future.wait()
+        return future.state
 
     def _visit(self, value: Any, replace: Callable[[Cell], Any]) -> Any:
         def visit(part: Any, _: dict[str, Any]) -> Any:
@@ -227,7 +249,7 @@ class PrefectEngine:
     def run(self, node: Node) -> None:
         """Compute `node` in this thread; raises what the task raised."""
         call = self.calls[node.key]
-        body, task = _instrumented(call.task)
+        body, task = self._instrumented(call.task)
         arguments = self._arguments(node, call) | {"task_run_id": UUID(node.task_run_id), "return_type": "state"}
         context = call.context.copy()
         if task.isasync:
@@ -248,7 +270,7 @@ class PrefectEngine:
         for edge in node.edges:  # Prefect resolves arguments without awaiting them
             if not edge.node.failed:
                 await self.session.value_async(edge.cell)
-        body, task = _instrumented(call.task)
+        body, task = self._instrumented(call.task)
         arguments = self._arguments(node, call) | {"task_run_id": UUID(node.task_run_id), "return_type": "state"}
         # A task runs in a copy of the context that it is created in.
         state = await call.context.copy().run(asyncio.ensure_future, run_task_async(task, **arguments))
@@ -261,7 +283,7 @@ class PrefectEngine:
         """Hand `node` to the task runner."""
         assert self._submit is not None, "a call was submitted"
         call = self.calls[node.key]
-        body, task = _instrumented(call.task)
+        body, task = self._instrumented(call.task)
         future = call.context.copy().run(self._submit, task, **self._arguments(node, call))
         node.task_run_id = str(future.task_run_id)
         call.running = future.wrapped_future
@@ -275,6 +297,18 @@ class PrefectEngine:
         call.taken_back = True
         call.taken_back = call.running.cancel()
         return call.taken_back
+
+    def give_up(self, node: Node) -> bool:
+        """Cancel a node that the task runner has not begun."""
+        return self.take_back(node)
+
+    def fetch(self, node: Node) -> object:
+        """Return the value of a node that was computed on a worker."""
+        raise AssertionError(f"{node.spec.name} was computed in this process")
+
+    def _instrumented(self, task: Task[..., Any]) -> tuple[Body, Task[..., Any]]:
+        body = (AsyncBody if task.isasync else Body)(task.fn)
+        return body, clone_with(task, body)
 
     def _arguments(self, node: Node, call: Call) -> dict[str, Any]:
         # A reference carries its own edge; other edges can only be told for parameters.
@@ -295,9 +329,13 @@ class PrefectEngine:
         try:
             self._ended(node, body, state)
         except BaseException as error:
-            self.errors.append(error)
-            if not node.settled.is_set():
-                self.session.fail(node, error)
+            self._escaped(node, error)
+
+    def _escaped(self, node: Node, error: BaseException) -> None:
+        """Take note of what went wrong in another thread and is no task's own error: it fails the flow."""
+        self.errors.append(error)
+        if not node.settled.is_set():
+            self.session.fail(node, error)
 
     def _ended(self, node: Node, body: Body, state: State[Any]) -> None:
         call = self.calls[node.key]
@@ -308,21 +346,23 @@ class PrefectEngine:
             self.session.fail(node)
         elif body.called and call.returned is None:
             self.session.observe(node, body.value, body.elapsed_us)
-        else:  # a state that the task gave back, or the result that Prefect's own cache had, which the user asked for
+        else:
+            # A state that the task gave back, or what Prefect's own cache had, as the user asked: it may be the result
+            # of other code, so that the cache is asked again in the next run.
             value = state.result(_sync=True)  # type: ignore[call-overload]
-            self.session.observe(node, value, body.elapsed_us, reusable=call.returned is None)
+            self.session.observe(node, value, body.elapsed_us, reusable=False)
 
 
-def _instrumented(task: Task[..., Any]) -> tuple[Body, Task[..., Any]]:
-    """Return a copy of `task` that measures its function and, unless the user set a policy, caches nothing of its own.
+def clone_with(task: Task[..., Any], fn: Callable[..., Any]) -> Task[..., Any]:
+    """Return a copy of `task` with another function that, unless the user set a policy, caches nothing of its own.
 
     Prefect's default policy hashes all inputs on every call, although nothing is stored.
     """
-    body, clone = (AsyncBody if task.isasync else Body)(task.fn), copy.copy(task)
-    clone.fn = body
-    if task._user_cache_policy is NotSet and task.cache_key_fn is None and task.result_storage_key is None:
+    clone = copy.copy(task)
+    clone.fn = fn
+    if task._user_cache_policy is NotSet and task.result_storage_key is None:
         clone.cache_policy = NO_CACHE
-    return body, clone
+    return clone
 
 
 def _run_to_the_end(start: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
@@ -340,7 +380,7 @@ class _NotReadyError(Exception):
     """An argument is the result of a task that has none."""
 
 
-def _cells(tree: Any) -> list[Cell]:
+def cells_in(tree: Any) -> list[Cell]:
     """Return the cells in an argument, in the order they occur."""
     cells: list[Cell] = []
 

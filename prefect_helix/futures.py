@@ -93,7 +93,8 @@ class Ref(PrefectTaskRunFuture[Any]):
         if node.started:
             node.settled.wait(timeout)
         failed = self._failed_state(node) if node.failed else None
-        done = Completed() if self._waits_only else completed(self._session, node, self._cell)
+        # Prefect takes the result even of what is only waited for, and a completed state without data has none.
+        done = Completed(data=True) if self._waits_only else completed(self._session, node, self._cell)
         self._final_state = failed or done
 
     def result(self, timeout: float | None = None, raise_on_failure: bool = True) -> Any:

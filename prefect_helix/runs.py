@@ -19,7 +19,7 @@ from prefect.client.schemas.objects import FlowRun, State
 from prefect.exceptions import Abort, Pause
 from prefect.flows import Flow
 from prefect.logging import get_run_logger
-from prefect.task_runners import ThreadPoolTaskRunner
+from prefect.task_runners import TaskRunner
 from prefect.tasks import Task
 
 from prefect_helix.compat import FlowRunContext, get_task_viz_tracker, in_task_run
@@ -28,6 +28,7 @@ from prefect_helix.core.graph import Decision
 from prefect_helix.core.lineage import Lineage, RunStatus
 from prefect_helix.engine import Dependencies, PrefectEngine
 from prefect_helix.reporting import report
+from prefect_helix.runners import engine_for
 from prefect_helix.runtime.nodes import Node, TaskSpec
 from prefect_helix.runtime.opening import Order, Outlook, Warnings, look_ahead, open_session
 from prefect_helix.runtime.session import Session
@@ -145,7 +146,7 @@ class HelixRun:
             return call.returned  # None where an input has failed, as Prefect has it
         raise error
 
-    def adopt(self, runner: ThreadPoolTaskRunner[Any]) -> None:
+    def adopt(self, runner: TaskRunner[Any]) -> None:
         """Have what is submitted to the flow run's own task runner pass through the session."""
         submit = runner.submit
 
@@ -162,9 +163,7 @@ class HelixRun:
                 spec = self._specs.of(task)
                 node = self.engine.enter(task, spec, parameters, wait_for, dependencies, submitted=True)
             if node is None:
-                self.engine.supply(parameters)
-                waits = self.engine.native(wait_for, waits_only=True)
-                return submit(task, self.engine.native(parameters), waits, dependencies)
+                return self.engine.submit_plainly(task, parameters, wait_for, dependencies)
             self.session.submit(node)
             return self.engine.future(node)
 
@@ -306,12 +305,17 @@ def _opened(context: FlowRunContext, options: FlowOptions, logger: Log) -> Helix
         resolved, flow, context.parameters or {}, warn, specs, run_id=str(flow_run.id), name=flow_run.name
     )
     logger.info(outlook_line(outlook))
-    adopted = context.task_runner if isinstance(context.task_runner, ThreadPoolTaskRunner) else None
-    engine = PrefectEngine(adopted.submit if adopted else None)
+    adopted = engine_for(context.task_runner)
+    engine = adopted or PrefectEngine(None)
     engine.session = open_session(outlook, engine, warn)
     run = HelixRun(engine.session, engine, specs, outlook.prior, logger)
     if adopted is not None:
-        run.adopt(adopted)
+        run.adopt(context.task_runner)
+    else:
+        kind = type(context.task_runner).__name__
+        logger.info(
+            "helix: Tasks submitted to %s run as plain Prefect tasks; direct calls are planned as always.", kind
+        )
     return run
 
 

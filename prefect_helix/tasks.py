@@ -108,7 +108,7 @@ class HelixTask(Task[P, R]):
             lazy=helix.lazy,
             materialize=helix.materialize,
             ignore=frozenset(helix.ignore),
-            max_age_us=None if helix.max_age is None else int(helix.max_age.total_seconds() * 1_000_000),
+            max_age_us=_max_age_us(self),
             returns=_return_class(self.fn),
         )
 
@@ -218,6 +218,14 @@ def _code_of(task: HelixTask[..., Any]) -> Fingerprint:
         return Fingerprint(uuid.uuid4().hex, (), (note,))
 
 
+def _max_age_us(task: HelixTask[..., Any]) -> int | None:
+    """Return the age after which a result is computed anew; what Prefect's cache is told holds for ours too."""
+    ages = [age for age in (task.helix.max_age, task.cache_expiration) if age is not None]
+    if task.refresh_cache:
+        ages.append(datetime.timedelta(0))
+    return int(min(ages).total_seconds() * 1_000_000) if ages else None
+
+
 def _return_class(fn: Callable[..., Any]) -> type | None:
     try:
         declared = typing.get_type_hints(fn).get("return")
@@ -237,6 +245,13 @@ def _checked(helix: HelixOptions, task: Task[..., Any]) -> HelixOptions:
         raise ConfigurationError("materialize", helix.materialize, f"Use one of {', '.join(map(repr, _CHOICES))}.")
     if helix.max_age is not None and not isinstance(helix.max_age, datetime.timedelta):
         raise ConfigurationError("max_age", helix.max_age, "Give a datetime.timedelta.")
+    if task.cache_key_fn is not None:
+        raise ConfigurationError(
+            "cache_key_fn",
+            getattr(task.cache_key_fn, "__name__", task.cache_key_fn),
+            f"Task {task.name!r} is known by its code and its inputs, and is often not run, so that nobody would ask for "
+            "a key. Leave the option out, say what else counts with depends_on= or max_age=, or keep @task.",
+        )
     unknown = set(helix.ignore) - set(inspect.signature(task.fn).parameters)
     if unknown:
         raise ConfigurationError(

@@ -17,7 +17,9 @@ ROOT = Path(__file__).parent.parent / PACKAGE
 MODULES = sorted(ROOT.rglob("*.py"))
 
 
-PREFECT_LAYER = "blocks compat engine flows futures preview reporting runs settings tasks"
+PREFECT_LAYER = (
+    "blocks clusters compat elsewhere engine flows futures preview reporting runners runs settings tasks workers"
+)
 PREFECT_AND_BELOW = f"core storage views runtime {PREFECT_LAYER}"
 
 # A room, or one module of it: the other rooms and the libraries it may import, besides the standard library.

@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from prefect_helix.core.errors import StoreError
+from prefect_helix.core.errors import NotStorableError, StoreError
 from prefect_helix.core.lineage import Lineage, Result, Run, Trace
 from prefect_helix.core.materialization import (
     Candidate,
@@ -20,7 +20,7 @@ from prefect_helix.core.materialization import (
     worth_keeping_for_now,
 )
 from prefect_helix.storage.catalog import Catalog
-from prefect_helix.storage.codec import ChangedWhileWritingError, Encoded
+from prefect_helix.storage.codec import ChangedWhileWritingError
 from prefect_helix.storage.store import Store
 
 PENDING_BYTES = 512 * 1024 * 1024
@@ -32,11 +32,16 @@ JOURNAL_SECONDS = 0.3
 log = logging.getLogger(__name__)
 
 
+Put = Callable[[Collection[str]], None]
+"""Writes the blobs of those names, wherever the value is that they are made of."""
+
+
 @dataclass(frozen=True)
 class _Write:
     trace: Trace
-    pieces: tuple[Encoded, ...]
+    sizes: Mapping[str, int]
     room_for: int
+    put: Put
 
 
 class Keeper:
@@ -117,14 +122,21 @@ class Keeper:
 
     # -- writing -------------------------------------------------------------------------------------------------
 
-    def offer(self, trace: Trace, pieces: Sequence[Encoded], candidate: Candidate) -> None:
-        """Keep a computed result if that is worth it, and its trace in any case."""
+    def offer(self, trace: Trace, sizes: Mapping[str, int], candidate: Candidate, put: Put) -> None:
+        """Keep a computed result if that is worth it, and its trace in any case.
+
+        Args:
+            trace: What is known of it.
+            sizes: The blobs it is made of, with their sizes in bytes.
+            candidate: What the policy goes by.
+            put: Writes those of the given names; called in the background.
+        """
         keeps = worth_keeping(self.policy, candidate)
         with self._lock:
-            for piece in pieces if keeps else ():
-                self._extra.pop(piece.name, None)
-        new = {p.name: p for p in pieces if p.name not in self._blobs or p.name in self._unreadable}
-        size_bytes = sum(piece.size_bytes for piece in new.values())
+            for name in sizes if keeps else ():
+                self._extra.pop(name, None)
+        new = {name: size for name, size in sizes.items() if name not in self._blobs or name in self._unreadable}
+        size_bytes = sum(new.values())
         room_for = 0
         if new and self._writable and worth_keeping_for_now(self.policy, candidate):
             room_for = size_bytes
@@ -134,12 +146,12 @@ class Keeper:
                 )
                 self._pending_bytes += size_bytes
                 if not keeps:
-                    self._extra.update({name: piece.size_bytes for name, piece in new.items()})
-        self._queue.put(_Write(trace, tuple(new.values()) if room_for else (), room_for))
+                    self._extra.update(new)
+        self._queue.put(_Write(trace, new, room_for, put))
 
     def record(self, trace: Trace) -> None:
         """Journal a trace whose result is not to be kept."""
-        self._queue.put(_Write(trace, (), 0))
+        self._queue.put(_Write(trace, {}, 0, lambda names: None))
 
     def flush(self) -> None:
         """Wait until everything offered so far is written and journaled."""
@@ -200,17 +212,19 @@ class Keeper:
     def _write(self, write: _Write) -> None:
         try:
             if write.room_for and self._writable and self._make_room(write.room_for):
-                for piece in write.pieces:
-                    self.store.put_blob(piece)
+                for name, size_bytes in write.sizes.items():
+                    write.put([name])
                     with self._lock:
-                        self._blobs[piece.name] = piece.size_bytes
-                        self._unreadable.discard(piece.name)
+                        self._blobs[name] = size_bytes
+                        self._unreadable.discard(name)
         except ChangedWhileWritingError:
             self._warn(
                 f"changed:{write.trace.key}",
                 f"The result of {write.trace.task} was changed in place while it was being stored, so it was not kept. "
                 "Copy it before changing it.",
             )
+        except NotStorableError as error:
+            self._warn(f"not kept:{write.trace.key}", f"{error} So the result of {write.trace.task} was not kept.")
         except Exception as error:  # whatever it is, the run goes on, and nobody waits for this thread in vain
             self._give_up(error)
         finally:

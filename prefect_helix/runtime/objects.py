@@ -10,9 +10,9 @@ from typing import Any
 
 from prefect_helix.core.lineage import Result
 from prefect_helix.runtime.nodes import Cell, Node
-from prefect_helix.runtime.results import Described, skeleton_of, try_digest
+from prefect_helix.runtime.results import Described, skeleton_of, take_apart, try_digest
 from prefect_helix.runtime.standin import stand_in
-from prefect_helix.runtime.values import class_stands_in, find_type, join
+from prefect_helix.runtime.values import class_stands_in, find_type, join, parts_of
 
 # Objects of these types are shared by the interpreter, so that being the same object tells nothing.
 _UNTRACEABLE = (type(None), bool, int, float, complex, str, bytes, frozenset, enum.Enum, type)
@@ -30,6 +30,7 @@ class Objects:
         self._get_blob = get_blob
         self._value = value
         self._cells: dict[int, Cell] = {}
+        self._makers: dict[int, Cell] = {}
         self._skeletons: dict[str, object] = {}
         self._loading = threading.RLock()
 
@@ -42,6 +43,19 @@ class Objects:
             self._skeletons[node.key] = described.skeleton
             value = join(described.skeleton, [node.cell(index).value for index in range(len(described.leaves))])
         self._put(node.cell(), value)
+
+    def take_over(self, node: Node, value: Any) -> None:
+        """Keep a value that was computed elsewhere and is wanted here; whoever had it there may have changed it."""
+        skeleton, leaves = take_apart(value)
+        assert node.result is not None, "it was described where it was computed"
+        if len(leaves) == len(node.result.leaves):
+            for index, leaf in enumerate(leaves):
+                if not node.cell(index).present:
+                    self._put(node.cell(index), leaf)
+            value = join(skeleton, [node.cell(index).value for index in range(len(leaves))])
+        self._put(node.cell(), value)
+        for part in node.cells.values():
+            part.exposed = True
 
     def fresh(self, cell: Cell) -> Any:
         """Return another object with the content that the object of a cell had before somebody changed it.
@@ -95,6 +109,25 @@ class Objects:
         cell = self._cells.get(id(value)) if handle is None else handle(value)
         return cell if isinstance(cell, Cell) and not self.diverged(cell) else None
 
+    def expose(self, cell: Cell) -> None:
+        """Take note that the flow body has the object of a cell: it may change it, and pass on parts of it."""
+        for part in cell.node.cells.values():  # who has one part may change it, and with it the whole
+            part.exposed = True
+        result = cell.node.result
+        if result is not None and not result.exact:
+            self._makers.update((id(part), cell) for part in parts_of(cell.value))
+
+    def maker(self, value: Any) -> Cell | None:
+        """Return the cell whose object `value` is a part of, if all there is to tell of `value` is where it came from.
+
+        Equal digests prove nothing for an object that is known by its reduced state, such as a handle of a file.
+        """
+        cell = self._makers.get(id(value))
+        if cell is None:
+            return None
+        content = try_digest(value)
+        return cell if content is not None and not content.exact else None
+
     def diverged(self, cell: Cell, *, look: bool = False) -> bool:
         """Return whether an object is no longer what its node made; from then on it is a literal.
 
@@ -123,6 +156,8 @@ class Objects:
             return self._value(node.cell())
         if result.standin:
             return self.stand_in(node.cell(), types[0] or object)
+        if not result.exact:
+            self._makers.update((id(part), node.cell()) for part in parts_of(self._skeleton(node, result)))
         stand_ins = [self.stand_in(node.cell(index), cls or object) for index, cls in enumerate(types)]
         return join(self._skeleton(node, result), stand_ins)
 

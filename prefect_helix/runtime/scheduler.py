@@ -31,7 +31,12 @@ class Engine(Protocol):
     """What computes: Prefect's engine, as the session sees it.
 
     All ways end with `Session.observe` or `Session.fail`.
+
+    Attributes:
+        apart: Whether submitted nodes compute in other processes, so that this one is free to write meanwhile.
     """
+
+    apart: bool
 
     def run(self, node: Node) -> None:
         """Compute `node` in this thread; raises what the task raised."""
@@ -43,7 +48,13 @@ class Engine(Protocol):
         """Hand `node` to the task runner."""
 
     def take_back(self, node: Node) -> bool:
-        """Take back a node that still waits for a thread of the task runner; return whether it did."""
+        """Take back a node that whoever needs it can compute sooner than the task runner; return whether it did."""
+
+    def give_up(self, node: Node) -> bool:
+        """Cancel a node that the task runner has not begun; return whether it did."""
+
+    def fetch(self, node: Node) -> object:
+        """Return the value of a node that was computed on a worker; raises what stands in the way."""
 
 
 class Scheduler:
@@ -88,11 +99,16 @@ class Scheduler:
 
     def bring(self, cell: Cell) -> Steps[None]:
         """Make the object of a cell present: load or compute it, whatever it takes."""
+        yield from self._bring(cell, lambda cell: cell.present, self._objects.load)
+
+    def _bring(self, cell: Cell, has: Callable[[Cell], bool], load: Callable[[Cell], None]) -> Steps[None]:
         node = cell.node
-        while not cell.present:
+        while not has(cell):
             if node.failed:
                 raise node.error or UpstreamFailedError(node.spec.name)
-            if node.done:
+            if node.elsewhere:
+                yield Do(partial(self._retrieve, cell))
+            if node.done and not cell.present:
                 raise NondeterministicTaskError(node.spec.name, [node.spec.name])
             yield from self.settle(node)
             if node.original or node.started:
@@ -107,9 +123,24 @@ class Scheduler:
                 yield from self._compute_with_needs(node)
                 continue
             try:
-                yield Do(partial(self._objects.load, cell))
+                yield Do(partial(load, cell))
             except StoreError as error:
                 self.not_loaded(node, error)
+
+    def reach(self, cell: Cell, has: Callable[[Cell], bool], load: Callable[[Cell], None]) -> Steps[None]:
+        """Make the object of a cell present where submitted nodes compute; see `Session.reach`."""
+        yield from self._bring(cell, has, load)
+
+    def _retrieve(self, cell: Cell) -> None:
+        """Get the object of a cell that was computed on a worker."""
+        node = cell.node
+        if node.result is not None and self._keeper.loadable(node.result):
+            try:
+                self._objects.load(cell)
+                return
+            except StoreError as error:
+                self._warn(f"load:{node.key}", f"{error} {node.spec.name} is fetched from its worker.")
+        self._objects.take_over(node, self._engine.fetch(node))
 
     def not_loaded(self, node: Node, error: StoreError) -> None:
         """Take note of a node whose stored result cannot be read: it is computed instead."""
@@ -233,7 +264,7 @@ class Scheduler:
                 self.now(self._compute(one))
             elif self._claim(one):
                 with self._failing(one):
-                    if self._prepare(one):
+                    if self._prepare(one) and not self._engine.apart:
                         self._keeper.flush()
                     self._engine.start(one)
 
@@ -312,7 +343,7 @@ class Scheduler:
     def abandon(self) -> None:
         """Give up what the task runner has not begun, as Prefect does when a flow fails."""
         for node in self._world.called:
-            if node.started and not node.settled.is_set() and self._engine.take_back(node):
+            if node.started and not node.settled.is_set() and self._engine.give_up(node):
                 self.fail(node)
 
     def wait_until_idle(self) -> None:

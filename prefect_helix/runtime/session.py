@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -13,7 +13,8 @@ from prefect_helix.core.lineage import Lineage, Run, RunStatus
 from prefect_helix.runtime.arguments import Given, bind
 from prefect_helix.runtime.closing import close
 from prefect_helix.runtime.code import ValueCode
-from prefect_helix.runtime.keeper import Keeper
+from prefect_helix.runtime.execution import Account
+from prefect_helix.runtime.keeper import Keeper, Put
 from prefect_helix.runtime.nodes import Cell, Node, Standing, TaskSpec
 from prefect_helix.runtime.objects import Objects
 from prefect_helix.runtime.observation import Observer
@@ -48,7 +49,7 @@ class Session:
         self.keeper = keeper
         self.finished = False
         self._engine = engine
-        self._warn = warn
+        self.warn = warn
         self._value_code = ValueCode()
         self._objects = Objects(keeper.get, lambda cell: self.value(cell, exposed=True))
         self._observer = Observer(world, self._objects, keeper, self._value_code, warn, verify=head.mode == "verify")
@@ -80,8 +81,8 @@ class Session:
             entered: Called with the node before any other thread can see it.
         """
         for note in spec.code.notes:
-            self._warn(f"{spec.key}:{note}", note)
-        edges, arguments = bind(spec, given, self.head.parameters, self._value_code, self._warn)
+            self.warn(f"{spec.key}:{note}", note)
+        edges, arguments = bind(spec, given, self.head.parameters, self._value_code, self.warn)
         parameters = {name: one.value for name, one in given.items()}
         with self._scheduler.lock:
             node, departed = self.world.call(spec, parameters, edges, tuple(wait_for), arguments)
@@ -96,6 +97,11 @@ class Session:
     def reference(self, value: Any) -> Cell | None:
         """Return the cell of an object that this run made and nobody changed since; None for any other object."""
         cell = self._objects.reference(value)
+        return cell if cell is not None and cell.node in self.world else None
+
+    def maker(self, value: Any) -> Cell | None:
+        """Return the cell whose object `value` is a part of, if its own digest does not tell what it is."""
+        cell = self._objects.maker(value)
         return cell if cell is not None and cell.node in self.world else None
 
     def deliver(self, node: Node) -> Any:
@@ -116,7 +122,7 @@ class Session:
         while True:
             if node.result is not None and node.result.leaves and not node.result.standin:
                 yield from scheduler.verify_ancestors(node)
-                node.used = True  # the small parts of a container go out as they are
+                node.opened = True
             if node.original:
                 yield from scheduler.bring(node.cell())
             try:
@@ -152,8 +158,7 @@ class Session:
         node.used = True
         if not exposed:
             return self._objects.fresh(cell) if self._objects.diverged(cell) else cell.value
-        for part in node.cells.values():  # who has one part may change it, and with it the whole
-            part.exposed = True
+        self._objects.expose(cell)
         return cell.value
 
     def demand(self, nodes: Sequence[Node]) -> None:
@@ -171,6 +176,20 @@ class Session:
             self._scheduler.now(self._scheduler.settle(node))
             if node.original or node.decision is Decision.COMPUTE:
                 self._scheduler.start(node)
+
+    def load(self, cell: Cell) -> None:
+        """Load the object of a cell; raises `StoreError`."""
+        self._objects.load(cell)
+
+    def reach(self, cell: Cell, has: Callable[[Cell], bool], load: Callable[[Cell], None]) -> None:
+        """Bring the object of a cell to where submitted nodes compute: it is loaded or computed there.
+
+        Args:
+            cell: Which.
+            has: Whether it can be had there, or will be without anybody doing more for it.
+            load: Loads it there; raises `StoreError`.
+        """
+        self._scheduler.now(self._scheduler.reach(cell, has, load))
 
     def when_settled(self, node: Node, then: Callable[[], None]) -> None:
         """Call `then` once, as soon as nobody has to wait for the node any more."""
@@ -201,9 +220,42 @@ class Session:
         described = describe(value, self._value_code)
         with self._scheduler.lock:
             node.tainted = not reusable
-            contradicted = self._observer.note(node, value, described, compute_us, now_us())
-            self._observer.tell(node, value, described)
-        self._observer.keep(node, described)
+            node.changed_inputs = self._observer.changed_inputs(node, value, described)
+            self._objects.keep(node, value, described)
+        pieces = {piece.name: piece for piece in described.pieces}
+
+        def put(names: Collection[str]) -> None:
+            for name in names:
+                self.keeper.store.put_blob(pieces[name])
+
+        sizes = {name: piece.size_bytes for name, piece in pieces.items()}
+        self._note(node, Account(described.result, sizes, described.problem), compute_us, put)
+
+    def observe_elsewhere(
+        self, node: Node, account: Account, compute_us: int, changed: Sequence[str], put: Put | None
+    ) -> None:
+        """Take note of a value that was just computed on a worker, and stays there.
+
+        Args:
+            node: What was computed.
+            account: What is known of the value.
+            compute_us: How long its function took.
+            changed: Parameters whose objects were changed there in place.
+            put: Writes blobs of it into the store; None if the worker cannot.
+
+        Raises:
+            NondeterministicTaskError: If it contradicts results that were already used.
+        """
+        with self._scheduler.lock:
+            node.elsewhere = True
+            node.changed_inputs = tuple(changed)
+        self._note(node, account, compute_us, put)
+
+    def _note(self, node: Node, account: Account, compute_us: int, put: Put | None) -> None:
+        with self._scheduler.lock:
+            contradicted = self._observer.note(node, account.result, compute_us, now_us())
+            self._observer.tell(node, account.problem)
+        self._observer.keep(node, account.sizes if put else {}, put or _nowhere)
         self._scheduler.ended(node)
         if contradicted:
             raise NondeterministicTaskError(node.spec.name, contradicted)
@@ -211,6 +263,10 @@ class Session:
     def fail(self, node: Node, error: BaseException | None = None) -> None:
         """Take note of a node whose task failed, or that could not be computed because of `error`."""
         self._scheduler.fail(node, error)
+
+
+def _nowhere(names: Collection[str]) -> None:
+    """Write nothing, where there is nothing to write."""
 
 
 def now_us() -> int:

@@ -1,0 +1,397 @@
+"""The engine for task runners whose workers keep values: Dask's and Ray's.
+
+What travels through the flow's process are futures, and accounts of what they stand for.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Protocol
+from uuid import UUID
+
+from prefect.futures import PrefectFuture
+from prefect.states import Completed
+from prefect.tasks import Task
+from prefect.utilities.annotations import allow_failure
+
+from prefect_helix.core.errors import NotStorableError, StoreError, UpstreamFailedError
+from prefect_helix.elsewhere import ApartEngine
+from prefect_helix.engine import Call, Dependencies, Submit, cells_in
+from prefect_helix.runtime.execution import digest_of
+from prefect_helix.runtime.nodes import Cell, Node
+from prefect_helix.runtime.results import SMALL_BYTES
+from prefect_helix.storage.store import Store
+from prefect_helix.workers import (
+    Outcome,
+    PlainResult,
+    after_there,
+    check_there,
+    describe_there,
+    digest_there,
+    load_there,
+    loaded_there,
+    pick_there,
+    store_there,
+    value_of,
+    waited_there,
+)
+
+Handle = Any
+"""What a cluster calls a value that is on it: a Dask future, a Ray object reference."""
+
+
+class Cluster(Protocol):
+    """Workers that keep values: Dask's or Ray's.
+
+    Attributes:
+        shares_objects: Whether tasks on one worker are given the same objects, which one may change for another.
+    """
+
+    shares_objects: bool
+
+    def call(self, function: Callable[..., Any], *args: Any) -> Handle:
+        """Have a function called on a worker; handles among its arguments become their values."""
+
+    def ask(self, process: str, function: Callable[..., Any], *args: Any) -> Any:
+        """Return what a function gives in that process of a worker; None if it is gone."""
+
+    def take(self, handle: Handle) -> Any:
+        """Return a value, or raise what its function raised or what became of its worker."""
+
+    def put(self, value: Any) -> Handle:
+        """Bring a value to the workers."""
+
+    def then(self, handle: Handle, done: Callable[[], object]) -> None:
+        """Call `done` once there is a value or an error, without bringing it here."""
+
+    def future(self, task_run_id: UUID, handle: Handle) -> PrefectFuture[Any]:
+        """Return a future of the task runner's own kind for the state of a task run."""
+
+    def has(self, future: PrefectFuture[Any]) -> bool:
+        """Return whether a future is one of the task runner's own kind."""
+
+    def cancel(self, handle: Handle) -> None:
+        """Cancel a call that has not begun."""
+
+
+@dataclass
+class Place:
+    """A node that a cluster computes.
+
+    Attributes:
+        state: The state it ends in, with its value.
+        outcome: What becomes of it.
+        described: The same state, once nobody can change the value before it is described.
+    """
+
+    state: Handle
+    outcome: Handle
+    described: Handle
+
+
+@dataclass
+class Inputs:
+    """What a task run is given from the memory of workers: where each goes; what tells its digest, and its leaf."""
+
+    parameters: list[str] = field(default_factory=list)
+    objects: list[tuple[Handle, Any, int | None]] = field(default_factory=list)
+
+    def add(self, parameter: str, handle: Handle, made: Any, leaf: int | None) -> None:
+        """Take note of one."""
+        self.parameters.append(parameter)
+        self.objects.append((handle, made, leaf))
+
+
+class ClusterEngine(ApartEngine):
+    """Computes submitted nodes on the workers of a cluster, where their values stay.
+
+    Args:
+        submit: The task runner's own.
+        cluster: Its workers.
+    """
+
+    def __init__(self, submit: Submit, cluster: Cluster) -> None:
+        super().__init__(submit)
+        self._cluster = cluster
+        self._places: dict[str, Future[Place]] = {}
+        self._loads: dict[Cell, Future[Handle]] = {}
+        self._sent: dict[Cell, Handle] = {}
+        self._lock = threading.RLock()
+        self._cannot_share = False
+
+    # -- Engine --------------------------------------------------------------------------------------------------
+
+    def start(self, node: Node) -> None:
+        """Hand `node` to the workers, as soon as they have its inputs or will have them."""
+        place: Future[Place] = Future()
+        self._places[node.key] = place
+        if self._is_ready(node):
+            self._hand_over(node, place)
+        else:
+            self._threads.submit(self._hand_over, node, place)
+
+    def give_up(self, node: Node) -> bool:
+        """Cancel a node; what a worker is at goes on there, as when Prefect leaves it."""
+        call, place = self.calls[node.key], self._places.get(node.key)
+        if place is None or call.taken_back:
+            return False
+        call.taken_back = True
+        if place.done() and place.exception() is None:
+            self._cluster.cancel(place.result().state)
+        return True
+
+    def fetch(self, node: Node) -> object:
+        """Return the value of a node from the worker that has it."""
+        return value_of(self._cluster.take(self._places[node.key].result().state))
+
+    def submit_plainly(
+        self, task: Task[..., Any], parameters: dict[str, Any], wait_for: Any, dependencies: Dependencies | None
+    ) -> Any:
+        """Submit a task that has no node, with the results of helix tasks that it takes."""
+        assert self._submit is not None, "the task runner was adopted"
+        self._supply(parameters)
+        sent = {name: self._given_there(value, name, Inputs()) for name, value in parameters.items()}
+        return self._submit(task, sent, self._waited_there(wait_for), self._edges(parameters, dependencies))
+
+    # -- the way there -------------------------------------------------------------------------------------------
+
+    def _is_ready(self, node: Node) -> bool:
+        """Return whether handing a node over takes no wait."""
+        cells = cells_in(self._visit(dict(node.parameters), lambda cell: cell))
+        places = [self._places.get(cell.node.key) for cell in cells]
+        handed_over = all(place is None or place.done() for place in places)
+        return handed_over and all(map(self._has, cells)) and not any(one.provisional for one in node.wait_for)
+
+    def _hand_over(self, node: Node, promise: Future[Place]) -> None:
+        call = self.calls[node.key]
+        inputs = Inputs()
+        try:
+            for waited in node.wait_for:
+                if waited.provisional:
+                    waited.settled.wait()
+            parameters = {name: self._given_there(value, name, inputs) for name, value in node.parameters.items()}
+            waits = self._waited_there(call.wait_for)
+            if call.taken_back:
+                promise.cancel()
+                return
+            place = self._submitted(node, call, parameters, waits, inputs)
+        except BaseException as error:
+            promise.set_exception(error)
+            self._crashed(node, error)
+            return
+        promise.set_result(place)
+        self._cluster.then(place.outcome, partial(self._threads.submit, self._back, node, place, inputs))
+
+    def _submitted(self, node: Node, call: Call, parameters: dict[str, Any], waits: Any, inputs: Inputs) -> Place:
+        assert self._submit is not None, "a call was submitted"
+        edges = self._edges(node.parameters, call.dependencies)
+        future: Any = call.context.copy().run(self._submit, self._timed(call.task), parameters, waits, edges)
+        node.task_run_id = str(future.task_run_id)
+        state = future.wrapped_future
+        outcome = self._cluster.call(describe_there, state)
+        shared = self._cluster.shares_objects
+        return Place(state, outcome, self._cluster.call(after_there, state, outcome) if shared else state)
+
+    def _back(self, node: Node, place: Place, inputs: Inputs) -> None:
+        """Take note of what became of a node."""
+        call = self.calls[node.key]
+        if call.taken_back:
+            return
+        try:
+            outcome: Outcome = self._cluster.take(place.outcome)
+        except BaseException as error:
+            self._crashed(node, error)
+            return
+        try:
+            self._note(node, call, place, outcome, inputs)
+        except BaseException as error:
+            self._escaped(node, error)
+
+    def _note(self, node: Node, call: Call, place: Place, outcome: Outcome, inputs: Inputs) -> None:
+        call.state = outcome.state
+        if outcome.account is not None:
+            put = None if self._is_unshared() else lambda names: self._put(place, names)
+            changed = tuple(dict.fromkeys(inputs.parameters[index] for index in self._changed(outcome, inputs)))
+            self.session.observe_elsewhere(node, outcome.account, outcome.elapsed_us, changed, put)
+            if outcome.account.result.inline is not None and not outcome.account.result.leaves:
+                self.session.load(node.cell())  # it came along with the account
+                del self._places[node.key]  # or Dask would compute it again if its worker is lost
+        elif outcome.state is not None and outcome.state.is_completed():
+            call.returned = outcome.state
+            self.session.observe(node, value_of(outcome.state), outcome.elapsed_us, reusable=False)
+        else:
+            self.session.fail(node)
+
+    def _changed(self, outcome: Outcome, inputs: Inputs) -> Sequence[int]:
+        """Return the positions of inputs whose objects were changed in place where the node was computed."""
+        process, objects = outcome.process, inputs.objects
+        if not (self._cluster.shares_objects and process and objects):
+            return ()
+        found = self._cluster.ask(process, check_there, process, objects)
+        return range(len(objects)) if found is None else found
+
+    # -- inputs --------------------------------------------------------------------------------------------------
+
+    def _given_there(self, value: Any, parameter: str, inputs: Inputs, *, allowed: bool = False) -> Any:
+        """Return an argument as a worker takes it: results that are on the cluster as futures.
+
+        Dask looks for futures in the built-in containers only, and takes annotations apart; what is in anything else
+        goes there by value, and failures that are allowed for go as what failed.
+        """
+        if isinstance(value, allow_failure):
+            value, allowed = value.unwrap(), True
+        cell = value if isinstance(value, Cell) else self.session.reference(value)
+        if cell is not None and allowed and self._has_failed(cell.node):
+            return self._failure(cell.node)
+        if cell is not None:
+            return self._cell_there(cell, parameter, inputs)
+        if type(value) in (list, tuple):
+            return type(value)(self._given_there(part, parameter, inputs, allowed=allowed) for part in value)
+        if type(value) is dict:
+            return {key: self._given_there(part, parameter, inputs, allowed=allowed) for key, part in value.items()}
+        if isinstance(value, PlainResult):
+            inputs.add(parameter, value.future.wrapped_future, value.content, None)
+            return value.future
+        return self._visit(value, lambda cell: self.session.value(cell))
+
+    def _cell_there(self, cell: Cell, parameter: str, inputs: Inputs) -> Any:
+        node = cell.node
+        self.session.reach(cell, self._has, self._load)
+        if node.failed:
+            state = self.calls[node.key].state
+            if state is None:
+                raise node.error or UpstreamFailedError(node.spec.name)
+            return state
+        node.used = True
+        made: Any = digest_of(node.result, cell.leaf) if node.result is not None else None
+        leaf = None
+        promise = self._places.get(node.key)
+        if promise is not None:
+            place = promise.result()
+            handle = place.state if node.done else place.described
+            if cell.leaf is not None:
+                handle = self._cluster.call(pick_there, handle, cell.leaf)
+            if not node.done:
+                made, leaf = place.outcome, cell.leaf
+        elif cell in self._loads:
+            handle = self._loads[cell].result()
+        else:
+            value = self.session.value(cell)
+            if self._is_small(cell):
+                return value
+            with self._lock:
+                if cell not in self._sent:
+                    self._sent[cell] = self._cluster.put(value)
+            handle = self._sent[cell]
+        inputs.add(parameter, handle, made, leaf)
+        return self._cluster.future(UUID(node.task_run_id), handle)
+
+    def _end_of(self, future: PrefectFuture[Any], *, submitted: bool) -> Any:
+        """Return what stands for the result of a task without a node, which stays on the worker unless it is small."""
+        handle = getattr(future, "wrapped_future", None)
+        if not submitted or handle is None or not self._cluster.has(future):
+            return super()._end_of(future, submitted=submitted)
+        try:
+            state, digest, content = self._cluster.take(self._cluster.call(digest_there, handle))
+        except Exception:  # its worker died: Prefect tells what became of it
+            return super()._end_of(future, submitted=submitted)
+        return state or PlainResult(future, digest, content)
+
+    def _waited_there(self, value: Any) -> Any:
+        """Return what a task run waits for as a worker takes it; no value goes there."""
+
+        def waited(cell: Cell) -> Any:
+            node = cell.node
+            place = self._places.get(node.key)
+            if node.failed:
+                return self.calls[node.key].state or Completed(data=True)
+            if place is None or node.done:
+                return Completed(data=True)
+            handle = self._cluster.call(waited_there, place.result().outcome)
+            return self._cluster.future(UUID(node.task_run_id), handle)
+
+        return self._visit(value, waited)
+
+    def _has(self, cell: Cell) -> bool:
+        node = cell.node
+        loading = self._loads.get(cell)
+        loaded = loading is not None and loading.done() and loading.exception() is None
+        return cell.present or node.failed or node.key in self._places or loaded
+
+    def _is_small(self, cell: Cell) -> bool:
+        result = cell.node.result
+        if result is None or cell.diverged:
+            return True
+        part = result if cell.leaf is None else result.leaves[cell.leaf]
+        return part.size_bytes <= SMALL_BYTES
+
+    # -- the store -----------------------------------------------------------------------------------------------
+
+    def _is_unshared(self) -> bool:
+        """Return whether workers do not see the store; tell it once."""
+        url = self.session.keeper.store.url
+        unshared = self._cannot_share or url.startswith("memory:")
+        if unshared:
+            self.session.warn(
+                "unshared",
+                f"The workers of the task runner do not see the store {url}, so what they compute is not kept. "
+                "Use a store that all of them reach, such as s3://bucket/helix or a shared folder.",
+            )
+        return unshared
+
+    def _load(self, cell: Cell) -> None:
+        """Load the object of a cell on a worker; raises `StoreError`."""
+        node, result = cell.node, cell.node.result
+        assert result is not None, "only equivalent nodes are loaded"
+        if (cell.leaf is None and result.inline is not None and not result.leaves) or self._is_unshared():
+            self.session.load(cell)
+            return
+        with self._lock:
+            loading = self._loads.get(cell)
+            if loading is None:
+                promise = self._loads[cell] = Future()
+        if loading is not None:
+            loading.result()
+            return
+        store = self.session.keeper.store
+        try:
+            handle = self._cluster.call(load_there, result, cell.leaf, store)
+            told = self._cluster.take(self._cluster.call(loaded_there, handle))
+            if isinstance(told, StoreError):
+                raise told
+        except Exception as error:  # a worker may have died
+            failed = error if isinstance(error, StoreError) else StoreError(store.url, "load on a worker", str(error))
+            promise.set_exception(failed)
+            raise failed from error
+        node.load_us = (node.load_us or 0) + told
+        promise.set_result(handle)
+
+    def _put(self, place: Place, names: Collection[str]) -> None:
+        """Have a worker write blobs of a result.
+
+        Raises:
+            NotStorableError: If the value was changed, or its worker is gone.
+            StoreError: If the store refuses.
+        """
+        store = self.session.keeper.store
+        try:
+            self._cluster.take(self._cluster.call(store_there, place.state, store, list(names)))
+        except (NotStorableError, StoreError):
+            raise
+        except Exception as error:
+            raise NotStorableError("result", f"its worker is gone ({type(error).__name__}: {error})") from error
+        if not _sees(store, names):
+            self._cannot_share = True
+            self._is_unshared()
+            raise NotStorableError("result", "its worker wrote it where this process does not see it")
+
+
+def _sees(store: Store, names: Collection[str]) -> bool:
+    """Return whether blobs that a worker wrote are there: a local path may be another folder on another machine."""
+    if "://" in store.url:
+        return True
+    return all(any(entry.path.endswith(name) for entry in store.list(f"blobs/{name[:2]}")) for name in names)

@@ -1,0 +1,134 @@
+"""Engines for task runners whose tasks compute in other processes: what they have in common, and pools of processes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+from uuid import UUID
+
+from prefect.client.schemas.objects import TaskRunResult
+from prefect.states import Crashed
+from prefect.task_runners import ProcessPoolTaskRunner
+from prefect.tasks import Task
+
+from prefect_helix.compat import is_resolving_for
+from prefect_helix.engine import Dependencies, PrefectEngine, Submit, cells_in, clone_with
+from prefect_helix.runtime.nodes import Node
+from prefect_helix.workers import (
+    AsyncTimed,
+    Timed,
+    measure_of,
+    value_of,
+)
+
+
+class ApartEngine(PrefectEngine):
+    """Computes submitted nodes in other processes, whoever wants them; direct calls compute in the flow's process."""
+
+    apart = True
+
+    def __init__(self, submit: Submit) -> None:
+        super().__init__(submit)
+        # A thread may wait for others, so their number has no bound; one is made when none is idle.
+        self._threads = ThreadPoolExecutor(sys.maxsize, thread_name_prefix="helix")
+
+    def run(self, node: Node) -> None:
+        """Compute a direct call in this thread, and hand a submitted one to the task runner."""
+        if node.submitted and not self._is_bound_to_this_thread():
+            self.start(node)
+        else:
+            super().run(node)
+
+    async def arun(self, node: Node) -> None:
+        """Compute a direct call in the running event loop, and hand a submitted one to the task runner."""
+        if node.submitted:
+            self.start(node)
+        else:
+            await super().arun(node)
+
+    def take_back(self, node: Node) -> bool:
+        """Leave every node to the task runner."""
+        return False
+
+    def give_up(self, node: Node) -> bool:
+        """Cancel a node that the task runner has not begun."""
+        return super().take_back(node)
+
+    def _is_bound_to_this_thread(self) -> bool:
+        return False
+
+    def _timed(self, task: Task[..., Any]) -> Task[..., Any]:
+        body = (AsyncTimed if task.isasync else Timed)(task.fn)
+        clone = clone_with(task, body)
+        clone.on_commit_hooks = [body.committed, *task.on_commit_hooks]
+        return clone
+
+    def _edges(self, parameters: Mapping[str, Any], told: Dependencies | None) -> Dependencies:
+        """Return the edges of the graph, which values on their way to other processes do not carry."""
+        edges: Dependencies = {}
+        for name, value in parameters.items():
+            ids = [cell.node.task_run_id for cell in cells_in(self._visit(value, lambda cell: cell))]
+            edges[name] = {*(told or {}).get(name, ()), *(TaskRunResult(id=UUID(one)) for one in ids)}
+        return edges
+
+    def _has_failed(self, node: Node) -> bool:
+        if node.started:
+            node.settled.wait()
+        return node.failed
+
+    def _failure(self, node: Node) -> Any:
+        """Return what a task that allows for failures is given in place of the node's value."""
+        state = self.calls[node.key].state
+        if state is None:
+            return node.error
+        return state.result(raise_on_failure=False, _sync=True) if state.is_final() else state.data  # type: ignore[call-overload]
+
+    def _crashed(self, node: Node, error: BaseException) -> None:
+        """Take note of a node whose worker died, or whose inputs could not be had."""
+        message = f"The task run was not finished: {type(error).__name__}: {error}"
+        self.calls[node.key].state = Crashed(message=message, data=error)
+        self.session.fail(node)
+
+
+class ProcessEngine(ApartEngine):
+    """Computes submitted nodes in a pool of processes. Inputs and results pass through the flow's process."""
+
+    def __init__(self, runner: ProcessPoolTaskRunner) -> None:
+        super().__init__(runner.submit)
+        self._runner = runner
+
+    def start(self, node: Node) -> None:
+        """Hand `node` to the pool."""
+        assert self._submit is not None, "a call was submitted"
+        call = self.calls[node.key]
+        arguments = self._arguments(node, call)
+        arguments["dependencies"] = self._edges(node.parameters, call.dependencies)
+        future = call.context.copy().run(self._submit, self._timed(call.task), **arguments)
+        node.task_run_id = str(future.task_run_id)
+        call.running = future.wrapped_future
+        call.running.add_done_callback(lambda done: self._threads.submit(self._back, node, done))
+
+    def _is_bound_to_this_thread(self) -> bool:
+        # What resolves inputs for the pool must not wait for it: there are few such threads.
+        return is_resolving_for(self._runner)
+
+    def _back(self, node: Node, done: Future[Any]) -> None:
+        call = self.calls[node.key]
+        if call.taken_back:
+            return
+        try:
+            call.state = state = done.result()
+        except BaseException as error:
+            self._crashed(node, error)
+            return
+        try:
+            measure = measure_of(state)
+            if state.is_completed():
+                call.returned = state if measure.given_back else None
+                self.session.observe(node, value_of(state), measure.elapsed_us, reusable=not measure.given_back)
+            else:
+                self.session.fail(node)
+        except BaseException as error:
+            self._escaped(node, error)

@@ -1,0 +1,138 @@
+"""The task runners that helix tasks can be submitted to, and what is done with each.
+
+The libraries of Dask and Ray are not imported here: whoever runs a flow on one of them has them loaded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+from uuid import UUID, uuid4
+
+from prefect.futures import PrefectFuture
+from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner, ThreadPoolTaskRunner
+
+from prefect_helix.clusters import ClusterEngine, Handle
+from prefect_helix.elsewhere import ProcessEngine
+from prefect_helix.engine import PrefectEngine
+
+_FIRST = 10
+"""Priority of our calls on Dask: others wait for what they tell, and they take little time."""
+
+_LOOK_SECONDS = 5
+"""How long to wait for a worker before it is looked for."""
+
+
+def engine_for(runner: TaskRunner[Any]) -> PrefectEngine | None:
+    """Return the engine that computes with a task runner; None if it is of a kind that is not known."""
+    if isinstance(runner, ThreadPoolTaskRunner):
+        return PrefectEngine(runner.submit)
+    if isinstance(runner, ProcessPoolTaskRunner):
+        return ProcessEngine(runner)
+    kinds = {(cls.__module__.partition(".")[0], cls.__name__) for cls in type(runner).__mro__}
+    if ("prefect_dask", "DaskTaskRunner") in kinds:
+        return ClusterEngine(runner.submit, DaskCluster(runner))
+    if ("prefect_ray", "RayTaskRunner") in kinds:
+        return ClusterEngine(runner.submit, RayCluster())
+    return None
+
+
+class DaskCluster:
+    """The workers of a `DaskTaskRunner`: a value is a future of the runner's client."""
+
+    shares_objects = True
+
+    def __init__(self, runner: Any) -> None:
+        self._runner = runner
+        self._future = sys.modules["prefect_dask.task_runners"].PrefectDaskFuture
+
+    def call(self, function: Callable[..., Any], *args: Any, workers: Sequence[str] | None = None) -> Handle:
+        """Have a function called, beside its largest argument as a rule."""
+        key = f"{function.__name__}-{uuid4().hex}"
+        return self._runner.client.submit(function, *args, key=key, pure=False, priority=_FIRST, workers=workers)
+
+    def ask(self, process: str, function: Callable[..., Any], *args: Any) -> Any:
+        """Return what a function gives on the worker of that address; None if it is gone."""
+        handle = self.call(function, *args, workers=[process])
+        while True:
+            try:
+                return handle.result(timeout=_LOOK_SECONDS)
+            except (TimeoutError, asyncio.TimeoutError):
+                if process not in self._runner.client.nthreads():  # Dask would wait for it to come back
+                    handle.cancel()
+                    return None
+
+    def take(self, handle: Handle) -> Any:
+        """Return a value, or raise what came of it."""
+        return handle.result()
+
+    def put(self, value: Any) -> Handle:
+        """Bring a value to a worker."""
+        return self._runner.client.scatter([value], hash=False)[0]
+
+    def then(self, handle: Handle, done: Callable[[], object]) -> None:
+        """Call `done` once there is a value or an error."""
+        handle.add_done_callback(lambda _: done())
+
+    def future(self, task_run_id: UUID, handle: Handle) -> PrefectFuture[Any]:
+        """Return a future of Prefect's for the state of a task run."""
+        made: PrefectFuture[Any] = self._future(task_run_id=task_run_id, wrapped_future=handle)
+        return made
+
+    def has(self, future: PrefectFuture[Any]) -> bool:
+        """Return whether a future is one of the task runner's own kind."""
+        return isinstance(future, self._future)
+
+    def cancel(self, handle: Handle) -> None:
+        """Cancel a call."""
+        handle.cancel()
+
+
+class RayCluster:
+    """The workers of a `RayTaskRunner`: a value is a reference to an object of Ray's store, which nobody can change."""
+
+    shares_objects = False
+
+    def __init__(self) -> None:
+        self._ray: Any = sys.modules["ray"]
+        self._future = sys.modules["prefect_ray.task_runners"].PrefectRayFuture
+        self._functions: dict[Callable[..., Any], Any] = {}
+
+    def ask(self, process: str, function: Callable[..., Any], *args: Any) -> Any:
+        """Return None: nothing has to be asked where objects do not change."""
+
+    def call(self, function: Callable[..., Any], *args: Any) -> Handle:
+        """Have a function called; it takes no processor from the tasks."""
+        if function not in self._functions:
+            self._functions[function] = self._ray.remote(num_cpus=0)(function)
+        return self._functions[function].remote(*args)
+
+    def take(self, handle: Handle) -> Any:
+        """Return a value, or raise what came of it."""
+        try:
+            return self._ray.get(handle)
+        except self._ray.exceptions.RayTaskError as error:
+            raise (error.cause or error) from None
+
+    def put(self, value: Any) -> Handle:
+        """Bring a value to the object store."""
+        return self._ray.put(value)
+
+    def then(self, handle: Handle, done: Callable[[], object]) -> None:
+        """Call `done` once there is a value or an error."""
+        handle.future().add_done_callback(lambda _: done())
+
+    def future(self, task_run_id: UUID, handle: Handle) -> PrefectFuture[Any]:
+        """Return a future of Prefect's for the state of a task run."""
+        made: PrefectFuture[Any] = self._future(task_run_id=task_run_id, wrapped_future=handle)
+        return made
+
+    def has(self, future: PrefectFuture[Any]) -> bool:
+        """Return whether a future is one of the task runner's own kind."""
+        return isinstance(future, self._future)
+
+    def cancel(self, handle: Handle) -> None:
+        """Cancel a call."""
+        self._ray.cancel(handle)

@@ -1,0 +1,232 @@
+"""What a task runner's workers do for a run besides computing: the functions here travel to them.
+
+A result travels between workers as the Prefect `State` that the task run ended in, as Prefect has it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import socket
+import sys
+import time
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from prefect.client.schemas.objects import State
+from prefect.futures import PrefectFuture
+from prefect.states import Completed, Failed
+
+from prefect_helix.compat import attach_note, note_of, staged_record
+from prefect_helix.core.digest import register_digest
+from prefect_helix.core.errors import StoreError
+from prefect_helix.core.lineage import Result
+from prefect_helix.runtime import execution
+from prefect_helix.runtime.arguments import literal_digest
+from prefect_helix.runtime.code import ValueCode
+from prefect_helix.runtime.execution import Account
+from prefect_helix.runtime.results import is_small, try_digest
+from prefect_helix.storage.store import Store
+
+
+@dataclass(frozen=True)
+class Measure:
+    """What a state says of how its value came about.
+
+    Attributes:
+        elapsed_us: How long it took.
+        process: The process that did it.
+        given_back: Whether the task gave back a state or a future in place of a value.
+    """
+
+    elapsed_us: int
+    process: str
+    given_back: bool = False
+
+
+class Timed:
+    """A task's function that is computed in another process; what it took travels with the state it ends in.
+
+    On a retry, the last time counts.
+    """
+
+    def __init__(self, fn: Callable[..., Any]) -> None:
+        functools.update_wrapper(self, fn)
+        self._fn = fn
+        self._measure: Measure | None = None
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the function."""
+        started = time.perf_counter_ns()
+        return self._noted(self._fn(*args, **kwargs), started)
+
+    def _noted(self, value: Any, started: int) -> Any:
+        elapsed_us = (time.perf_counter_ns() - started) // 1000
+        self._measure = Measure(elapsed_us, this_process(), isinstance(value, (State, PrefectFuture)))
+        return value
+
+    def committed(self, transaction: Any) -> None:
+        """Tell the measure, as a hook that is called once the task run's value is settled."""
+        if self._measure is not None:
+            attach_note(staged_record(transaction), self._measure)
+
+    committed.log_on_run = False  # type: ignore[attr-defined]  # Prefect logs a hook unless it says so
+
+
+class AsyncTimed(Timed):
+    """The same of an async function; the time is from its first step to its last, waits included."""
+
+    async def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the function and await what it gives."""
+        started = time.perf_counter_ns()
+        return self._noted(await self._fn(*args, **kwargs), started)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a task run.
+
+    Attributes:
+        account: What is known of its value; None where it has none.
+        elapsed_us: How long its function took; zero if it was not called.
+        state: Its state, where that has to be known: it failed, or the task gave back a state or a future.
+        given_back: Whether the task gave back a state or a future.
+        process: The process that called its function; empty if it was not called.
+    """
+
+    account: Account | None
+    elapsed_us: int = 0
+    state: State[Any] | None = None
+    given_back: bool = False
+    process: str = ""
+
+
+class PlainResult:
+    """What a task that has no node gave, as an argument of one that has: it stays where it is.
+
+    No dataclass, which Prefect takes apart wherever it looks for futures.
+
+    Attributes:
+        future: Prefect's future of it.
+        digest: Digest of it, with the code it brings.
+        content: Digest of it alone; None where it has none.
+    """
+
+    def __init__(self, future: Any, digest: str, content: str | None) -> None:
+        self.future = future
+        self.digest = digest
+        self.content = content
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return str, (self.digest,)
+
+
+register_digest(PlainResult, lambda result: result.digest)
+
+
+def this_process() -> str:
+    """Return a name for this process that no other has; on Dask it is the worker's address."""
+    distributed = sys.modules.get("distributed")
+    if distributed is not None:
+        with contextlib.suppress(ValueError):  # no worker runs in this thread
+            return str(distributed.get_worker().address)
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+def describe_there(state: State[Any]) -> Outcome:
+    """Return what became of the task run that ended in `state`."""
+    measure = measure_of(state)
+    if not state.is_completed() or measure.given_back:
+        return Outcome(None, measure.elapsed_us, state, measure.given_back)
+    return Outcome(execution.account_for(value_of(state)), measure.elapsed_us, process=measure.process)
+
+
+def check_there(process: str, inputs: Sequence[tuple[Any, Any, int | None]]) -> tuple[int, ...]:
+    """Return the positions of the inputs that are not what they were when they were made, as far as can be told.
+
+    Args:
+        process: The process that was given them.
+        inputs: The object or the state that was given; the outcome of the run that made it, or the digest it has to
+            have; the leaf that was taken.
+    """
+    if process != this_process():  # what is seen here is not what was given there
+        return tuple(range(len(inputs)))
+    return tuple(index for index, one in enumerate(inputs) if _is_changed(*one))
+
+
+def digest_there(state: State[Any]) -> tuple[State[Any] | None, str, str | None]:
+    """Return what a task run without a node gave: its state if that is small or has failed; its digests."""
+    if not state.is_completed():
+        return state, "", None
+    value = value_of(state)
+    content = try_digest(value)
+    return (
+        (state, "", None)
+        if is_small(value) or content is None
+        else (None, literal_digest(value, ValueCode()), content.hex)
+    )
+
+
+def store_there(state: State[Any], into: Store, names: Collection[str]) -> None:
+    """Write blobs of a result into the store; raises as `execution.store` does."""
+    execution.store(value_of(state), into, names)
+
+
+def load_there(result: Result, leaf: int | None, of: Store) -> State[Any]:
+    """Return the state of a result that is loaded; a failed one if it cannot be."""
+    try:
+        value, load_us = execution.load(result, leaf, of)
+    except StoreError as error:
+        return Failed(data=error)
+    return _measured(value, Measure(load_us, this_process()))
+
+
+def loaded_there(state: State[Any]) -> int | StoreError:
+    """Return how long a load took in microseconds, or why it failed."""
+    if state.is_completed():
+        return measure_of(state).elapsed_us
+    failure: Any = state.data
+    return failure if isinstance(failure, StoreError) else StoreError("", "load a result", str(failure))
+
+
+def pick_there(state: State[Any], leaf: int) -> State[Any]:
+    """Return the state of one large part of a result; a state without a value is handed on."""
+    if not state.is_completed():
+        return state
+    return _measured(execution.part(value_of(state), leaf), measure_of(state))
+
+
+def after_there(state: State[Any], outcome: Outcome) -> State[Any]:
+    """Hand a state on once it is described, since whoever gets it may change its value."""
+    return state
+
+
+def waited_there(outcome: Outcome) -> State[Any]:
+    """Return the state of a task run as who only waits for it has to see it, without its value."""
+    return Completed(data=True) if outcome.state is None or outcome.state.is_completed() else outcome.state
+
+
+def value_of(state: State[Any]) -> Any:
+    """Return the value of a state."""
+    return state.result(raise_on_failure=False, _sync=True)  # type: ignore[call-overload]
+
+
+def measure_of(state: State[Any]) -> Measure:
+    """Return the measure that came with a state; of no process if its value was not computed."""
+    found = note_of(state.data) or note_of(state)
+    return found if isinstance(found, Measure) else Measure(0, "")
+
+
+def _measured(value: Any, measure: Measure) -> State[Any]:
+    state: State[Any] = Completed(data=value)
+    attach_note(state, measure)
+    return state
+
+
+def _is_changed(value: Any, made: Any, leaf: int | None) -> bool:
+    given = value_of(value) if isinstance(value, State) else value
+    if isinstance(made, Outcome):
+        made = execution.digest_of(made.account.result, leaf) if made.account is not None else None
+    return execution.is_changed(given, made)

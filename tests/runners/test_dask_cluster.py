@@ -1,0 +1,162 @@
+"""What can happen on a real Dask cluster of two worker processes: values stay there, and records stay right."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+HERE = Path(__file__).parent
+MEGABYTE = 1 << 20
+STORIES = (
+    "moved_bytes",
+    "moved_bytes_of_a_load",
+    "a_worker_dies",
+    "a_value_is_lost",
+    "an_input_is_changed",
+    "a_store_of_this_process_only",
+    "late",
+    "a_flow_fails",
+    "an_async_flow",
+    "a_blob_is_damaged",
+)
+pytestmark = [
+    pytest.mark.timeout(900),
+    pytest.mark.skipif(
+        importlib.util.find_spec("prefect_dask") is None, reason="prefect-dask is not installed: pip install .[dask]"
+    ),
+]
+
+
+def told(folder: Path, api_url: str, store: str, options: dict[str, str], *stories: str) -> dict[str, list[Any]]:
+    """Have stories told in a fresh process."""
+    for name in ("steps.py", "go.py", "troubles.py"):
+        shutil.copy(HERE / name, folder)
+    log = folder / "log.txt"  # a pipe would stay open for as long as any worker lives
+    with log.open("w") as output:
+        process = subprocess.run(
+            [sys.executable, "troubles.py", "result.json", store, json.dumps(options), *stories],
+            cwd=folder,
+            env={**os.environ, "PREFECT_API_URL": api_url},
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            timeout=800,
+            check=False,
+        )
+    assert process.returncode == 0, log.read_text()
+    found: dict[str, list[Any]] = json.loads((folder / "result.json").read_text())
+    return found
+
+
+@pytest.fixture(scope="module")
+def stories(prefect_server: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Any]]:
+    """All stories, over a store in a folder."""
+    folder = tmp_path_factory.mktemp("project")
+    return told(folder, prefect_server, str(folder / "store"), {}, *STORIES)
+
+
+@pytest.fixture(scope="module")
+def on_s3(prefect_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, list[Any]]]:
+    """The stories of large values, over a store on S3."""
+    pytest.importorskip("moto.server", reason="moto is not installed: pip install 'moto[server]'")
+    import s3fs  # noqa: PLC0415
+    from moto.server import ThreadedMotoServer  # noqa: PLC0415
+
+    server = ThreadedMotoServer("127.0.0.1", 0)
+    server.start()
+    host, port = server.get_host_and_port()
+    options = {"key": "helixhelix", "secret": "helixhelix", "endpoint_url": f"http://{host}:{port}"}
+    s3fs.S3FileSystem(**options).mkdir("bucket")
+    yield told(tmp_path_factory.mktemp("s3"), prefect_server, "s3://bucket/helix", options, *STORIES[:2])
+    server.stop()
+
+
+def warnings(run: dict[str, Any]) -> list[str]:
+    return [line for line in run["told"] if line.startswith("WARNING")]
+
+
+@pytest.mark.parametrize("place", ["stories", "on_s3"])
+def test_a_large_value_never_passes_through_the_flows_process(place: str, request: pytest.FixtureRequest) -> None:
+    run, socket_bytes, grown_bytes = request.getfixturevalue(place)["moved_bytes"]
+
+    assert (run["result"], warnings(run)) == ("(39321600.0, 26214400.0)", [])
+    assert run["ran"] == ["large", "raised", "raised", "total", "total"]
+    assert socket_bytes < MEGABYTE
+    assert grown_bytes < 80 * MEGABYTE
+
+
+@pytest.mark.parametrize("place", ["stories", "on_s3"])
+def test_a_stored_value_is_loaded_where_it_is_used(place: str, request: pytest.FixtureRequest) -> None:
+    run, socket_bytes, grown_bytes = request.getfixturevalue(place)["moved_bytes_of_a_load"]
+
+    assert (run["result"], run["ran"], warnings(run)) == ("52428800.0", ["raised", "total"], [])
+    assert socket_bytes < MEGABYTE
+    assert grown_bytes < 80 * MEGABYTE
+
+
+def test_a_task_whose_worker_dies_crashes_and_the_flow_goes_on(stories: dict[str, list[Any]]) -> None:
+    first, again = stories["a_worker_dies"]
+
+    assert first["result"] == again["result"] == repr(("KilledWorker", "Crashed", "2"))
+    assert (first["ran"], again["ran"]) == (["dies", "text"], ["dies"])
+
+
+def test_a_value_that_dask_computes_again_is_recorded_once(stories: dict[str, list[Any]]) -> None:
+    first, again = stories["a_value_is_lost"]
+
+    assert (first["ran"].count("table"), first["ran"].count("scaled")) == (2, 1)  # the rest depends on what Dask held
+    assert (again["ran"], again["result"]) == ([], first["result"])
+    assert warnings(first) == []
+
+
+def test_what_was_made_from_a_changed_input_is_never_reused(stories: dict[str, list[Any]]) -> None:
+    changed, unchanged = stories["an_input_is_changed"]
+
+    assert changed["ran"] == ["table", "total", "zeroed"]
+    assert any("zeroed changed its argument 'frame' in place" in line for line in warnings(changed))
+    assert unchanged["result"] == "204210000.0"
+    assert "total" in unchanged["ran"]
+
+
+def test_a_store_that_workers_cannot_see_is_told_once_and_costs_time_only(stories: dict[str, list[Any]]) -> None:
+    first, again, other = stories["a_store_of_this_process_only"]
+
+    assert [sum("do not see the store" in line for line in run["told"]) for run in (first, other)] == [1, 1]
+    assert (first["result"], again["result"], other["result"]) == ("409220000.0", "409220000.0", "613830000.0")
+    assert (again["ran"], other["ran"]) == ([], ["scaled", "table", "total"])
+
+
+def test_what_is_needed_late_is_computed_on_the_cluster(stories: dict[str, list[Any]]) -> None:
+    first, again = stories["late"]
+
+    assert (first["result"], again["result"]) == ("None", "False")
+    assert first["ran"] == again["ran"] == ["processes_of", "table"]
+
+
+def test_a_failing_flow_ends_and_leaves_its_queue(stories: dict[str, list[Any]]) -> None:
+    (run,) = stories["a_flow_fails"]
+
+    assert run["result"] == repr("ValueError: stop")
+
+
+def test_an_async_flow_is_planned_too(stories: dict[str, list[Any]]) -> None:
+    first, again = stories["an_async_flow"]
+
+    assert first["ran"] == ["doubled", "scaled", "table", "total", "total"]
+    assert (again["ran"], again["result"]) == ([], first["result"])
+
+
+def test_a_damaged_blob_is_computed_again(stories: dict[str, list[Any]]) -> None:
+    before, after = stories["a_blob_is_damaged"]
+
+    assert before["ran"] == ["table", "total"]
+    assert (after["ran"], after["result"]) == (["scaled", "table", "total"], "613230000.0")
+    assert any("table is computed again" in line for line in warnings(after))

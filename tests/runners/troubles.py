@@ -1,0 +1,221 @@
+"""What can happen on a Dask cluster, one story after the other: ``troubles.py RESULT STORE OPTIONS STORY...``."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import resource
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import dask
+import numpy as np
+import steps
+import tornado.iostream
+from distributed import LocalCluster
+from go import listening
+from prefect import task
+from prefect.context import FlowRunContext
+from prefect.futures import wait
+from prefect_dask import DaskTaskRunner
+from steps import ran, scaled, table, tagged, text, total, zeroed
+
+from prefect_helix import helix_flow, helix_task
+
+MEGABYTES = 100
+
+RESULT, STORE, OPTIONS, *STORIES = sys.argv[1:]
+socket_bytes = 0
+
+
+def counted(method: Callable[..., int | None]) -> Callable[..., int | None]:
+    """Count every byte that goes through this process's sockets to Dask, the scheduler's included."""
+
+    def count(*args: Any) -> int | None:
+        global socket_bytes
+        size_bytes = method(*args)
+        socket_bytes += size_bytes or 0
+        return size_bytes
+
+    return count
+
+
+def run(body: Callable[..., Any], look: bool | None = None, **options: Any) -> dict[str, Any]:
+    """Run a flow; give its result, the bodies that ran and what was told."""
+    (steps.HERE / "ran.log").write_text("")
+    runner = DaskTaskRunner(address=steps.ADDRESSES[-1])
+    store = {"store": STORE, "policy": "always", "storage_options": json.loads(OPTIONS) or None, **options}
+    with listening() as told:
+        try:
+            made = helix_flow(task_runner=runner, name=body.__name__, **store)(body)
+            arguments = () if look is None else (look,)
+            result = asyncio.run(made()) if asyncio.iscoroutinefunction(body) else made(*arguments)
+        except Exception as error:
+            result = f"{type(error).__name__}: {error}"
+    return {"result": repr(result), "ran": sorted((steps.HERE / "ran.log").read_text().split()), "told": told.lines}
+
+
+@helix_task
+def large(megabytes: int) -> Any:
+    ran("large")
+    return np.ones(megabytes * 131_072)
+
+
+@helix_task
+def raised(array: Any, by: int) -> Any:
+    ran("raised")
+    return array + by
+
+
+@helix_task
+def dies(x: Any) -> Any:
+    ran("dies")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@helix_task
+def processes_of(x: Any) -> list[int]:
+    ran("processes_of")
+    return [os.getpid()] * 10_000  # too large for the lineage
+
+
+@task
+def plain_through(x: Any) -> Any:
+    return x
+
+
+def moved_bytes() -> list[Any]:
+    """A chain over a large result; nothing of it goes through this process."""
+
+    def long_chain() -> Any:
+        first = large.submit(MEGABYTES)
+        second = raised.submit(first, 1)
+        return total.submit(raised.submit(second, 1)).result(), total.submit(plain_through.submit(second)).result()
+
+    return measured(long_chain)
+
+
+def moved_bytes_of_a_load() -> list[Any]:
+    """What was stored is loaded on a worker, for a child that is computed there."""
+
+    def long_chain() -> Any:
+        return total.submit(raised.submit(raised.submit(large.submit(MEGABYTES), 1), 2)).result()
+
+    return measured(long_chain)
+
+
+def measured(body: Callable[[], Any]) -> list[Any]:
+    global socket_bytes
+    socket_bytes, before = 0, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    found = run(body)
+    return [found, socket_bytes, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024]
+
+
+def a_worker_dies() -> list[Any]:
+    def deadly() -> Any:
+        lost = dies.submit(1)
+        lost.wait()
+        after = text.submit(2).result()
+        try:
+            lost.result()
+        except Exception as error:
+            return type(error).__name__, lost.state.name, after
+        return "nothing was raised"
+
+    return [run(deadly), run(deadly)]
+
+
+def a_value_is_lost() -> list[Any]:
+    def losing() -> Any:
+        frame = table.submit(201)
+        first = total.submit(frame).result()
+        for pid in FlowRunContext.get().task_runner.client.run(os.getpid).values():
+            os.kill(pid, signal.SIGKILL)
+        return first, total.submit(scaled.submit(frame)).result()
+
+    return [run(losing), run(losing)]
+
+
+def an_input_is_changed() -> list[Any]:
+    def changing() -> Any:
+        frame = table.submit(211)
+        return zeroed.submit(frame).result(), total.submit(frame).result()
+
+    def unchanged() -> Any:
+        return total.submit(table.submit(211)).result()
+
+    return [run(changing), run(unchanged)]
+
+
+def a_blob_is_damaged() -> list[Any]:
+    def first() -> Any:
+        return total.submit(table.submit(221)).result()
+
+    def second() -> Any:
+        return total.submit(scaled.submit(table.submit(221), 3)).result()
+
+    before = run(first)
+    for path in Path(STORE).glob("blobs/*/*"):
+        path.write_bytes(path.read_bytes()[:-1])
+    return [before, run(second)]
+
+
+def a_store_of_this_process_only() -> list[Any]:
+    def first() -> Any:
+        return total.submit(scaled.submit(table.submit(231))).result()
+
+    def second() -> Any:
+        return total.submit(scaled.submit(table.submit(231), 3)).result()
+
+    options = {"store": "memory://helix", "storage_options": None}
+    return [run(first, **options), run(first, **options), run(second, **options)]
+
+
+def late() -> list[Any]:
+    """What turns out to be needed after it was pruned is computed by the cluster, with its inputs."""
+
+    def looking(look: bool) -> Any:
+        there = processes_of.submit(table.submit(241))
+        wait([there])
+        return set(there.result()) == {os.getpid()} if look else None
+
+    return [run(looking, look=False, policy="never"), run(looking, look=True, policy="never")]
+
+
+def a_flow_fails() -> list[Any]:
+    def failing() -> Any:
+        for x in range(5):
+            tagged.submit(x + 300)
+        raise ValueError("stop")
+
+    return [run(failing)]
+
+
+def an_async_flow() -> list[Any]:
+    async def awaiting() -> Any:
+        frame = table.submit(251)
+        there = await steps.doubled(total.submit(scaled.submit(frame)))
+        return there, total.submit(frame).result()
+
+    return [run(awaiting), run(awaiting)]
+
+
+def main() -> None:
+    tornado.iostream.IOStream.read_from_fd = counted(tornado.iostream.IOStream.read_from_fd)  # type: ignore[method-assign]
+    tornado.iostream.IOStream.write_to_fd = counted(tornado.iostream.IOStream.write_to_fd)  # type: ignore[method-assign]
+    dask.config.set({"distributed.scheduler.allowed-failures": 0})
+    options = {"dashboard_address": None, "memory_limit": 0, "host": "127.0.0.1"}
+    found = {}
+    for story in STORIES:
+        with LocalCluster(n_workers=2, threads_per_worker=1, **options) as cluster:
+            steps.ADDRESSES.append(cluster.scheduler_address)
+            found[story] = globals()[story]()
+    Path(RESULT).write_text(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()
