@@ -249,8 +249,8 @@ def _checked(helix: HelixOptions, task: Task[..., Any]) -> HelixOptions:
         raise ConfigurationError(
             "cache_key_fn",
             getattr(task.cache_key_fn, "__name__", task.cache_key_fn),
-            f"Task {task.name!r} is known by its code and its inputs, and is often not run, so that nobody would ask for "
-            "a key. Leave the option out, say what else counts with depends_on= or max_age=, or keep @task.",
+            f"Task {task.name!r} is known by its code and its inputs, and is often not run, so that nobody would ask "
+            "for a key. Leave the option out, say what else counts with depends_on= or max_age=, or keep @task.",
         )
     unknown = set(helix.ignore) - set(inspect.signature(task.fn).parameters)
     if unknown:

@@ -34,9 +34,7 @@ Layout = Literal["package", "zip", "bytecode", "script", "cell", "console", "exe
 
 STEPS = "steps.py"
 
-_TITLE = re.compile(
-    r"(?P<outcome>computes|keeps|always)(?: \((?P<kind>policy|stale): (?P<reason>.+)\))?: (?P<name>.+)"
-)
+_TITLE = re.compile(r"(?P<outcome>computes|keeps|always)(?: \((?P<kind>policy|stale): (?P<reason>.+)\))?: (?P<name>.+)")
 _TASK = re.compile(r"(?<![.\w'\"])task(?=[ (\n])")
 _OWN = re.compile(r"(?<![A-Za-z])CASE")
 _BARE_TASK = re.compile(r"^def task", re.MULTILINE)
