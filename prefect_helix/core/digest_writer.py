@@ -67,11 +67,10 @@ def hash_parts(tag: str, *parts: str | bytes) -> str:
     The tag separates domains: the same parts under another tag hash differently. So do parts split elsewhere, and a
     string and its bytes.
     """
-    hasher = blake3(frame(tag))
+    pieces = [frame(tag)]
     for part in parts:
-        hasher.update(b"s" if isinstance(part, str) else b"b")
-        hasher.update(frame(part))
-    return hasher.hexdigest(_HASH_BYTES)
+        pieces += (b"s" if isinstance(part, str) else b"b", frame(part))
+    return blake3(b"".join(pieces)).hexdigest(_HASH_BYTES)
 
 
 def type_name(cls: type) -> str:

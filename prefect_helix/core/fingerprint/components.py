@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Literal
 
 from prefect_helix.core.digest import hash_parts
@@ -160,10 +161,13 @@ def summarise(root: Node) -> tuple[str, tuple[Component, ...]]:
         if node.kind is not None:
             seen[node.name] += 1
             name = names[id(node)] = node.name if seen[node.name] == 1 else f"{node.name} #{seen[node.name]}"
-            labels = [part for edge in node.edges for part in (edge.label, edge.rest)]
-            alone = hash_parts(node.kind, node.own, *labels)
+            alone = _alone(node.kind, node.own, *[part for edge in node.edges for part in (edge.label, edge.rest)])
             via = names.get(id(above[id(node)]), "")
             components.append(Component(name, node.kind, alone, node.file, node.line, node.source, via))
     # Each text after its length: no two lists of texts are joined alike.
     whole = "".join([f"{len(part)}:{part}" for part in parts])
     return hash_parts("fingerprint", whole), tuple(sorted(components, key=lambda component: component.name))
+
+
+# Tasks share helpers, and each helper is hashed for each task.
+_alone = lru_cache(maxsize=16384)(hash_parts)
