@@ -22,6 +22,7 @@ from prefect_helix.runtime.arguments import literal_digest, shown
 from prefect_helix.runtime.code import ValueCode
 from prefect_helix.runtime.keeper import Keeper
 from prefect_helix.runtime.nodes import TaskSpec
+from prefect_helix.runtime.planning import plan
 from prefect_helix.runtime.prediction import predict
 from prefect_helix.runtime.results import objection, try_digest
 from prefect_helix.runtime.scheduler import Engine
@@ -158,7 +159,7 @@ def look_ahead(store: Store, order: Order, warn: Callable[[str, str], None]) -> 
         warn(problem, problem)
     if len(known.problems) > SHOWN_PROBLEMS:
         warn("problems", f"{len(known.problems) - SHOWN_PROBLEMS} more files of the store are damaged.")
-    plan = None
+    made = None
     if prior is not None:
         predict(
             world,
@@ -169,8 +170,8 @@ def look_ahead(store: Store, order: Order, warn: Callable[[str, str], None]) -> 
             file_digest=_file_digest,
         )
         _tell_lost(prior, keeper, warn)
-        plan = world.plan()
-    return Outlook(replace(head, prior_run_id=prior.run.run_id if prior else None), world, keeper, prior, plan)
+        made = plan(world)
+    return Outlook(replace(head, prior_run_id=prior.run.run_id if prior else None), world, keeper, prior, made)
 
 
 def open_session(outlook: Outlook, engine: Engine, warn: Callable[[str, str], None]) -> Session:

@@ -19,6 +19,7 @@ from prefect_helix.runtime.keeper import Keeper
 from prefect_helix.runtime.nodes import Cell, Node
 from prefect_helix.runtime.objects import Objects
 from prefect_helix.runtime.observation import Observer
+from prefect_helix.runtime.planning import replan
 from prefect_helix.runtime.steps import Compute, Do, Steps, T, Wait, walk
 from prefect_helix.runtime.world import World
 from prefect_helix.storage.files import files
@@ -117,7 +118,7 @@ class Scheduler:
             if node.decision in (None, Decision.PRUNE):
                 with self.lock:
                     node.wanted = True
-                    self._world.plan()
+                    replan(self._world, [node])
             yield from self.verify_ancestors(node)
             if node.original or node.started or node.decision is not Decision.LOAD:
                 yield from self._compute_with_needs(node)
@@ -147,7 +148,7 @@ class Scheduler:
         self._warn(f"load:{node.key}", f"{error} {node.spec.name} is computed again.")
         with self.lock:
             node.lost = node.wanted = True
-            self._world.plan()
+            replan(self._world, [node])
 
     def settle(self, node: Node) -> Steps[None]:
         """Make a provisional standing definite by computing the original parents it hangs on."""
@@ -187,7 +188,7 @@ class Scheduler:
     def _reclassify(self, node: Node) -> None:
         with self.lock:
             self._world.classify(node)
-            self._world.plan()
+            replan(self._world, [node])
 
     # -- compute -------------------------------------------------------------------------------------------------
 
@@ -220,7 +221,7 @@ class Scheduler:
             node.decision = Decision.COMPUTE
             if any(not e.cell.present and e.node.decision in (None, Decision.PRUNE) for e in node.edges):
                 node.wanted = True
-                self._world.plan()
+                replan(self._world, [node])
             return self._world.to_compute_for(node)
 
     def _claim(self, node: Node) -> bool:
