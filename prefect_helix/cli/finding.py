@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from prefect_helix.cli.output import ago, call_names, warn
-from prefect_helix.core.explain import closest
+from prefect_helix.core.explain import Calls
 from prefect_helix.core.lineage import Lineage, Run, Trace
 from prefect_helix.core.rulings import Rulings
 from prefect_helix.settings import FlowOptions, Resolved, resolve
@@ -136,7 +136,7 @@ class Archive:
 
     def compared(self, run: Run, trace: Trace) -> tuple[Lineage, Trace] | None:
         """Return the earlier run and call that `trace` is compared with; None if its task was never called before."""
-        found = ((lineage, closest(trace, lineage.traces)) for lineage in self.earlier(run))
+        found = ((lineage, Calls(lineage.traces).closest(trace)) for lineage in self.earlier(run))
         return next(((lineage, before) for lineage, before in found if before is not None), None)
 
 

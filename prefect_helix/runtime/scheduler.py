@@ -324,7 +324,9 @@ class Scheduler:
                 node.settled.set()
                 watchers, node.watchers = node.watchers, []
                 waiting = [
-                    c for c in self._world.children(node) if c.submitted and not (c.started or c.settled.is_set())
+                    c
+                    for c in self._world.children(node)
+                    if c.submitted and not (c.started or c.settled.is_set() or c.waits_for_many)
                 ]
             for watcher in watchers:
                 watcher()

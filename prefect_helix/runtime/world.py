@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from prefect_helix.core.explain import changes, closest, in_short, reason
+from prefect_helix.core.explain import Calls, changes, in_short, reason
 from prefect_helix.core.graph import Decision
 from prefect_helix.core.history import History
 from prefect_helix.core.lineage import Argument, Result, Trace
@@ -52,7 +52,7 @@ class World:
         self._object_to = objection
         self._now_us = now_us
         self._mode = mode
-        self._priors = priors
+        self._priors = Calls(priors)
         self._run_id = run_id
         self._keys = (f"n{i}" for i in itertools.count())
         self._calls = itertools.count()
@@ -111,7 +111,7 @@ class World:
             self._children[edge.node.key].pop(node.key, None)
         for edge in edges:
             self._children.setdefault(edge.node.key, {})[node.key] = node
-        node.edges = edges
+        node.edges, node.known_inputs = edges, 0
 
     def _take_expected(self, spec: TaskSpec, key: str) -> Node | None:
         """Return the expected call that this one is; else the one call expected of its task, if there is just one."""
@@ -240,12 +240,23 @@ class World:
         """
         waiting = [node]
         while waiting:
-            for child in self.children(waiting.pop()):
+            parent = waiting.pop()
+            for child in self.children(parent):
+                if parent.done and self._is_indifferent(child, parent):
+                    continue
                 before = (child.standing, child.signature, child.trace)
                 self.classify(child)
                 if (child.standing, child.signature, child.trace) != before:
                     waiting.append(child)
                     yield child, before[0]
+
+    def _is_indifferent(self, child: Node, parent: Node) -> bool:
+        """Return whether what a node takes cannot change its standing by becoming known, or not yet."""
+        if child.done or child.waits_for_many:
+            return True
+        if child.standing is not Standing.ORIGINAL or parent.by_digest or parent.tainted:
+            return False
+        return not self.candidates(child)
 
     def loadable(self, node: Node) -> bool:
         """Return whether the node's value can be had without computing."""
@@ -260,7 +271,7 @@ class World:
     def explain(self, node: Node) -> str:
         """Return in words what makes a node original, beside the call of the prior run that is most like it."""
         facts = self.facts(node)
-        found = changes(node.prior or closest(facts, self._priors), facts)
+        found = changes(node.prior or self._priors.closest(facts), facts)
         return in_short(found) or "no earlier result can be used"
 
     def reason(self, node: Node) -> str:
