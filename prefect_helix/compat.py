@@ -30,6 +30,7 @@ __all__ = [
     "in_task_run",
     "is_resolving_for",
     "note_of",
+    "parent_flow_run_id",
     "raise_if_flow_run_suspension_requested",
     "run_task",
     "run_task_async",
@@ -48,6 +49,17 @@ def in_task_run() -> bool:
         return False
     flow_run = flow_context.flow_run if flow_context else None
     return flow_run is None or task_context.task_run.flow_run_id == flow_run.id
+
+
+def parent_flow_run_id(context: FlowRunContext) -> str | None:
+    """Return the id of the flow run that a subflow was called in; None for any other flow.
+
+    Prefect keeps it with the server only, as the flow run of the task run that stands for the subflow.
+    """
+    if context.flow_run is None or context.flow_run.parent_task_run_id is None or context._token is None:
+        return None
+    outer = context._token.old_value
+    return str(outer.flow_run.id) if isinstance(outer, FlowRunContext) and outer.flow_run else None
 
 
 def staged_record(transaction: Any) -> Any:

@@ -139,7 +139,9 @@ class HelixFuture(PrefectTaskRunFuture[Any]):
         if final is not None:
             return final
         name = "Running" if self._node.started else "Pending"
-        return State(type=StateType[name.upper()], name=name)
+        state: State[Any] = State(type=StateType[name.upper()], name=name)
+        state.state_details.task_run_id = self.task_run_id  # Prefect makes a task that runs a parent of who takes it
+        return state
 
     def wait(self, timeout: float | None = None) -> None:
         """Wait until the node is computed, or need not be."""

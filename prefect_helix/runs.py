@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
-import logging
 import threading
 import weakref
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from types import FunctionType
-from typing import Any, Protocol, TypeAlias, cast, runtime_checkable
+from typing import Any, Protocol, cast, runtime_checkable
 from uuid import UUID
 
 from prefect.client.schemas.objects import FlowRun, State
@@ -22,12 +21,12 @@ from prefect.logging import get_run_logger
 from prefect.task_runners import TaskRunner
 from prefect.tasks import Task
 
-from prefect_helix.compat import FlowRunContext, get_task_viz_tracker, in_task_run
+from prefect_helix.compat import FlowRunContext, get_task_viz_tracker, in_task_run, parent_flow_run_id
 from prefect_helix.core.errors import HelixError, UpstreamFailedError, VerificationError
 from prefect_helix.core.graph import Decision
 from prefect_helix.core.lineage import Lineage, RunStatus
 from prefect_helix.engine import Dependencies, PrefectEngine
-from prefect_helix.reporting import report
+from prefect_helix.reporting import Log, report
 from prefect_helix.runners import engine_for
 from prefect_helix.runtime.nodes import Node, TaskSpec
 from prefect_helix.runtime.opening import Order, Outlook, Warnings, look_ahead, open_session
@@ -35,8 +34,6 @@ from prefect_helix.runtime.session import Session
 from prefect_helix.settings import FlowOptions, Resolved, resolve
 from prefect_helix.storage.store import open_store
 from prefect_helix.views.steps import count_decisions, plan_line, run_time_summary, step_summary
-
-Log: TypeAlias = "logging.Logger | logging.LoggerAdapter[Any]"
 
 _WRAPPED = "__helix_body__"
 
@@ -177,7 +174,7 @@ class HelixRun:
         """
         lineage = self.session.finish(status)
         try:
-            report(self.engine, lineage, self._prior)
+            report(self.engine, lineage, self._prior, self._log)
         except Exception as error:  # what is shown of a run must not fail it
             self._log.warning("helix: The run is not shown in the Prefect UI: %s: %s", type(error).__name__, error)
         self._log.info("helix: %s", run_time_line(lineage))
@@ -299,10 +296,16 @@ def _opened(context: FlowRunContext, options: FlowOptions, logger: Log) -> Helix
     if resolved.mode == "off":
         return None
     assert context.flow is not None and context.flow_run is not None
-    warn = Warnings(logger)
-    specs, flow, flow_run = Specs(), context.flow.name, context.flow_run
+    warn, specs, flow_run = Warnings(logger), Specs(), context.flow_run
     outlook = plan_ahead(
-        resolved, flow, context.parameters or {}, warn, specs, run_id=str(flow_run.id), name=flow_run.name
+        resolved,
+        context.flow.name,
+        context.parameters or {},
+        warn,
+        specs,
+        run_id=str(flow_run.id),
+        name=flow_run.name,
+        parent_run_id=parent_flow_run_id(context),
     )
     logger.info(outlook_line(outlook))
     adopted = engine_for(context.task_runner)
@@ -328,6 +331,7 @@ def plan_ahead(
     *,
     run_id: str = "",
     name: str = "",
+    parent_run_id: str | None = None,
 ) -> Outlook:
     """Return what a run of the flow of that name is expected to be; a run and a preview of it see the same.
 
@@ -343,6 +347,7 @@ def plan_ahead(
         policy=resolved.policy,
         budget_bytes=resolved.budget_bytes,
         spec_of=specs.named,
+        parent_run_id=parent_run_id,
     )
     return look_ahead(open_store(resolved.store, storage_options=resolved.storage_options), order, warn)
 

@@ -126,6 +126,14 @@ class Archive:
         """Return the runs to compare `run` with, best first: the one it was planned from, then its flow's others."""
         return tuple(sorted(self._before(run), key=lambda lineage: lineage.run.run_id != run.prior_run_id))
 
+    def parent_of(self, run: Run) -> Lineage | None:
+        """Return the run that called the flow; None if it is no subflow, or its caller is no run of the store."""
+        return next((lineage for lineage in self.lineages if lineage.run.run_id == run.parent_run_id), None)
+
+    def subflows_of(self, run: Run) -> list[Lineage]:
+        """Return the runs of subflows that `run` called, oldest first."""
+        return [lineage for lineage in reversed(self.lineages) if lineage.run.parent_run_id == run.run_id]
+
     def _before(self, run: Run) -> list[Lineage]:
         """Return the earlier runs of the same flow, newest first."""
         return [

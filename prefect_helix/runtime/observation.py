@@ -19,11 +19,11 @@ from prefect_helix.runtime.nodes import Node, Standing
 from prefect_helix.runtime.objects import Objects
 from prefect_helix.runtime.planning import replan
 from prefect_helix.runtime.results import Described
-from prefect_helix.runtime.values import type_name
+from prefect_helix.runtime.values import name_of_type
 from prefect_helix.runtime.world import World
 from prefect_helix.storage.files import files
 
-_NONE = type_name(None)
+_NONE = name_of_type(None)
 
 
 class Observer:

@@ -60,6 +60,7 @@ class Order:
         policy: Decides what is materialized.
         budget_bytes: What the store may hold.
         spec_of: Gives today's task for a key (``module:qualname``) and name; None where it is not loaded yet.
+        parent_run_id: The flow run that calls the flow; None if it is no subflow.
     """
 
     run_id: str
@@ -70,6 +71,7 @@ class Order:
     policy: Policy
     budget_bytes: int
     spec_of: Callable[[str, str], TaskSpec | None]
+    parent_run_id: str | None = None
 
 
 @dataclass
@@ -200,6 +202,7 @@ def _head(order: Order, value_code: ValueCode) -> Run:
         budget_bytes=order.budget_bytes,
         versions=_versions(),
         host=platform.node(),
+        parent_run_id=order.parent_run_id,
     )
 
 
