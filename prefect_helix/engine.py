@@ -154,6 +154,11 @@ class PrefectEngine:
         """
         return self._visit(value, lambda cell: Ref(self.session, cell, self.state, waits_only=waits_only))
 
+    def filled(self, parameters: Mapping[str, Any], value_of: Callable[[Cell], Any]) -> dict[str, Any]:
+        """Return the parameters of a node with a value in the place of each result."""
+        filled: dict[str, Any] = self._visit(dict(parameters), value_of)
+        return filled
+
     def completed(self, node: Node) -> State[Any]:
         """Return the state that a direct call with ``return_state=True`` gives back."""
         return completed(self.session, node)
@@ -337,13 +342,16 @@ class PrefectEngine:
         if not node.settled.is_set():
             self.session.fail(node, error)
 
+    def _failed(self, node: Node, state: State[Any] | None) -> None:
+        self.session.fail(node, told=f"{state.name}: {state.message}" if state is not None else "given up")
+
     def _ended(self, node: Node, body: Body, state: State[Any]) -> None:
         call = self.calls[node.key]
         call.state = state
         if isinstance(body.value, (State, PrefectFuture)):
             call.returned = body.value
         if not state.is_completed():
-            self.session.fail(node)
+            self._failed(node, state)
         elif body.called and call.returned is None:
             self.session.observe(node, body.value, body.elapsed_us)
         else:

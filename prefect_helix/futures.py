@@ -11,11 +11,12 @@ from prefect.futures import PrefectFuture, PrefectTaskRunFuture
 from prefect.states import Completed
 from pydantic import PrivateAttr
 
-from prefect_helix.compat import raise_if_flow_run_suspension_requested
+from prefect_helix.compat import link_state_to_task_run_result, raise_if_flow_run_suspension_requested
 from prefect_helix.core.errors import UpstreamFailedError
 from prefect_helix.core.graph import Decision
 from prefect_helix.runtime.nodes import Cell, Node
 from prefect_helix.runtime.session import Session
+from prefect_helix.runtime.standin import is_stand_in
 
 STATE_NAMES = {Decision.LOAD: "Loaded", Decision.PRUNE: "Pruned", Decision.COMPUTE: "Completed"}
 
@@ -33,11 +34,13 @@ class HelixState(State[Any]):
 
     def result(self, raise_on_failure: bool = True, retry_result_failure: bool = True, **_: Any) -> Any:
         """Return the result, loaded or computed now if need be."""
-        return self._session.value(self._cell, exposed=self._exposed)
+        value = self._session.value(self._cell, exposed=self._exposed)
+        return handed_out(self._cell.node, value) if self._exposed else value
 
     async def aresult(self, raise_on_failure: bool = True, retry_result_failure: bool = True) -> Any:
         """Return the result, loaded or computed now if need be."""
-        return await self._session.value_async(self._cell, exposed=self._exposed)
+        value = await self._session.value_async(self._cell, exposed=self._exposed)
+        return handed_out(self._cell.node, value) if self._exposed else value
 
 
 def completed(session: Session, node: Node, cell: Cell | None = None) -> HelixState:
@@ -53,6 +56,18 @@ def completed(session: Session, node: Node, cell: Cell | None = None) -> HelixSt
     state.state_details.task_run_id = UUID(node.task_run_id)
     state._session, state._cell, state._exposed = session, cell or node.cell(), cell is None
     return state
+
+
+def handed_out(node: Node, value: Any) -> Any:
+    """Return a value that the flow body is given, and let Prefect know which task run it is the result of.
+
+    Prefect notes that of what its engine computes, and draws the edges of whoever takes the value by it.
+    """
+    if not node.started and not is_stand_in(value):
+        state: State[Any] = State(type=StateType.COMPLETED)
+        state.state_details.task_run_id = UUID(node.task_run_id)
+        link_state_to_task_run_result(state, value)
+    return value
 
 
 class Ref(PrefectTaskRunFuture[Any]):
@@ -171,4 +186,4 @@ class HelixFuture(PrefectTaskRunFuture[Any]):
         self._session.when_settled(self._node, lambda: fn(self))
 
     def _value(self) -> Any:
-        return self._session.value(self._node.cell(), exposed=True)
+        return handed_out(self._node, self._session.value(self._node.cell(), exposed=True))
