@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from prefect._internal.engine import resolve_custom_task_run_name
-from prefect.client.schemas.objects import TaskRun
+from prefect.client.schemas.objects import RunInput, TaskRun
 from prefect.context import FlowRunContext, TaskRunContext
 from prefect.task_engine import (
     _create_task_run_locally as create_task_run,  # pyright: ignore[reportPrivateUsage]
@@ -21,7 +21,11 @@ from prefect.task_engine import (
     run_task_sync,
 )
 from prefect.tasks import Task
-from prefect.utilities.engine import emit_task_run_state_change_event, link_state_to_task_run_result
+from prefect.utilities.engine import (
+    emit_task_run_state_change_event,
+    get_state_for_result,
+    link_state_to_task_run_result,
+)
 from prefect.utilities.visualization import get_task_viz_tracker
 
 try:
@@ -48,6 +52,7 @@ __all__ = [
     "run_task",
     "run_task_async",
     "run_task_sync",
+    "run_that_gave",
     "staged_record",
 ]
 
@@ -75,6 +80,12 @@ def _is_advancing_a_generator() -> bool:
         if frame.f_code in _GENERATOR_ENGINES:
             return True
     return False
+
+
+def run_that_gave(value: object) -> RunInput | None:
+    """Return the run of the current flow run whose result an object is; None if Prefect knows of none."""
+    found = get_state_for_result(value)
+    return found[0].state_details.to_run_result(found[1]) if found else None
 
 
 def custom_task_run_name(task: Task[..., Any], task_run: TaskRun, parameters: Mapping[str, Any]) -> str | None:

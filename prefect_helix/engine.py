@@ -21,7 +21,7 @@ from prefect.tasks import Task
 from prefect.utilities.annotations import NotSet, allow_failure, quote
 from prefect.utilities.collections import StopVisiting, visit_collection
 
-from prefect_helix.compat import run_task, run_task_async, run_task_sync
+from prefect_helix.compat import run_task, run_task_async, run_task_sync, run_that_gave
 from prefect_helix.futures import HelixFuture, Ref, completed
 from prefect_helix.runtime.arguments import Given
 from prefect_helix.runtime.nodes import Cell, Node
@@ -220,10 +220,14 @@ class PrefectEngine:
             if isinstance(part, PrefectFuture):
                 edges.add(TaskRunResult(id=part.task_run_id))
                 part = self._end_of(part, submitted=submitted)
+            if is_stand_in(part):  # of an object that the flow body changed
+                edges.add(TaskRunResult(id=UUID(part.__helix_handle__().node.task_run_id)))
+                part = plain(part)
             if not isinstance(part, State):
-                maker = self.session.maker(part)
+                maker, source = self.session.maker(part), run_that_gave(part)
                 makers.extend([maker] if maker is not None else [])
-                return plain(part) if is_stand_in(part) else part
+                edges.update([source] if source is not None else [])
+                return part
             if part.state_details.task_run_id is not None:
                 edges.add(TaskRunResult(id=part.state_details.task_run_id))
             if not part.is_completed() and not (

@@ -108,7 +108,7 @@ FEATURES = [
             return double.submit(double.submit(1)).result()
         """,
         edit=("double.submit(1)", "double.submit(2)"),
-        ran=("double double", "", "double"),
+        ran=("double double", "", "double double"),
     ),
     Feature(
         "async tasks are mapped",

@@ -93,21 +93,6 @@ FEATURES = [
         concurrent=True,
     ),
     Feature(
-        "a generator is not mapped",
-        """
-        @helix_task
-        def double(x):
-            ran("double")
-            return 2 * x
-
-        @helix_flow
-        def main():
-            return double.map(n for n in range(3)).result()
-        """,
-        edit=("range(3)", "range(4)"),
-        ran=("", "", ""),
-    ),
-    Feature(
         "a list of futures is mapped",
         """
         @helix_task

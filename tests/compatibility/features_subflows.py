@@ -64,6 +64,7 @@ FEATURES = [
         """,
         edit=("inner(x) + 1", "inner(x) + 2"),
         ran=("outer double", "", "outer"),
+        differs={"unchanged": "what a task would have called is not called where the task does not run"},
     ),
     Feature(
         "a helix subflow in a plain flow",
@@ -224,7 +225,7 @@ FEATURES = [
                 return [error, state.is_failed(), double(2)]
         """,
         edit=("inner(1,", "inner(3,"),
-        ran=("double double", "", "double"),
+        ran=("double double double", "", "double"),
     ),
     Feature(
         "a flow returns futures",

@@ -33,7 +33,8 @@ SPARED = ("Loaded", "Pruned")
 RECORDS_SECONDS = 30
 """How long the server may take to record what it was told."""
 
-_RANDOM = re.compile(r"-[0-9a-f]{3}$")
+_RANDOM = re.compile(r"-([0-9a-f]{3}|[0-9a-f]{8}-[0-9a-f-]{27}|\d+)$")
+"""What Prefect adds to the names of task runs, and of those that stand for subflows."""
 
 
 class Collected(logging.Handler):
