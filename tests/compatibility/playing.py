@@ -204,7 +204,9 @@ def records(played: Played) -> Records:
     turn = FlowRunFilter(expected_start_time={"after_": played.began, "before_": played.ended})
     with get_client(sync_client=True) as client:
         flow_runs = client.read_flow_runs(flow_run_filter=turn)
-        task_runs = client.read_task_runs(flow_run_filter=turn, limit=200)
+        ids = {run.id for run in flow_runs}
+        of_them = FlowRunFilter(id={"any_": list(ids)})
+        task_runs = [run for run in client.read_task_runs(flow_run_filter=of_them, limit=200) if run.flow_run_id in ids]
         flows = {run.flow_id: client.read_flow(run.flow_id).name for run in flow_runs}
     names = {run.id: _RANDOM.sub("", run.name) for run in task_runs}
 
