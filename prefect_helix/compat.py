@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import threading
 from typing import Any
+from uuid import UUID
 
+from prefect._internal.engine import resolve_custom_task_run_name
+from prefect.client.schemas.objects import TaskRun
 from prefect.context import FlowRunContext, TaskRunContext
 from prefect.task_engine import (
     _create_task_run_locally as create_task_run,  # pyright: ignore[reportPrivateUsage]
 )
 from prefect.task_engine import run_task, run_task_async, run_task_sync
-from prefect.utilities.engine import emit_task_run_state_change_event
+from prefect.tasks import Task
+from prefect.utilities.engine import (
+    emit_task_run_state_change_event,
+    get_state_for_result,
+    link_state_to_task_run_result,
+)
 from prefect.utilities.visualization import get_task_viz_tracker
 
 try:
@@ -25,10 +33,13 @@ __all__ = [
     "FlowRunContext",
     "attach_note",
     "create_task_run",
+    "custom_task_run_name",
     "emit_task_run_state_change_event",
+    "get_state_for_result",
     "get_task_viz_tracker",
     "in_task_run",
     "is_resolving_for",
+    "link_state_to_task_run_result",
     "note_of",
     "parent_flow_run_id",
     "raise_if_flow_run_suspension_requested",
@@ -51,7 +62,7 @@ def in_task_run() -> bool:
     return flow_run is None or task_context.task_run.flow_run_id == flow_run.id
 
 
-def parent_flow_run_id(context: FlowRunContext) -> str | None:
+def parent_flow_run_id(context: FlowRunContext) -> UUID | None:
     """Return the id of the flow run that a subflow was called in; None for any other flow.
 
     Prefect keeps it with the server only, as the flow run of the task run that stands for the subflow.
@@ -59,7 +70,13 @@ def parent_flow_run_id(context: FlowRunContext) -> str | None:
     if context.flow_run is None or context.flow_run.parent_task_run_id is None or context._token is None:
         return None
     outer = context._token.old_value
-    return str(outer.flow_run.id) if isinstance(outer, FlowRunContext) and outer.flow_run else None
+    return outer.flow_run.id if isinstance(outer, FlowRunContext) and outer.flow_run else None
+
+
+def custom_task_run_name(task: Task[..., Any], task_run: TaskRun, parameters: dict[str, Any]) -> str:
+    """Return the name that a task gives its run: a template, or a function that may ask for the run it is in."""
+    with TaskRunContext.model_construct(task=task, task_run=task_run, parameters=parameters):
+        return resolve_custom_task_run_name(task, parameters)
 
 
 def staged_record(transaction: Any) -> Any:

@@ -9,14 +9,16 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from datetime import datetime, timedelta, timezone
+from string import Formatter
 from typing import Any, TypeAlias, cast
 from uuid import UUID
 
 from prefect.artifacts import create_markdown_artifact
-from prefect.client.schemas.objects import State, StateType
+from prefect.client.schemas.objects import State, StateType, TaskRun
 from prefect.logging.loggers import task_run_logger
+from prefect.tasks import Task
 
-from prefect_helix.compat import create_task_run, emit_task_run_state_change_event
+from prefect_helix.compat import create_task_run, custom_task_run_name, emit_task_run_state_change_event
 from prefect_helix.core.graph import Decision
 from prefect_helix.core.lineage import Lineage, Trace
 from prefect_helix.engine import PrefectEngine
@@ -83,12 +85,16 @@ def _report_node(engine: PrefectEngine, node: Node, trace: Trace) -> None:
     message = _message(trace)
     called = _EPOCH + timedelta(microseconds=trace.started_us)
     ended = called + timedelta(microseconds=spent_us(trace) or 0)
-    task_run = create_task_run(
+    task_run = call.context.copy().run(
+        create_task_run,
         call.task,
         id=UUID(node.task_run_id),
         parameters=engine.native(dict(node.parameters)),
         wait_for=engine.native(call.wait_for, waits_only=True),
+        extra_task_inputs=call.dependencies,
     )
+    if call.task.task_run_name:
+        task_run.name = _custom_name(engine, node, call.task, task_run) or task_run.name
     state: State[Any] = State(
         type=StateType.COMPLETED,
         name=STATE_NAMES[trace.decision],
@@ -105,6 +111,26 @@ def _report_node(engine: PrefectEngine, node: Node, trace: Trace) -> None:
     emit_task_run_state_change_event(task_run=task_run, initial_state=None, validated_state=state)
     # The page of a task run that completed does not show its state's message; its logs are the first thing it shows.
     task_run_logger(task_run, call.task).info(message)
+
+
+def _custom_name(engine: PrefectEngine, node: Node, task: Task[..., Any], task_run: TaskRun) -> str | None:
+    """Return the name that the task has for its run; None if values are in it that would have to be loaded for it."""
+    template = task.task_run_name
+    parameters = dict(node.parameters)
+    if isinstance(template, str):
+        fields = {field.partition(".")[0].partition("[")[0] for _, field, _, _ in Formatter().parse(template) if field}
+        parameters = {name: value for name, value in parameters.items() if name in fields}
+    values = engine.at_hand(parameters)
+    if values is None:
+        return None
+    try:
+        return custom_task_run_name(task, task_run, values)
+    except Exception as error:  # of the user's function
+        engine.session.warn(
+            f"name:{node.spec.key}",
+            f"The name of a run of {node.spec.name} could not be made: {type(error).__name__}: {error}",
+        )
+        return None
 
 
 def _message(trace: Trace) -> str:
