@@ -20,11 +20,12 @@ from prefect.utilities.annotations import allow_failure
 
 from prefect_helix.core.errors import NotStorableError, StoreError, UpstreamFailedError
 from prefect_helix.elsewhere import ApartEngine
-from prefect_helix.engine import Call, Dependencies, Submit, cells_in
+from prefect_helix.engine import Call, Dependencies, Submit
 from prefect_helix.runtime.execution import digest_of
 from prefect_helix.runtime.nodes import Cell, Node
 from prefect_helix.runtime.results import SMALL_BYTES
 from prefect_helix.storage.store import Store
+from prefect_helix.visiting import cells_in
 from prefect_helix.workers import (
     Outcome,
     PlainResult,

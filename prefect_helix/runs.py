@@ -26,7 +26,7 @@ from prefect_helix.core.errors import HelixError, UpstreamFailedError, Verificat
 from prefect_helix.core.graph import Decision
 from prefect_helix.core.lineage import Lineage, RunStatus
 from prefect_helix.engine import Dependencies, PrefectEngine
-from prefect_helix.futures import handed_out
+from prefect_helix.futures import linked
 from prefect_helix.reporting import Log, report
 from prefect_helix.runners import engine_for
 from prefect_helix.runtime.nodes import Node, TaskSpec
@@ -131,7 +131,7 @@ class HelixRun:
         call = self.engine.calls[node.key]
         if call.returned is not None:
             return call.state if return_state else call.returned
-        return self.engine.completed(node) if return_state else handed_out(node, value)
+        return self.engine.completed(node) if return_state else linked(node, value)
 
     def _failed(self, node: Node, error: Exception, *, return_state: bool) -> Any:
         """Return what a direct call that failed gives back, or raise what it failed with."""
@@ -298,6 +298,9 @@ def _opened(context: FlowRunContext, options: FlowOptions, logger: Log) -> Helix
         return None
     assert context.flow is not None and context.flow_run is not None
     warn, specs, flow_run = Warnings(logger), Specs(), context.flow_run
+    parent_id = parent_flow_run_id(context)
+    if parent_id and (parent := _runs.get(parent_id)):  # what it has computed so far can be reused
+        parent.session.keeper.flush()
     outlook = plan_ahead(
         resolved,
         context.flow.name,
@@ -306,7 +309,7 @@ def _opened(context: FlowRunContext, options: FlowOptions, logger: Log) -> Helix
         specs,
         run_id=str(flow_run.id),
         name=flow_run.name,
-        parent_run_id=parent_flow_run_id(context),
+        parent_run_id=str(parent_id) if parent_id else None,
     )
     logger.info(outlook_line(outlook))
     adopted = engine_for(context.task_runner)

@@ -242,6 +242,25 @@ FEATURES = [
         ran=("double", "", "double"),
     ),
     Feature(
+        "a future's state is asked for before anybody waits",
+        """
+        @helix_task
+        def double(x):
+            ran("double")
+            return 2 * x
+
+        @helix_flow
+        def main():
+            future = double.submit(1)
+            before = future.state.type.value in ("PENDING", "RUNNING", "COMPLETED")
+            future.wait()
+            state = future.state
+            return [before, state.type.value, state.state_details.task_run_id == future.task_run_id]
+        """,
+        edit=("double.submit(1)", "double.submit(2)"),
+        ran=("double", "", "double"),
+    ),
+    Feature(
         "a future's result is had more than once",
         """
         @helix_task

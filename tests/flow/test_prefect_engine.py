@@ -286,9 +286,10 @@ def test_a_run_that_computes_nothing_can_be_suspended(call: Callable[[int], int]
         if suspend:  # what Prefect's observer does when the server says so
             context.flow_run_suspension_request.mark_requested(Suspended())
         call(2)
-        raise AssertionError("the run went on")
+        RAN.info("went on")
+        return 0
 
-    helix_flow(store=store, name="suspended")(body)(False, return_state=True)
+    helix_flow(store=store, name="suspended")(body)(False)
     ran.take()
     with pytest.raises(Pause):
         helix_flow(store=store, name="suspended")(body)(True)
