@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
@@ -54,7 +53,6 @@ __all__ = [
     "run_task",
     "run_task_async",
     "run_task_sync",
-    "run_that_gave",
     "staged_record",
 ]
 
