@@ -28,6 +28,7 @@ LAW = {
     "core.digest_writer": ("", "blake3"),
     "core.planner": ("", "networkx"),
     "storage": ("core", "blake3 cloudpickle fsspec"),
+    "storage.compression": ("core", "lz4 zstandard"),
     "storage.codec": ("core", "blake3 cloudpickle numpy"),
     "views": ("core", "networkx"),
     "runtime": ("core storage views", ""),

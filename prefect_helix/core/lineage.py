@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
@@ -225,10 +225,15 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Lineage:
-    """The traces of one flow run, in call order."""
+    """The traces of one flow run, in call order.
+
+    Attributes:
+        run: What is known of the run.
+        traces: Its traces; of a run in an index they are decoded when they are first asked for.
+    """
 
     run: Run
-    traces: tuple[Trace, ...]
+    traces: Sequence[Trace]
 
 
 def trace_to_json(trace: Trace) -> dict[str, Any]:

@@ -52,6 +52,7 @@ class Keeper:
 
     Args:
         store: Where to keep things.
+        catalog: The lineages in it.
         policy: What is worth keeping.
         budget_bytes: What the store may hold in blobs.
         last_used_us: When each blob was last named by a lineage.
@@ -61,6 +62,7 @@ class Keeper:
     def __init__(
         self,
         store: Store,
+        catalog: Catalog,
         *,
         policy: Policy,
         budget_bytes: int,
@@ -68,7 +70,7 @@ class Keeper:
         warn: Callable[[str, str], None],
     ) -> None:
         self.store = store
-        self.catalog = Catalog(store)
+        self.catalog = catalog
         self.policy = policy
         self.budget_bytes = budget_bytes
         self._last_used_us = last_used_us

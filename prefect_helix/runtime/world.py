@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from prefect_helix.core.explain import changes, closest, in_short, reason
@@ -201,8 +201,8 @@ class World:
             if not node.reason and match(trace, inputs, waits) is Match.YES:
                 node.reason = f"its earlier result was revoked {noted(revocation)}"
 
-    def candidates(self, node: Node) -> Sequence[Trace]:
-        """Return the traces with the node's code and literal arguments, newest first."""
+    def candidates(self, node: Node) -> Iterator[Trace]:
+        """Yield the traces with the node's code and literal arguments, newest first."""
         return self.history.candidates(self._stands_for(node.spec), node.literals)
 
     def accepted(self, node: Node) -> Acceptance | None:

@@ -149,7 +149,7 @@ def code_in(value: object) -> frozenset[Code]:
     return frozenset(pickler.code)
 
 
-def decode(data: Chunk | bytearray, *, name: str | None = None) -> object:
+def decode(data: Chunk | bytearray, *, name: str | None = None, verified: bool = False) -> object:
     """Return the value of a blob after checking every byte of it.
 
     Arrays lie in `data` itself where it is writable (a private map, a bytearray) and in a copy where it is not, so
@@ -158,13 +158,14 @@ def decode(data: Chunk | bytearray, *, name: str | None = None) -> object:
     Args:
         data: The whole blob.
         name: The content name it must have, if known.
+        verified: Whether the content is known to be whole, so that the header alone is checked.
 
     Raises:
         DecodingError: If the blob is damaged, foreign, of a newer format or another name, or if unpickling fails
             (a module is missing, a class has changed).
     """
     view = memoryview(data).cast("B")
-    parts = _verified_parts(view, name)
+    parts = _verified_parts(view, name, content=not verified)
     buffers = [bytearray(part) if view.readonly else part for part in parts[1:]]
     try:
         return pickle.loads(parts[0], buffers=buffers)
@@ -172,7 +173,7 @@ def decode(data: Chunk | bytearray, *, name: str | None = None) -> object:
         raise DecodingError(f"it cannot be unpickled here ({type(error).__name__}: {error})") from error
 
 
-def _verified_parts(view: memoryview, name: str | None) -> list[memoryview]:
+def _verified_parts(view: memoryview, name: str | None, *, content: bool) -> list[memoryview]:
     if len(view) < _PREFIX.size:
         raise DecodingError("it is shorter than a header")
     magic, version, count = _PREFIX.unpack_from(view)
@@ -195,7 +196,7 @@ def _verified_parts(view: memoryview, name: str | None) -> list[memoryview]:
         if end > len(view):
             raise DecodingError("it is truncated")
         part = view[start:end]
-        if checksum(part) != expected:
+        if content and checksum(part) != expected:
             raise DecodingError("its content does not have the checksum it was written with")
         parts.append(part)
         end = _skip_padding(view, end)

@@ -16,8 +16,9 @@ import pytest
 from fsspec.registry import known_implementations
 
 from prefect_helix.core.errors import BlobMissingError, ConfigurationError, CorruptError, StoreError
+from prefect_helix.storage.backend import Entry
 from prefect_helix.storage.codec import ChangedWhileWritingError, encode
-from prefect_helix.storage.store import Entry, Store, open_store
+from prefect_helix.storage.store import Store, open_store
 
 STORES: dict[str, Callable[[Path], Store]] = {
     "local": lambda folder: open_store(folder / "store"),
