@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from prefect_helix.core.errors import NotStorableError, StoreError
+from prefect_helix.core.errors import BlobMissingError, CorruptError, NotStorableError, StoreError
 from prefect_helix.core.lineage import Lineage, Result, Run, Trace
 from prefect_helix.core.materialization import (
     Candidate,
@@ -81,7 +81,7 @@ class Keeper:
         self._extra: dict[str, int] = {}
         self._lock = threading.Condition()
         self._pending_bytes = 0
-        self._writable = True
+        self._readable = self._writable = True
         self._queue: queue.Queue[_Write | threading.Event | None] = queue.Queue()
         self._head: Run | None = None
         self._thread: threading.Thread | None = None
@@ -103,7 +103,9 @@ class Keeper:
     def loadable(self, result: Result) -> bool:
         """Return whether every part of `result` is in the lineage or the store."""
         blobs = result.blobs
-        return blobs is not None and all(name in self._blobs and name not in self._unreadable for name in blobs)
+        if blobs is None or (blobs and not self._readable):
+            return False
+        return all(name in self._blobs and name not in self._unreadable for name in blobs)
 
     @property
     def unnamed(self) -> int:
@@ -114,12 +116,14 @@ class Keeper:
         """Return the value of a blob.
 
         Raises:
-            StoreError: If it cannot be read; it counts as not materialized from then on.
+            StoreError: If it cannot be read. It counts as not materialized from then on, and so does everything if it
+                is the store that fails, which has been asked more than once by then: nobody waits for it again.
         """
         try:
             return self.store.get_blob(name)
-        except StoreError:
+        except StoreError as error:
             self._unreadable.add(name)
+            self._readable = self._readable and isinstance(error, (BlobMissingError, CorruptError))
             raise
 
     # -- writing -------------------------------------------------------------------------------------------------
