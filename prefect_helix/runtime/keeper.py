@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,7 @@ from prefect_helix.core.materialization import (
     worth_keeping,
     worth_keeping_for_now,
 )
+from prefect_helix.storage import leases
 from prefect_helix.storage.catalog import Catalog
 from prefect_helix.storage.codec import ChangedWhileWritingError
 from prefect_helix.storage.store import Store
@@ -28,6 +30,9 @@ PENDING_BYTES = 512 * 1024 * 1024
 
 JOURNAL_SECONDS = 0.3
 """Traces wait at most this long for company before they are journaled."""
+
+LOOK_SECONDS = 10.0
+"""What others write and remove is looked at so often, as far as something is to be written."""
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +81,12 @@ class Keeper:
         self._last_used_us = last_used_us
         self._in_use: Callable[[], Collection[str]] = frozenset
         self._warn = warn
-        self._blobs: dict[str, int] = store.blobs()
+        entries = store.blob_entries()
+        self._blobs = {name: entry.size_bytes for name, entry in entries.items()}
+        self._written_us: dict[str, int] = {}
+        self._found_at = time.monotonic()
+        self._beaten_at: float | None = None
+        self._wrote = False
         self._unreadable: set[str] = set()
         self._extra: dict[str, int] = {}
         self._lock = threading.Condition()
@@ -95,6 +105,8 @@ class Keeper:
         """
         self._head = head
         self._in_use = in_use
+        if in_use():
+            self._beat()
         self._thread = threading.Thread(target=self._work, name="helix-keeper", daemon=True)
         self._thread.start()
 
@@ -172,8 +184,11 @@ class Keeper:
             self._queue.put(None)
             self._thread.join()
         try:
-            for name in [*self._extra] if self._writable else ():
-                self._delete(name)
+            if self._writable and self._wrote:
+                self._look_around(0)
+            if self._writable and self._extra:
+                for name in self._extra.keys() - leases.needed_blobs(self._others()):
+                    self._delete(name)
             if self._writable and not self._make_room(0):
                 self._make_room(0, spare=frozenset())
         except StoreError as error:
@@ -187,6 +202,8 @@ class Keeper:
             for fingerprint, components in code.items():
                 self.catalog.put_document("code", fingerprint, components)
             self.catalog.commit(lineage)
+            if self._beaten_at is not None:
+                leases.end(self.store, lineage.run.run_id)
         except StoreError as error:
             self._give_up(error)
 
@@ -194,10 +211,12 @@ class Keeper:
         journal: list[Trace] = []
         while True:
             try:
-                item = self._queue.get(timeout=JOURNAL_SECONDS if journal else None)
+                item = self._queue.get(timeout=JOURNAL_SECONDS if journal else leases.BEAT_SECONDS)
             except queue.Empty:
                 self._append(journal)
+                self._beat_if_due()
                 continue
+            self._beat_if_due()
             if isinstance(item, _Write):
                 self._write(item)
                 journal.append(item.trace)
@@ -217,12 +236,15 @@ class Keeper:
 
     def _write(self, write: _Write) -> None:
         try:
+            if write.room_for and self._writable:
+                self._look_around(LOOK_SECONDS)
             if write.room_for and self._writable and self._make_room(write.room_for):
                 for name, size_bytes in write.sizes.items():
                     write.put([name])
                     with self._lock:
                         self._blobs[name] = size_bytes
                         self._unreadable.discard(name)
+                        self._wrote = True
         except ChangedWhileWritingError:
             self._warn(
                 f"changed:{write.trace.key}",
@@ -246,9 +268,12 @@ class Keeper:
         missing = sum(self._blobs.values()) + size_bytes - self.budget_bytes
         if missing <= 0:
             return True
+        others = self._others()
+        missing += sum(lease.reserved_bytes for lease in others)
         needed = set(self._in_use() if spare is None else spare) - self._unreadable
+        needed |= leases.needed_blobs(others)
         candidates = [
-            Stored(name, size, self._last_used_us.get(name, 0))
+            Stored(name, size, self._last_used_us.get(name) or self._written_us.get(name, 0))
             for name, size in self._blobs.items()
             if name not in needed
         ]
@@ -256,6 +281,40 @@ class Keeper:
         for name in chosen:
             self._delete(name)
         return bool(chosen)
+
+    def _look_around(self, seconds: float) -> None:
+        """Find out what others have written and removed, unless that was done in the last seconds."""
+        if time.monotonic() - self._found_at < seconds:
+            return
+        entries = self.store.blob_entries()
+        with self._lock:
+            self._written_us.update(
+                (name, entry.modified_us) for name, entry in entries.items() if name not in self._blobs
+            )
+            self._blobs = {name: entry.size_bytes for name, entry in entries.items()}
+        self._found_at = time.monotonic()
+
+    def _others(self) -> list[leases.Lease]:
+        """Return what other running flows need; to know which of them run still takes a lease of our own."""
+        if self._beaten_at is None:
+            self._beat()
+        own = self._head.run_id if self._head else ""
+        return [lease for lease in leases.in_force(self.store) if lease.run_id != own]
+
+    def _beat_if_due(self) -> None:
+        if self._beaten_at is not None and time.monotonic() - self._beaten_at >= leases.BEAT_SECONDS:
+            self._beat()
+
+    def _beat(self) -> None:
+        """Tell other runs what this one needs."""
+        if self._head is None or not self._writable:
+            return
+        self._beaten_at = time.monotonic()
+        try:
+            lease = leases.Lease(self._head.run_id, frozenset(self._in_use()), self._pending_bytes)
+            leases.beat(self.store, lease)
+        except StoreError as error:
+            self._give_up(error)
 
     def _delete(self, name: str) -> None:
         with self._lock:
