@@ -16,7 +16,7 @@ from prefect_helix.core.lineage import Lineage, Run, Trace
 from prefect_helix.core.rulings import Rulings
 from prefect_helix.settings import FlowOptions, Resolved, resolve
 from prefect_helix.storage.catalog import Catalog
-from prefect_helix.storage.store import open_store
+from prefect_helix.storage.store import Store, open_store
 
 SHORT_ID = 8
 """Least characters of a run id that are shown."""
@@ -43,16 +43,23 @@ class Archive:
     """The runs of a store.
 
     Attributes:
-        url: The store.
+        store: The store.
         catalog: For documents beside the lineages.
         lineages: Every readable run, newest first.
         rulings: What people have ruled about its results.
+        useless: Paths of lineages of which nothing can be read.
     """
 
-    url: str
+    store: Store
     catalog: Catalog
     lineages: tuple[Lineage, ...]
     rulings: Rulings
+    useless: tuple[str, ...] = ()
+
+    @property
+    def url(self) -> str:
+        """The store's URL, for people."""
+        return self.store.url
 
     def short_ids(self) -> dict[str, str]:
         """Return for each run id its shortest beginning that names no other run. Complexity: O(n log n)."""
@@ -157,7 +164,7 @@ def archive_of(resolved: Resolved) -> Archive:
     known = catalog.read()
     for problem in known.problems:
         warn("", problem)
-    return Archive(opened.url, catalog, known.lineages[::-1], known.rulings)
+    return Archive(opened, catalog, known.lineages[::-1], known.rulings, known.useless)
 
 
 def find_step(lineage: Lineage, name: str) -> tuple[Trace, int]:

@@ -61,6 +61,12 @@ class Backend(Protocol):
     def delete(self, path: str) -> None:
         """Remove an object."""
 
+    def unfinished(self) -> Iterator[Entry]:
+        """Yield what writers have begun and not finished; they may be at it."""
+
+    def discard(self, entry: Entry) -> None:
+        """Remove what a writer has begun."""
+
     def is_verified(self, path: str, stamp: Stamp) -> bool:
         """Return whether this machine found the object whole, and it was not touched since."""
 

@@ -16,10 +16,11 @@ Whatever is damaged, foreign or missing costs a computation, never a wrong value
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import threading
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -64,6 +65,7 @@ class Known:
         rulings: What people have ruled about results.
         index: The index that covers most; None if there is none.
         indexes: Paths of all indexes that were read, and of those that they replace.
+        useless: Paths of segments and indexes of which nothing can be read, nor will ever be.
     """
 
     recent: Mapping[str, Lineage]
@@ -71,6 +73,7 @@ class Known:
     rulings: Rulings = field(default_factory=Rulings)
     index: StoredIndex | None = None
     indexes: frozenset[str] = frozenset()
+    useless: tuple[str, ...] = ()
 
     @cached_property
     def lineages(self) -> tuple[Lineage, ...]:
@@ -173,7 +176,7 @@ class Catalog:
             # What is moved while this reads goes from journals to segments and from segments to an index: in this
             # order it is seen in one of two places, or in both.
             journals, segments = [*self._files("journal", ".jsonl")], [*self._files("lineage", ".jsonl")]
-            indexes, problems = self._indexes()
+            indexes, problems, useless = self._indexes()
             covered = {name for index in indexes for name in index.names}
             journaled = list(filter(None, readers.map(self._read_segment, journals)))
             uncovered = [path for path in segments if _stem(path) not in covered]
@@ -196,6 +199,11 @@ class Catalog:
             ),
             rulings=Rulings.of(one for one in rulings if not isinstance(one, str)),
             index=indexes[0] if indexes else None,
+            useless=(
+                *useless,
+                *(segment.path for segment in journaled if segment.useless),
+                *(segment.path for _, segment in committed if segment and segment.useless),
+            ),
             indexes=frozenset(path for index in indexes for path in (index.path, *index.replaces)),
         )
         self._backlog = known.backlog
@@ -214,6 +222,32 @@ class Catalog:
             self._write_index(known)
             self._backlog = Backlog()
         self._remove_covered()
+
+    def close_abandoned(self, running: Collection[str], now_us: int) -> list[Lineage]:
+        """Write the lineages of runs that were killed, and remove their journals; return them.
+
+        A run counts as killed if it holds no lease and wrote nothing to its journal for `GRACE_US`. Should it end after
+        all, its own lineage takes the place of this one.
+
+        Args:
+            running: Ids of the runs that hold a lease.
+            now_us: The time by the store's clock.
+
+        Raises:
+            StoreError: If the store refuses.
+        """
+        written: dict[str, int] = {}
+        for entry in self._store.list("journal"):
+            run_id = PurePosixPath(entry.path).parent.name
+            written[run_id] = max(written.get(run_id, 0), entry.modified_us)
+        closed = [
+            dataclasses.replace(lineage, run=dataclasses.replace(lineage.run, status="crashed"))
+            for run_id, lineage in self.read().recent.items()
+            if lineage.run.status == "running" and run_id not in running and written.get(run_id, 0) < now_us - GRACE_US
+        ]
+        for lineage in closed:
+            self.commit(lineage)
+        return closed
 
     def _write_index(self, known: Known) -> None:
         history = History(known.uncovered.values(), known.rulings, known.index)
@@ -239,7 +273,10 @@ class Catalog:
         oldest_us = max((entry.modified_us for entry in entries), default=0) - GRACE_US
         if all(entry.modified_us >= oldest_us for entry in entries):
             return
-        names = {entry.path: set(index.names) for entry in entries if (index := self._open_index(entry, []))}
+        names = {}
+        for entry in entries:
+            with contextlib.suppress(BadLineError, BlobMissingError, CorruptError):  # told when the catalog is read
+                names[entry.path] = set(StoredIndex(self._store, entry.path, entry.size_bytes).names)
         old = [entry.path for entry in entries if entry.modified_us < oldest_us and entry.path in names]
         covered = set().union(*(names[path] for path in old))
         for entry in self._store.list("lineage"):
@@ -281,31 +318,30 @@ class Catalog:
     def _files(self, folder: str, suffix: str) -> Iterator[str]:
         return (entry.path for entry in self._store.list(folder) if entry.path.endswith(suffix))
 
-    def _indexes(self) -> tuple[list[StoredIndex], list[str]]:
-        """Return the readable indexes that no other one replaces, the largest first; and what is wrong."""
+    def _indexes(self) -> tuple[list[StoredIndex], list[str], list[str]]:
+        """Return the readable indexes that no other one replaces, largest first; what is wrong; what is none."""
         found: list[StoredIndex] = []
         problems: list[str] = []
+        useless: list[str] = []
         replaced: set[str] = set()
         for entry in sorted(self._index_entries(), key=lambda entry: entry.path, reverse=True):
-            index = self._open_index(entry, problems) if entry.path not in replaced else None
-            if index is not None:
-                found.append(index)
-                replaced |= index.replaces
-        return found, problems
+            if entry.path in replaced:
+                continue
+            try:
+                index = StoredIndex(self._store, entry.path, entry.size_bytes)
+            except BlobMissingError:
+                continue
+            except (BadLineError, StoreError) as error:
+                cause = error.cause if isinstance(error, StoreError) else error
+                problems.append(f"{entry.path} cannot be read ({cause}); what only it knows is computed again.")
+                useless += [entry.path] if isinstance(error, BadLineError) else []
+                continue
+            found.append(index)
+            replaced |= index.replaces
+        return found, problems, useless
 
     def _index_entries(self) -> list[Entry]:
         return [entry for entry in self._store.list("index") if entry.path.endswith(".index")]
-
-    def _open_index(self, entry: Entry, problems: list[str]) -> StoredIndex | None:
-        """Return an index; None if it is gone, or cannot be read, which is added to the problems."""
-        try:
-            return StoredIndex(self._store, entry.path, entry.size_bytes)
-        except BlobMissingError:
-            return None
-        except (BadLineError, StoreError) as error:
-            cause = error.cause if isinstance(error, StoreError) else error
-            problems.append(f"{entry.path} cannot be read ({cause}); what only it knows is computed again.")
-            return None
 
     def _read_segment(self, path: str) -> Segment | None:
         """Return what `path` holds; None if it was deleted since it was listed."""
@@ -314,7 +350,7 @@ class Catalog:
         except BlobMissingError:
             return None
         except StoreError as error:
-            return Segment(None, (f"{path} cannot be read ({error.cause}); {CONSEQUENCE}.",))
+            return Segment(path, None, (f"{path} cannot be read ({error.cause}); {CONSEQUENCE}.",))
 
     def _read_ruling(self, path: str) -> Ruling | str | None:
         """Return the ruling at `path`, or what is wrong with it; None if it was deleted since it was listed."""

@@ -173,6 +173,15 @@ def decode(data: Chunk | bytearray, *, name: str | None = None, verified: bool =
         raise DecodingError(f"it cannot be unpickled here ({type(error).__name__}: {error})") from error
 
 
+def check(data: Chunk | bytearray, *, name: str) -> None:
+    """Check every byte of a blob; nothing is unpickled.
+
+    Raises:
+        DecodingError: If the blob is damaged, foreign, of a newer format or another name.
+    """
+    _verified_parts(memoryview(data).cast("B"), name, content=True)
+
+
 def _verified_parts(view: memoryview, name: str | None, *, content: bool) -> list[memoryview]:
     if len(view) < _PREFIX.size:
         raise DecodingError("it is shorter than a header")

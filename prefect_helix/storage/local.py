@@ -95,6 +95,14 @@ class Local:
         """Remove an object."""
         (self._root / path).unlink()
 
+    def unfinished(self) -> Iterator[Entry]:
+        """Yield the files of writes that go on, or were killed."""
+        return self.list(_ASIDE)
+
+    def discard(self, entry: Entry) -> None:
+        """Remove the file of a write."""
+        (self._root / entry.path).unlink(missing_ok=True)
+
     def is_verified(self, path: str, stamp: Stamp) -> bool:
         """Return whether this machine found the object whole, and it was not touched since."""
         return self._verified.holds(path, stamp)

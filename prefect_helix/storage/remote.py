@@ -38,6 +38,7 @@ _PATIENCE_S = 60.0
 _SLOWEST_BYTES_PER_S = 1 << 20
 _PASSING = frozenset({errno.EBUSY, errno.EIO, errno.EAGAIN, errno.ECONNRESET, errno.ETIMEDOUT, errno.EPIPE})
 _PASSING_NAMES = ("Timeout", "Connect", "Incomplete", "ServerDisconnected", "ClientPayload", "SlowDown", "Throttl")
+_UPLOAD = " upload "
 _TIMES = ("LastModified", "mtime", "updated", "last_modified", "created")
 
 
@@ -117,6 +118,23 @@ class Remote:
         """Remove an object."""
         _, root = self._connect()
         self._ask("rm_file", f"{root}/{path}")
+
+    def unfinished(self) -> Iterator[Entry]:
+        """Yield the uploads in parts that go on, or were killed: S3 keeps what they sent, and it is paid for."""
+        if self._scheme not in _S3:
+            return
+        _, root = self._connect()
+        bucket, _, prefix = root.partition("/")
+        for upload in self._ask("list_multipart_uploads", bucket):
+            if upload["Key"].startswith(prefix):
+                at_us = int(upload["Initiated"].timestamp() * 1e6)
+                yield Entry(f"{upload['Key']}{_UPLOAD}{upload['UploadId']}", 0, at_us)
+
+    def discard(self, entry: Entry) -> None:
+        """Give up an upload in parts."""
+        _, root = self._connect()
+        key, _, upload = entry.path.partition(_UPLOAD)
+        self._ask("abort_mpu", root.partition("/")[0], key, upload)
 
     def is_verified(self, path: str, stamp: Stamp) -> bool:
         """Return False: what comes over a network is checked every time."""

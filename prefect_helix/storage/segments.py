@@ -37,12 +37,16 @@ class Segment:
     """What a segment holds.
 
     Attributes:
+        path: Where it is.
         lineage: The run with the traces that can be read; None if nobody can tell whose they are.
         problems: What could not be read and what follows, in sentences.
+        useless: Whether nothing of it will ever be read.
     """
 
+    path: str
     lineage: Lineage | None
     problems: tuple[str, ...] = ()
+    useless: bool = False
 
 
 class BadLineError(ValueError):
@@ -110,10 +114,10 @@ def parse_segment(path: str, data: bytes) -> Segment:
         if not isinstance(version, int) or not isinstance(count, int):
             raise BadLineError("its numbers are none")
         if version > FORMAT_VERSION:
-            return Segment(None, (f"{path} was written by a newer prefect-helix; here {CONSEQUENCE}.",))
+            return Segment(path, None, (f"{path} was written by a newer prefect-helix; here {CONSEQUENCE}.",))
         run = parse_run(facts["run"])
     except (BadLineError, KeyError, TypeError):
-        return Segment(None, (f"{path} is damaged in its first line; {CONSEQUENCE}.",))
+        return Segment(path, None, (f"{path} is damaged in its first line; {CONSEQUENCE}.",), useless=True)
 
     traces = []
     for line in rest:
@@ -121,9 +125,11 @@ def parse_segment(path: str, data: bytes) -> Segment:
             traces.append(parse_trace(line))
     lineage = Lineage(run, tuple(traces))
     if len(traces) == count:
-        return Segment(lineage)
+        return Segment(path, lineage)
     return Segment(
-        lineage, (f"{path} is damaged: {len(traces)} of {count} traces can be read; the others are computed again.",)
+        path,
+        lineage,
+        (f"{path} is damaged: {len(traces)} of {count} traces can be read; the others are computed again.",),
     )
 
 

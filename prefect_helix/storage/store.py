@@ -21,7 +21,7 @@ import fsspec
 
 from prefect_helix.core.errors import BlobMissingError, ConfigurationError, CorruptError, HelixError, StoreError
 from prefect_helix.storage.backend import Backend, Entry
-from prefect_helix.storage.codec import Chunk, DecodingError, Encoded, decode
+from prefect_helix.storage.codec import Chunk, DecodingError, Encoded, check, decode
 from prefect_helix.storage.compression import checked_compression, compressed, decompressed
 from prefect_helix.storage.local import Local
 from prefect_helix.storage.remote import OBJECT_STORES, Remote
@@ -208,6 +208,41 @@ class Store:
         """
         if _BLOB_NAME.fullmatch(name):
             self.delete(_blob_path(name))
+
+    def check_blob(self, name: str) -> None:
+        """Read every byte of a blob and check it, whatever was found before. Nothing is unpickled.
+
+        Raises:
+            BlobMissingError: If it is not there.
+            CorruptError: If it is damaged or foreign.
+            StoreError: If the store refuses.
+        """
+        path = _blob_path(name)
+        with self._reading(path):
+            data, _ = self._backend.read(path)
+        self.check_seal(path, name.encode(), bytes(data[:SEAL_BYTES]))
+        try:
+            check(decompressed(self._content(data)), name=name)
+        except DecodingError as error:
+            raise CorruptError(self.url, f"check blob {name}", str(error), _AGAIN) from error
+
+    def unfinished(self) -> tuple[Entry, ...]:
+        """Return what writers have begun and not finished; they may be at it.
+
+        Raises:
+            StoreError: If the store refuses.
+        """
+        with self._asked("list unfinished writes"):
+            return tuple(self._backend.unfinished())
+
+    def discard(self, entry: Entry) -> None:
+        """Remove what a writer has begun.
+
+        Raises:
+            StoreError: If the store refuses.
+        """
+        with self._asked(f"discard {entry.path}"), contextlib.suppress(FileNotFoundError):
+            self._backend.discard(entry)
 
     def _remember(self, path: str, stamp: Stamp) -> None:
         if not self._backend.is_verified(path, stamp):
