@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Any
 
+from prefect._internal.compatibility.async_dispatch import async_dispatch
 from prefect.context import FlowRunContext, TaskRunContext
 from prefect.task_engine import (
     _create_task_run_locally as create_task_run,  # pyright: ignore[reportPrivateUsage]
@@ -23,6 +24,7 @@ except ImportError:  # before suspension became cooperative there was nothing to
 
 __all__ = [
     "FlowRunContext",
+    "async_dispatch",
     "attach_note",
     "create_task_run",
     "emit_task_run_state_change_event",

@@ -33,7 +33,6 @@ from prefect_helix.runtime.nodes import Node, TaskSpec
 from prefect_helix.runtime.opening import Order, Outlook, Warnings, look_ahead, open_session
 from prefect_helix.runtime.session import Session
 from prefect_helix.settings import FlowOptions, Resolved, resolve
-from prefect_helix.storage.store import open_store
 from prefect_helix.views.steps import count_decisions, plan_line, run_time_summary, step_summary
 
 Log: TypeAlias = "logging.Logger | logging.LoggerAdapter[Any]"
@@ -344,7 +343,7 @@ def plan_ahead(
         budget_bytes=resolved.budget_bytes,
         spec_of=specs.named,
     )
-    return look_ahead(open_store(resolved.store, storage_options=resolved.storage_options), order, warn)
+    return look_ahead(resolved.open(), order, warn)
 
 
 def outlook_line(outlook: Outlook) -> str:

@@ -15,7 +15,7 @@ from prefect_helix.cli.finding import Archive, JsonOption, NotFoundError, StoreO
 from prefect_helix.cli.output import complain, console, print_json, tracked, visible
 from prefect_helix.cli.rulings import YesOption, ask, when
 from prefect_helix.core.errors import ConfigurationError
-from prefect_helix.settings import budget_bytes
+from prefect_helix.core.sizes import budget_bytes
 from prefect_helix.storage import leases
 from prefect_helix.storage.backend import Entry
 from prefect_helix.storage.inventory import Chosen, inventory, of, superfluous

@@ -16,14 +16,14 @@ from prefect_helix.core.lineage import Lineage, Run, Trace
 from prefect_helix.core.rulings import Rulings
 from prefect_helix.settings import FlowOptions, Resolved, resolve
 from prefect_helix.storage.catalog import Catalog
-from prefect_helix.storage.store import Store, open_store
+from prefect_helix.storage.store import Store
 
 SHORT_ID = 8
 """Least characters of a run id that are shown."""
 
 StoreOption = Annotated[
     str | None,
-    typer.Option("--store", metavar="URL", help="The store: an fsspec URL or a local path. Default: the settings."),
+    typer.Option("--store", metavar="URL", help="The store: fsspec URL, local path or helix-storage/NAME."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 RunArgument = Annotated[
@@ -159,7 +159,7 @@ def read_archive(store: str | None) -> Archive:
 
 def archive_of(resolved: Resolved) -> Archive:
     """Return the runs of the store of these settings; see `read_archive`."""
-    opened = open_store(resolved.store, storage_options=resolved.storage_options)
+    opened = resolved.open()
     catalog = Catalog(opened)
     known = catalog.read()
     for problem in known.problems:
