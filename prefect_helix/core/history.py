@@ -292,7 +292,7 @@ def last_used(lineages: Iterable[Lineage]) -> dict[str, int]:
     used: dict[str, int] = {}
     for lineage in lineages:
         for trace in lineage.traces:
-            for blob in (trace.result.blobs if trace.result else None) or ():
+            for blob in trace.result.kept if trace.result else ():
                 used[blob] = max(used.get(blob, 0), trace.started_us)
     return used
 

@@ -115,9 +115,11 @@ class Keeper:
     def loadable(self, result: Result) -> bool:
         """Return whether every part of `result` is in the lineage or the store."""
         blobs = result.blobs
-        if blobs is None or (blobs and not self._readable):
-            return False
-        return all(name in self._blobs and name not in self._unreadable for name in blobs)
+        return blobs is not None and all(map(self.has, blobs))
+
+    def has(self, name: str) -> bool:
+        """Return whether the store has a blob, as far as known."""
+        return self._readable and name in self._blobs and name not in self._unreadable
 
     @property
     def unnamed(self) -> int:

@@ -149,7 +149,7 @@ def look_ahead(store: Store, order: Order, warn: Callable[[str, str], None]) -> 
     world = World(
         history,
         loadable=keeper.loadable,
-        objection=lambda result: objection(result, keeper.get, value_code),
+        objection=lambda result: objection(result, keeper.get, keeper.has, value_code),
         now_us=head.started_us,
         mode=order.mode,
         priors=prior.traces if prior else (),

@@ -159,7 +159,7 @@ class World:
     def blobs(self) -> set[str]:
         """Return the names of all blobs that a node may still be loaded from."""
         results = [node.result for node in [*self.nodes]]  # another thread may be at them
-        return {blob for result in results if result for blob in result.blobs or ()}
+        return {blob for result in results if result for blob in result.kept}
 
     # -- standing ------------------------------------------------------------------------------------------------
 

@@ -22,10 +22,10 @@ import io
 import pickle
 import struct
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from types import FunctionType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import cloudpickle
 from blake3 import blake3
@@ -37,6 +37,15 @@ if TYPE_CHECKING:
 
 Chunk = bytes | memoryview
 Code = type | FunctionType
+
+
+class Part(Protocol):
+    """A piece of a blob that is read where it lies: live memory, or a file."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, where: slice, /) -> Chunk: ...
+
 
 FORMAT_VERSION = 1
 CHECKSUM_BYTES = 16
@@ -74,7 +83,7 @@ class Encoded:
 
     name: str
     size_bytes: int
-    chunks: tuple[Chunk, ...]
+    chunks: tuple[Part, ...]
     checksums: tuple[bytes, ...]
     type_name: str
     code: frozenset[Code] = frozenset()
@@ -119,21 +128,30 @@ def encode(value: object) -> Encoded:
     except Exception as error:
         raise NotStorableError(type_name, f"{type(error).__name__}: {error}") from error
 
-    checksums = [checksum(part) for part in parts]
+    return assemble(parts, [checksum(part) for part in parts], type_name, frozenset(pickler.code))
+
+
+def assemble(parts: Sequence[Part], checksums: Sequence[bytes], type_name: str, code: frozenset[Code]) -> Encoded:
+    """Return the blob of a pickle stream and its buffers.
+
+    Args:
+        parts: They, in order.
+        checksums: Of each its checksum.
+        type_name: Type of the value, for messages.
+        code: See `Encoded`.
+    """
     facts = _PREFIX.pack(_MAGIC, FORMAT_VERSION, len(parts)) + b"".join(
         _PART.pack(len(part), digest) for part, digest in zip(parts, checksums, strict=True)
     )
     name = checksum(facts)
     header = facts + name
-    chunks: list[Chunk] = []
+    chunks: list[Part] = []
     chunk_checksums: list[bytes] = []
     for chunk, digest in zip((header, *parts), (checksum(header), *checksums), strict=True):
         padding = bytes(_padding(len(chunk)))
         chunks += (chunk, padding)
         chunk_checksums += (digest, checksum(padding))
-    return Encoded(
-        name.hex(), sum(map(len, chunks)), tuple(chunks), tuple(chunk_checksums), type_name, frozenset(pickler.code)
-    )
+    return Encoded(name.hex(), sum(map(len, chunks)), tuple(chunks), tuple(chunk_checksums), type_name, code)
 
 
 def code_in(value: object) -> frozenset[Code]:

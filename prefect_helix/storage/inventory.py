@@ -57,7 +57,7 @@ def inventory(lineages: Iterable[Lineage], blobs: Mapping[str, Entry]) -> list[H
     times: dict[str, int] = defaultdict(int)
     for lineage in lineages:
         for trace in lineage.traces:
-            for name in (trace.result.blobs if trace.result else None) or ():
+            for name in trace.result.kept if trace.result else ():
                 if name in blobs:
                     used[name] = max(used[name], trace.started_us)
                     owners[name].add((lineage.run.flow, trace.task))
