@@ -23,6 +23,7 @@ from prefect_helix.core.materialization import (
 from prefect_helix.storage import leases
 from prefect_helix.storage.catalog import Catalog
 from prefect_helix.storage.codec import ChangedWhileWritingError
+from prefect_helix.storage.inventory import UNNAMED_GRACE_US
 from prefect_helix.storage.store import Store
 
 PENDING_BYTES = 512 * 1024 * 1024
@@ -83,7 +84,9 @@ class Keeper:
         self._warn = warn
         entries = store.blob_entries()
         self._blobs = {name: entry.size_bytes for name, entry in entries.items()}
-        self._written_us: dict[str, int] = {}
+        # What no lineage names was written just now by a run that has not said so yet, or is of a run that is lost.
+        new_us = time.time_ns() // 1000 - UNNAMED_GRACE_US
+        self._written_us = {name: entry.modified_us for name, entry in entries.items() if entry.modified_us > new_us}
         self._found_at = time.monotonic()
         self._beaten_at: float | None = None
         self._wrote = False
@@ -123,8 +126,8 @@ class Keeper:
 
     @property
     def unnamed(self) -> int:
-        """Number of blobs that no lineage names."""
-        return len(self._blobs.keys() - self._last_used_us.keys())
+        """Number of blobs that no lineage names, those that a run may just have written left out."""
+        return len(self._blobs.keys() - self._last_used_us.keys() - self._written_us.keys())
 
     def get(self, name: str) -> object:
         """Return the value of a blob.
