@@ -1,5 +1,6 @@
 """Incremental Prefect 3 workflows: each step is versioned by itself, and each run computes only what it must."""
 
+from prefect_helix.blocks import HelixStorage
 from prefect_helix.core.digest import register_digest
 from prefect_helix.core.errors import (
     BlobMissingError,
@@ -26,6 +27,7 @@ __all__ = [
     "File",
     "FileChangedError",
     "HelixError",
+    "HelixStorage",
     "HelixTask",
     "NondeterministicTaskError",
     "NotStorableError",

@@ -7,6 +7,7 @@ import threading
 from typing import Any
 from uuid import UUID
 
+from prefect._internal.compatibility.async_dispatch import async_dispatch
 from prefect._internal.engine import resolve_custom_task_run_name
 from prefect.client.schemas.objects import TaskRun
 from prefect.context import FlowRunContext, TaskRunContext
@@ -38,6 +39,7 @@ except ImportError:  # before suspension became cooperative there was nothing to
 
 __all__ = [
     "FlowRunContext",
+    "async_dispatch",
     "attach_note",
     "create_task_run",
     "custom_task_run_name",

@@ -10,9 +10,11 @@ from prefect import flow as prefect_flow
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.flows import Flow
 
+from prefect_helix.blocks import is_block_name
 from prefect_helix.core.materialization import Policy, policy_named
+from prefect_helix.core.sizes import budget_bytes
 from prefect_helix.runs import install
-from prefect_helix.settings import FlowOptions, budget_bytes, checked_mode
+from prefect_helix.settings import FlowOptions, checked_mode
 from prefect_helix.storage.store import open_store
 
 P = ParamSpec("P")
@@ -70,7 +72,8 @@ def helix_flow(
 
     Args:
         fn: The function.
-        store: Where results and lineage are kept: an fsspec URL or a local path. Default: ``helix/`` in Prefect's home.
+        store: Where results and lineage are kept: an fsspec URL, a local path, or a saved block as
+            ``"helix-storage/NAME"``. Default: ``helix/`` in Prefect's home.
         budget: What the store may hold, in bytes or as ``"20GB"``. Default: 10 GB, or a tenth of the free disk.
         policy: ``"helix"``, ``"always"``, ``"never"``, or an object with `admits`.
         mode: ``"auto"``; ``"off"`` for plain Prefect; ``"recompute"`` to compute all and refresh the store;
@@ -95,7 +98,7 @@ def helix_flow(
 
 def _check(options: FlowOptions) -> None:
     """Refuse what makes no sense while the flow is defined, before a run depends on it."""
-    if options.store is not None:
+    if options.store is not None and not is_block_name(options.store):
         open_store(options.store, storage_options=options.storage_options)
     if options.budget is not None:
         budget_bytes(options.budget)

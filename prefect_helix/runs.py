@@ -33,7 +33,6 @@ from prefect_helix.runtime.nodes import Node, TaskSpec
 from prefect_helix.runtime.opening import Order, Outlook, Warnings, look_ahead, open_session
 from prefect_helix.runtime.session import Session
 from prefect_helix.settings import FlowOptions, Resolved, resolve
-from prefect_helix.storage.store import open_store
 from prefect_helix.views.steps import count_decisions, plan_line, run_time_summary, step_summary
 
 _WRAPPED = "__helix_body__"
@@ -353,7 +352,7 @@ def plan_ahead(
         spec_of=specs.named,
         parent_run_id=parent_run_id,
     )
-    return look_ahead(open_store(resolved.store, storage_options=resolved.storage_options), order, warn)
+    return look_ahead(resolved.open(), order, warn)
 
 
 def outlook_line(outlook: Outlook) -> str:

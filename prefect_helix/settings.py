@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal, cast, get_args
 
 from prefect.settings import PREFECT_HOME
 from prefect.settings.base import PrefectBaseSettings, build_settings_config
+from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
+from prefect_helix.blocks import is_block_name, load_key, load_storage
 from prefect_helix.core.errors import ConfigurationError
 from prefect_helix.core.materialization import Policy, policy_named
+from prefect_helix.core.sizes import budget_bytes
+from prefect_helix.storage.store import Store, open_store
 
 Mode = Literal["auto", "off", "recompute", "verify"]
 
 DEFAULT_POLICY = "helix"
 DEFAULT_BUDGET_BYTES = 10 * 10**9
-
-_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
-_UNITS |= {f"{letter}IB": 1024 ** (power + 1) for power, letter in enumerate("KMGT")}
-_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*")
 
 
 class HelixSettings(PrefectBaseSettings):
@@ -35,6 +34,8 @@ class HelixSettings(PrefectBaseSettings):
     budget: str | None = None
     policy: str | None = None
     mode: str | None = None
+    compression: str | None = None
+    signing_key: str | None = Field(default=None, description="Name of the Secret block that holds the key.")
 
 
 @dataclass(frozen=True)
@@ -56,25 +57,40 @@ class Resolved:
     budget_bytes: int
     policy: Policy
     mode: Mode
-    storage_options: Mapping[str, Any] | None
+    storage_options: Mapping[str, Any] | None = field(repr=False)
+    compression: str | None = None
+    key: bytes | None = field(default=None, repr=False)
+
+    def open(self) -> Store:
+        """Open the store.
+
+        Raises:
+            ConfigurationError: If it makes no sense.
+        """
+        return open_store(self.store, storage_options=self.storage_options, compression=self.compression, key=self.key)
 
 
 def resolve(options: FlowOptions) -> Resolved:
-    """Return the settings of a run.
+    """Return the settings of a run: what the flow says, else what the block of its store says, else the environment.
 
     Raises:
         ConfigurationError: If one makes no sense.
     """
     settings = HelixSettings()
-    mode = options.mode or settings.mode or "auto"
-    budget = options.budget if options.budget is not None else settings.budget
     home = PREFECT_HOME.value() / "helix"
+    store = options.store or settings.store or home
+    block = load_storage(store) if is_block_name(store) else None
+    of_block = (block.budget, block.policy) if block else (None, None)
+    budget = next((one for one in (options.budget, of_block[0], settings.budget) if one is not None), None)
+    policy = options.policy or of_block[1] or settings.policy or DEFAULT_POLICY
     return Resolved(
-        store=options.store or settings.store or home,
+        store=block.url if block else store,
         budget_bytes=_default_budget_bytes(home) if budget is None else budget_bytes(budget),
-        policy=policy_named(options.policy or settings.policy or DEFAULT_POLICY),
-        mode=checked_mode(mode),
-        storage_options=options.storage_options,
+        policy=policy_named(policy),
+        mode=checked_mode(options.mode or settings.mode or "auto"),
+        storage_options=options.storage_options if block is None else block.options(),
+        compression=block.compression if block else settings.compression,
+        key=block.key() if block else load_key(settings.signing_key),
     )
 
 
@@ -87,23 +103,6 @@ def checked_mode(mode: str) -> Mode:
     if mode not in get_args(Mode):
         raise ConfigurationError("mode", mode, f"Use one of {', '.join(map(repr, get_args(Mode)))}.")
     return cast("Mode", mode)
-
-
-def budget_bytes(budget: str | int) -> int:
-    """Return a budget in bytes, from bytes or a text such as ``"20GB"`` or ``"512 MiB"``.
-
-    Raises:
-        ConfigurationError: If it makes no sense.
-    """
-    remedy = 'Give a number of bytes or a size such as "20GB" or "512MiB"; zero keeps nothing but small results.'
-    if isinstance(budget, bool) or not isinstance(budget, (int, str)) or (isinstance(budget, int) and budget < 0):
-        raise ConfigurationError("budget", budget, remedy)
-    if isinstance(budget, int):
-        return budget
-    found = _SIZE.fullmatch(budget)
-    if found is None or found[2].upper() not in _UNITS:
-        raise ConfigurationError("budget", budget, remedy)
-    return int(float(found[1]) * _UNITS[found[2].upper()])
 
 
 def _default_budget_bytes(home: Path) -> int:

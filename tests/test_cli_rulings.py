@@ -82,7 +82,7 @@ def usable(store: Path) -> list[str]:
     """The calls whose results may still be used."""
     known = Catalog(open_store(store)).read()
     history = History(known.lineages, known.rulings)
-    return [call for call, literals in CALLS.items() if history.candidates(f"code of {call.split()[0]}", literals)]
+    return [call for call, literals in CALLS.items() if any(history.candidates(f"code of {call.split()[0]}", literals))]
 
 
 def made(store: Path) -> Rulings:

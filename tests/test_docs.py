@@ -81,5 +81,6 @@ def test_options_of_commands_exist(page: Path) -> None:
     for line in blocks(page, "sh"):
         words = line.partition("  #")[0].split()
         if words[:1] == ["prefect-helix"]:
-            known = CliRunner().invoke(app, [words[1], "--help"], env={"COLUMNS": "200"}).stdout
+            verb = words[1:3] if words[1] == "store" else words[1:2]
+            known = CliRunner().invoke(app, [*verb, "--help"], env={"COLUMNS": "200"}).stdout
             assert [word for word in words if word.startswith("-") and word not in known] == [], line

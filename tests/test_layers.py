@@ -30,6 +30,7 @@ LAW = {
     "core.planner.networkx_flow": ("", "networkx"),
     "core.planner.scipy_flow": ("", "numpy scipy"),
     "storage": ("core", "blake3 cloudpickle fsspec"),
+    "storage.compression": ("core", "lz4 zstandard"),
     "storage.codec": ("core", "blake3 cloudpickle numpy"),
     "views": ("core", "networkx"),
     "runtime": ("core storage views", ""),

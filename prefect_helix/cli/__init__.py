@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from prefect_helix import __version__
-from prefect_helix.cli import accept, diff, plan, rulings, runs, why
+from prefect_helix.cli import accept, cleaning, diff, plan, rulings, runs, store, verifying, why
 from prefect_helix.cli.finding import NotFoundError
 from prefect_helix.cli.output import complain
 from prefect_helix.core.errors import ConfigurationError, HelixError
@@ -53,3 +53,7 @@ _SHOWING = (runs.runs, runs.show, diff.diff, plan.plan, why.why)
 _RULING = (accept.accept, rulings.revoke, rulings.rulings, rulings.undo)
 for _verb in (*_SHOWING, *_RULING):
     app.command()(_verb)
+store.app.command()(cleaning.gc)
+store.app.command()(cleaning.rm)
+store.app.command()(verifying.verify)
+app.add_typer(store.app, name="store")

@@ -16,14 +16,14 @@ from prefect_helix.core.lineage import Lineage, Run, Trace
 from prefect_helix.core.rulings import Rulings
 from prefect_helix.settings import FlowOptions, Resolved, resolve
 from prefect_helix.storage.catalog import Catalog
-from prefect_helix.storage.store import open_store
+from prefect_helix.storage.store import Store
 
 SHORT_ID = 8
 """Least characters of a run id that are shown."""
 
 StoreOption = Annotated[
     str | None,
-    typer.Option("--store", metavar="URL", help="The store: an fsspec URL or a local path. Default: the settings."),
+    typer.Option("--store", metavar="URL", help="The store: fsspec URL, local path or helix-storage/NAME."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 RunArgument = Annotated[
@@ -43,16 +43,23 @@ class Archive:
     """The runs of a store.
 
     Attributes:
-        url: The store.
+        store: The store.
         catalog: For documents beside the lineages.
         lineages: Every readable run, newest first.
         rulings: What people have ruled about its results.
+        useless: Paths of lineages of which nothing can be read.
     """
 
-    url: str
+    store: Store
     catalog: Catalog
     lineages: tuple[Lineage, ...]
     rulings: Rulings
+    useless: tuple[str, ...] = ()
+
+    @property
+    def url(self) -> str:
+        """The store's URL, for people."""
+        return self.store.url
 
     def short_ids(self) -> dict[str, str]:
         """Return for each run id its shortest beginning that names no other run. Complexity: O(n log n)."""
@@ -160,12 +167,12 @@ def read_archive(store: str | None) -> Archive:
 
 def archive_of(resolved: Resolved) -> Archive:
     """Return the runs of the store of these settings; see `read_archive`."""
-    opened = open_store(resolved.store, storage_options=resolved.storage_options)
+    opened = resolved.open()
     catalog = Catalog(opened)
     known = catalog.read()
     for problem in known.problems:
         warn("", problem)
-    return Archive(opened.url, catalog, known.lineages[::-1], known.rulings)
+    return Archive(opened, catalog, known.lineages[::-1], known.rulings, known.useless)
 
 
 def find_step(lineage: Lineage, name: str) -> tuple[Trace, int]:

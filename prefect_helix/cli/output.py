@@ -7,9 +7,10 @@ import math
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timezone
-from typing import Any
+from typing import Any, TypeVar
 
 from rich.console import Console
+from rich.progress import track
 from rich.table import Table
 from rich.text import Text
 
@@ -18,6 +19,8 @@ from prefect_helix.core.lineage import Trace
 from prefect_helix.runtime.session import now_us
 from prefect_helix.views.steps import alike, call_numbers, saved_us, size_bytes, spent_us, total
 from prefect_helix.views.units import format_bytes, format_us, shorten
+
+T = TypeVar("T")
 
 STYLES: Mapping[str, str] = {"compute": "yellow", "load": "blue", "prune": "dim", "failed": "bold red"}
 
@@ -43,6 +46,12 @@ def print_json(data: object) -> None:
     """Print `data` as JSON; a number that JSON does not have is null."""
     json.dump(_finite(data), sys.stdout, indent=2, ensure_ascii=False)
     sys.stdout.write("\n")
+
+
+def tracked(items: Iterable[T], total: int, label: str) -> Iterator[T]:
+    """Yield `items` with a bar that shows how far one is, on stderr if that is a terminal."""
+    err = Console(stderr=True)
+    yield from track(items, label, total, console=err, transient=True, disable=not err.is_terminal)
 
 
 def ago(us: int) -> str:

@@ -56,8 +56,8 @@ def revoke(
         now_us(),
         tasks=(task,) if task else (),
         runs=_runs(archive, run or [], host),
-        since_us=_when("--since", since),
-        until_us=_when("--until", until),
+        since_us=when("--since", since),
+        until_us=when("--until", until),
         note=note,
     )
     covered = _covered(archive, revocation)
@@ -175,7 +175,7 @@ def _runs(archive: Archive, names: Sequence[str], host: str | None) -> tuple[str
     return tuple(dict.fromkeys(run.run_id for run in runs))
 
 
-def _when(option: str, text: str | None) -> int | None:
+def when(option: str, text: str | None) -> int | None:
     """Return the time that `text` names, since the epoch: "2026-01-31", "2026-01-31T12:00", or "3h" for so long ago."""
     if text is None:
         return None
@@ -191,8 +191,8 @@ def _when(option: str, text: str | None) -> int | None:
 def _print_covered(covered: Sequence[Trace]) -> None:
     times = sorted(trace.computed_at_us or trace.started_us for trace in covered)
     named = ", ".join(f"{count} of {task}" for task, count in _by_task(covered).items())
-    when = f"from {moment(times[0])} to {moment(times[-1])}" if len(times) > 1 else f"at {moment(times[0])}"
-    console().print(visible(f"{format_count(len(covered), 'result')}: {named}; computed {when}."))
+    span = f"from {moment(times[0])} to {moment(times[-1])}" if len(times) > 1 else f"at {moment(times[0])}"
+    console().print(visible(f"{format_count(len(covered), 'result')}: {named}; computed {span}."))
 
 
 def _by_task(covered: Sequence[Trace]) -> dict[str, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from prefect_helix.core.graph import Decision
 from prefect_helix.core.lineage import Result, Trace
@@ -50,20 +50,35 @@ class Costs:
         return blobs * self.latency_us + int(size_bytes / self.bytes_per_us)
 
 
-def learn(traces: Iterable[Trace]) -> Costs:
-    """Return estimates from `traces`, oldest first.
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """The latest measurements, oldest first.
 
-    The bandwidth of the store is the median over recent loads of a megabyte and more.
-    Complexity: O(traces).
+    Attributes:
+        compute_us: Times of the last computes, by task key.
+        bytes_per_us: Rates of the last loads of a megabyte and more.
     """
-    computed: dict[str, list[int]] = defaultdict(list)
-    rates: list[float] = []
+
+    compute_us: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    bytes_per_us: tuple[float, ...] = ()
+
+
+def sample(traces: Iterable[Trace], earlier: Samples | None = None) -> Samples:
+    """Return the latest measurements in `traces`, oldest first, and before them. Complexity: O(traces)."""
+    before = earlier or Samples()
+    computed: dict[str, list[int]] = defaultdict(list, {key: [*times] for key, times in before.compute_us.items()})
+    rates = [*before.bytes_per_us]
     for trace in traces:
         if trace.decision is Decision.COMPUTE and trace.compute_us is not None and trace.status == "completed":
             computed[trace.key].append(trace.compute_us)
         elif trace.decision is Decision.LOAD and trace.load_us and trace.result and trace.result.size_bytes > 1_000_000:
             rates.append(trace.result.size_bytes / trace.load_us)
+    return Samples({key: tuple(times[-RECENT:]) for key, times in computed.items()}, tuple(rates[-4 * RECENT :]))
+
+
+def learn(samples: Samples) -> Costs:
+    """Return estimates: medians of the latest measurements."""
     return Costs(
-        compute_us={key: int(statistics.median(times[-RECENT:])) for key, times in computed.items()},
-        bytes_per_us=statistics.median(rates[-4 * RECENT :]) if rates else DEFAULT_BYTES_PER_US,
+        compute_us={key: int(statistics.median(times)) for key, times in samples.compute_us.items()},
+        bytes_per_us=statistics.median(samples.bytes_per_us) if samples.bytes_per_us else DEFAULT_BYTES_PER_US,
     )

@@ -1,44 +1,135 @@
-"""What earlier runs tell about a call: traces by code and arguments, costs, and which tasks repeat themselves."""
+"""What earlier runs tell about a call: traces by code and arguments, costs, and which tasks repeat themselves.
+
+Most of it may lie in an index, which is asked for the traces of one call at a time, so that a run need not read what
+it does not need. What an index cannot be asked for call by call is kept in it as facts.
+"""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple, Protocol
 
-from prefect_helix.core.costs import Costs, learn
+from prefect_helix.core.costs import Samples, learn, sample
 from prefect_helix.core.digest import hash_parts
 from prefect_helix.core.graph import Decision
-from prefect_helix.core.lineage import Lineage, Trace
+from prefect_helix.core.lineage import Lineage, Run, Trace
 from prefect_helix.core.rulings import Revocation, Rulings
 
 
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a body of traces tells as a whole, under certain rulings.
+
+    Attributes:
+        rulings: Name of the rulings that were in force.
+        ambiguous: Signatures that were seen to give two digests.
+        unsteady: Codes, by what they stand for, that gave one of these.
+        proven: Fingerprints seen to give one exact digest for one signature on two computes.
+        moot: Signatures that do not tell one result any more, each with what made it so.
+        samples: The latest measurements.
+        last_used_us: When each blob was last named by a run, since the epoch.
+    """
+
+    rulings: str
+    ambiguous: frozenset[str]
+    unsteady: frozenset[str]
+    proven: frozenset[str]
+    moot: Mapping[str, frozenset[str]]
+    samples: Samples
+    last_used_us: Mapping[str, int]
+
+
+class Head(NamedTuple):
+    """What of a run tells whether it resembles another one.
+
+    Attributes:
+        flow: Name of the flow.
+        completed: Whether it completed.
+        parameters: A hash of its parameters.
+        started_us: When the flow body began, since the epoch.
+        steps: Number of its traces.
+    """
+
+    flow: str
+    completed: bool
+    parameters: str
+    started_us: int
+    steps: int
+
+
+class Index(Protocol):
+    """A body of traces of ended runs that can be asked without reading all of it.
+
+    Of traces that are alike in all but when they were computed it may give the newest only.
+    """
+
+    @property
+    def facts(self) -> Facts:
+        """What it tells as a whole."""
+
+    @property
+    def heads(self) -> Sequence[Head]:
+        """What its runs are, oldest first."""
+
+    @property
+    def lineages(self) -> Sequence[Lineage]:
+        """Its runs, oldest first, each with every trace."""
+
+    def lineage(self, position: int) -> Lineage:
+        """Return the run at a position in `heads`."""
+
+    def calls(self, codes: Iterable[str], literals: str) -> Iterator[Trace]:
+        """Yield the traces with a result that one of these codes computed from these arguments, newest first."""
+
+    def signed(self, signature: str) -> Iterator[Trace]:
+        """Yield the traces with a result and this signature, newest first."""
+
+
 class History:
-    """An index over all traces known at the start of a run; the run adds its own as it goes.
+    """All traces known at the start of a run; the run adds its own as it goes.
 
     Code is named by what it stands for under the rulings of today, signatures as the lineage has them.
 
     Args:
-        lineages: What is remembered, oldest first.
+        lineages: What is remembered and not in the index, oldest first.
         rulings: What people have ruled about it.
+        index: The rest. It is read whole if its facts are those of other rulings.
 
-    Complexity: O(traces · revocations).
+    Complexity: O(traces · revocations) of those not in the index.
     """
 
-    def __init__(self, lineages: Sequence[Lineage], rulings: Rulings | None = None) -> None:
-        self.lineages = tuple(lineages)
+    def __init__(self, lineages: Iterable[Lineage], rulings: Rulings | None = None, index: Index | None = None) -> None:
         self.rulings = rulings or Rulings()
+        recent = tuple(lineages)
+        if index is None or index.facts.rulings != self.rulings.name or not self._read(recent, index):
+            everything = [*(index.lineages if index else ()), *recent]
+            self._read(sorted(everything, key=lambda lineage: lineage.run.started_us), None)
+
+    def _read(self, recent: Sequence[Lineage], index: Index | None) -> bool:
+        """Take in what is remembered; return False if the index does not go with the rest."""
+        facts = index.facts if index else _nothing(self.rulings)
+        self._index = index
+        self._recent = tuple(recent)
         self._by_call: dict[tuple[str, str], list[Trace]] = defaultdict(list)
         self._revoked: dict[tuple[str, str], list[tuple[Trace, Revocation]]] = defaultdict(list)
-        self._digests: dict[tuple[str, str], dict[str, int]] = defaultdict(lambda: defaultdict(int))
-        self._ambiguous: set[str] = set()
-        self._unsteady: set[str] = set()
-        self._proven: set[str] = set()
-        traces = list(results(lineages))
+        self._digests: dict[tuple[str, str], dict[str, int]] = {}
+        self._ambiguous = {*facts.ambiguous}
+        self._unsteady = {*facts.unsteady}
+        self._proven = {*facts.proven}
+        traces = list(results(recent))
+        self._moot = _moot(traces, self.rulings, facts.moot, self._signed)
+        if index is not None and self._moot != facts.moot:
+            return False  # traces in the index may be made from results that only the recent ones tell to be moot
         for trace in traces:
             self.add(trace)
-        self._moot = _moot(traces, self.rulings)
-        self.costs: Costs = learn(trace for lineage in lineages for trace in lineage.traces)
+        self._samples = sample((trace for lineage in recent for trace in lineage.traces), facts.samples)
+        self._last_used_us = {**facts.last_used_us}
+        for blob, at_us in last_used(recent).items():
+            self._last_used_us[blob] = max(at_us, self._last_used_us.get(blob, 0))
+        self.costs = learn(self._samples)
+        return True
 
     def add(self, trace: Trace) -> None:
         """Add one trace, newer than all before it."""
@@ -49,32 +140,57 @@ class History:
         if revocation is not None:
             self._revoked[code, trace.literals].append((trace, revocation))
             return
-        self._by_call[code, trace.literals].append(trace)
         digest = trace.result.digest
         if trace.decision is Decision.COMPUTE and digest is not None:
             self._count(trace, code, digest, exact=trace.result.exact)
+        self._by_call[code, trace.literals].append(trace)
 
     def _count(self, trace: Trace, code: str, digest: str, *, exact: bool) -> None:
-        seen = self._digests[code, trace.signature]
-        seen[digest] += 1
+        seen = self._digests.get((code, trace.signature))
+        if seen is None:
+            seen = self._digests[code, trace.signature] = self._digests_before(trace.signature, code)
+        seen[digest] = seen.get(digest, 0) + 1
         if len(seen) > 1:
             self._ambiguous.add(trace.signature)
             self._unsteady.add(code)
         elif exact and seen[digest] > 1:
             self._proven.add(trace.computed_by)
 
-    def candidates(self, fingerprint: str, literals: str) -> Sequence[Trace]:
-        """Return the traces of calls with this code and these literal arguments, newest first.
+    def _digests_before(self, signature: str, code: str) -> dict[str, int]:
+        """Return what the index knows of the digests that a signature gave. What was given once or more counts once."""
+        known = (
+            trace.result.digest
+            for trace in self._signed(signature)
+            if trace.result is not None
+            and self.rulings.stands_for(trace.computed_by) == code
+            and self.rulings.revocation(trace) is None
+        )
+        return {digest: 1 for digest in known if digest is not None}
+
+    def _signed(self, signature: str) -> Iterator[Trace]:
+        return self._index.signed(signature) if self._index is not None else iter(())
+
+    def candidates(self, fingerprint: str, literals: str) -> Iterator[Trace]:
+        """Yield the traces of calls with this code and these literal arguments, newest first.
 
         Args:
             fingerprint: What the code stands for.
             literals: Hash of the arguments.
         """
-        return self._by_call.get((fingerprint, literals), [])[::-1]
+        yield from self._by_call.get((fingerprint, literals), [])[::-1]
+        yield from (trace for trace in self._indexed(fingerprint, literals) if self.rulings.revocation(trace) is None)
 
-    def revoked(self, fingerprint: str, literals: str) -> Sequence[tuple[Trace, Revocation]]:
-        """Return the traces that would be candidates if their results had not been revoked, newest first."""
-        return self._revoked.get((fingerprint, literals), [])[::-1]
+    def revoked(self, fingerprint: str, literals: str) -> Iterator[tuple[Trace, Revocation]]:
+        """Yield the traces that would be candidates if their results had not been revoked, newest first."""
+        yield from self._revoked.get((fingerprint, literals), [])[::-1]
+        for trace in self._indexed(fingerprint, literals) if self.rulings.revocations else ():
+            revocation = self.rulings.revocation(trace)
+            if revocation is not None:
+                yield trace, revocation
+
+    def _indexed(self, fingerprint: str, literals: str) -> Iterator[Trace]:
+        if self._index is not None:
+            yield from self._index.calls(self.rulings.members(fingerprint), literals)
 
     def moot(self, signature: str) -> bool:
         """Return whether a signature does not tell one result any more.
@@ -103,13 +219,51 @@ class History:
 
         That is the latest completed with the same parameters, else the latest completed, else the latest with traces.
         """
-        runs = [lineage for lineage in self.lineages if lineage.run.flow == flow and lineage.traces]
-        completed = [lineage for lineage in runs if lineage.run.status == "completed"]
-        same = [lineage for lineage in completed if dict(lineage.run.parameters) == dict(parameters)]
-        for choice in (same, completed, runs):
-            if choice:
-                return choice[-1]
-        return None
+        same = parameters_hash(parameters)
+        indexed = self._index.heads if self._index is not None else ()
+        heads = [*indexed, *map(head_of, self._recent)]
+        ranked = (
+            (head.completed + (head.completed and head.parameters == same), head.started_us, position)
+            for position, head in enumerate(heads)
+            if head.flow == flow and head.steps
+        )
+        best = max(ranked, default=None)
+        if best is None:
+            return None
+        position = best[-1]
+        if self._index is not None and position < len(indexed):
+            return self._index.lineage(position)
+        return self._recent[position - len(indexed)]
+
+    @property
+    def last_used_us(self) -> Mapping[str, int]:
+        """When each blob was last named by a run that is remembered, since the epoch, by content name."""
+        return self._last_used_us
+
+    def facts(self) -> Facts:
+        """Return what all of it tells as a whole."""
+        return Facts(
+            self.rulings.name,
+            frozenset(self._ambiguous),
+            frozenset(self._unsteady),
+            frozenset(self._proven),
+            self._moot,
+            self._samples,
+            self._last_used_us,
+        )
+
+
+def head_of(lineage: Lineage) -> Head:
+    """Return what of a run tells whether it resembles another one."""
+    run = lineage.run
+    return Head(
+        run.flow, run.status == "completed", parameters_hash(run.parameters), run.started_us, len(lineage.traces)
+    )
+
+
+def parameters_hash(parameters: Mapping[str, str]) -> str:
+    """Return one hash over the digests of a flow's parameters."""
+    return hash_parts("parameters", *(part for item in sorted(parameters.items()) for part in item))
 
 
 def results(lineages: Iterable[Lineage]) -> Iterator[Trace]:
@@ -117,7 +271,12 @@ def results(lineages: Iterable[Lineage]) -> Iterator[Trace]:
     for lineage in lineages:
         for trace in lineage.traces:
             if trace.status == "completed" and trace.result is not None:
-                yield trace if trace.computed_in else replace(trace, computed_in=lineage.run.run_id)
+                yield with_origin(trace, lineage.run)
+
+
+def with_origin(trace: Trace, run: Run) -> Trace:
+    """Return a trace of `run`, with the run that computed its result if it has one."""
+    return trace if trace.computed_in or trace.result is None else replace(trace, computed_in=run.run_id)
 
 
 def computations(lineages: Iterable[Lineage]) -> list[Trace]:
@@ -133,30 +292,60 @@ def last_used(lineages: Iterable[Lineage]) -> dict[str, int]:
     used: dict[str, int] = {}
     for lineage in lineages:
         for trace in lineage.traces:
-            for blob in (trace.result.blobs if trace.result else None) or ():
+            for blob in trace.result.kept if trace.result else ():
                 used[blob] = max(used.get(blob, 0), trace.started_us)
     return used
 
 
-def _moot(traces: Sequence[Trace], rulings: Rulings) -> Mapping[str, set[str]]:
+def identity(trace: Trace, rulings: Rulings) -> object:
+    """Return what two traces have in common if either makes the same calls equivalent."""
+    revocation = rulings.revocation(trace)
+    return (
+        trace.signature,
+        trace.fingerprint,
+        trace.code,
+        trace.literals,
+        trace.parents,
+        trace.wait_for,
+        trace.result,
+        trace.changed_inputs,
+        revocation and revocation.id,
+    )
+
+
+def _nothing(rulings: Rulings) -> Facts:
+    nothing: frozenset[str] = frozenset()
+    return Facts(rulings.name, nothing, nothing, nothing, {}, Samples(), {})
+
+
+def _moot(
+    traces: Sequence[Trace],
+    rulings: Rulings,
+    before: Mapping[str, frozenset[str]],
+    signed: Callable[[str], Iterator[Trace]],
+) -> Mapping[str, frozenset[str]]:
     """Return the signatures that do not tell one result any more, each with what made it so.
 
     Args:
-        traces: All that have a result, parents before children.
+        traces: Those that have a result, parents before children.
         rulings: The rulings of today.
+        before: What is known of earlier traces.
+        signed: Gives the earlier traces with a signature.
     """
-    moot: dict[str, set[str]] = defaultdict(set)
+    moot: dict[str, frozenset[str]] = {**before}
     for trace in traces:
         if revocation := rulings.revocation(trace):
-            moot[trace.signature].add(revocation.id)
+            moot[trace.signature] = moot.get(trace.signature, frozenset()) | {revocation.id}
         if rulings.stands_for(trace.computed_by) != rulings.stands_for(trace.fingerprint):
-            moot[trace.signature].add(trace.computed_by)
+            moot[trace.signature] = moot.get(trace.signature, frozenset()) | {trace.computed_by}
     if moot:
         taken: dict[tuple[str, int], tuple[str | None, bool]] = {}
         for trace in traces:
             for place, link in enumerate(trace.parents):
-                known = link.digest, link.exact
-                other = taken.setdefault((trace.signature, place), known) != known
+                if (trace.signature, place) not in taken:
+                    first = next(signed(trace.signature), trace).parents[place : place + 1]
+                    taken[trace.signature, place] = next(((one.digest, one.exact) for one in first), (None, False))
+                other = taken[trace.signature, place] != (link.digest, link.exact)
                 if other and link.signature in moot:  # made from different results of one moot signature
-                    moot[trace.signature] |= moot[link.signature]
+                    moot[trace.signature] = moot.get(trace.signature, frozenset()) | moot[link.signature]
     return moot

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
@@ -36,6 +36,25 @@ class Leaf:
 
 
 @dataclass(frozen=True, slots=True)
+class Copy:
+    """What a file held that a result names, to be put back should the file be gone.
+
+    Attributes:
+        path: The file's path, as the result has it.
+        content: Identity of the content.
+        size_bytes: Length of the content.
+        mode: Permissions of the file.
+        blob: Content name of the blob that holds the content, stored or not.
+    """
+
+    path: str
+    content: str
+    size_bytes: int
+    mode: int
+    blob: str
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
     """A node's result: a skeleton, and the large leaves that fit into it.
 
@@ -53,6 +72,7 @@ class Result:
         code: Hash over the code of the classes in it, leaves included; empty if it is made of built-in types.
         classes: ``module:qualname hash`` of each class and function in it that can be looked up by its name.
         files: Digest of the contents of the files that it names; empty if it names none.
+        copies: What these files held, if all of them are local.
     """
 
     digest: str | None
@@ -66,6 +86,12 @@ class Result:
     code: str = ""
     classes: tuple[str, ...] = ()
     files: str = ""
+    copies: tuple[Copy, ...] = ()
+
+    @property
+    def kept(self) -> tuple[str, ...]:
+        """Names of all blobs that are of use for it, those with copies of files included."""
+        return (*(self.blobs or ()), *(copy.blob for copy in self.copies))
 
     @property
     def blobs(self) -> tuple[str, ...] | None:
@@ -227,10 +253,15 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Lineage:
-    """The traces of one flow run, in call order."""
+    """The traces of one flow run, in call order.
+
+    Attributes:
+        run: What is known of the run.
+        traces: Its traces; of a run in an index they are decoded when they are first asked for.
+    """
 
     run: Run
-    traces: tuple[Trace, ...]
+    traces: Sequence[Trace]
 
 
 def trace_to_json(trace: Trace) -> dict[str, Any]:
@@ -242,7 +273,8 @@ def trace_to_json(trace: Trace) -> dict[str, Any]:
     result = trace.result
     if result is not None:
         inline = None if result.inline is None else base64.b64encode(result.inline).decode("ascii")
-        data["result"] = _fields(result) | {"inline": inline, "leaves": [_fields(leaf) for leaf in result.leaves]}
+        parts = {name: [*map(_fields, getattr(result, name))] for name in ("leaves", "copies")}
+        data["result"] = _fields(result) | parts | {"inline": inline}
     return data
 
 
@@ -267,6 +299,7 @@ def trace_from_json(data: Mapping[str, Any]) -> Trace:
                 "inline": None if inline is None else base64.b64decode(inline, validate=True),
                 "leaves": tuple(Leaf(**leaf) for leaf in result["leaves"]),
                 "classes": tuple(result.get("classes", ())),
+                "copies": tuple(Copy(**copy) for copy in result.get("copies", ())),
             }
         )
     return Trace(

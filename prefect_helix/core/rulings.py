@@ -9,6 +9,7 @@ from datetime import datetime, timezone
 from functools import cached_property
 from typing import Any, ClassVar, TypeAlias
 
+from prefect_helix.core.digest import hash_parts
 from prefect_helix.core.lineage import Trace
 
 
@@ -132,6 +133,17 @@ class Rulings:
         forks and acceptances back and forth have one answer.
         """
         return self._classes.get(fingerprint, fingerprint)
+
+    def members(self, code: str) -> tuple[str, ...]:
+        """Return every fingerprint that stands for the same as `code`, itself included."""
+        name = self.stands_for(code)
+        return tuple({code: None, **{one: None for one, its_name in self._classes.items() if its_name == name}})
+
+    @cached_property
+    def name(self) -> str:
+        """A name for what is in force: equal names mean equal answers."""
+        in_force = sorted([*(one.id for one in self.acceptances), *(one.id for one in self.revocations)])
+        return hash_parts("rulings", *in_force)
 
     def acceptance(self, one: str, other: str) -> Acceptance | None:
         """Return the newest acceptance by which one code stands for another one; None if none is needed, or there.

@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from prefect_helix.core.errors import NotStorableError, StoreError
+from prefect_helix.core.errors import BlobMissingError, CorruptError, NotStorableError, StoreError
 from prefect_helix.core.lineage import Lineage, Result, Run, Trace
 from prefect_helix.core.materialization import (
     Candidate,
@@ -19,8 +20,10 @@ from prefect_helix.core.materialization import (
     worth_keeping,
     worth_keeping_for_now,
 )
+from prefect_helix.storage import leases
 from prefect_helix.storage.catalog import Catalog
 from prefect_helix.storage.codec import ChangedWhileWritingError
+from prefect_helix.storage.inventory import UNNAMED_GRACE_US
 from prefect_helix.storage.store import Store
 
 PENDING_BYTES = 512 * 1024 * 1024
@@ -28,6 +31,9 @@ PENDING_BYTES = 512 * 1024 * 1024
 
 JOURNAL_SECONDS = 0.3
 """Traces wait at most this long for company before they are journaled."""
+
+LOOK_SECONDS = 10.0
+"""What others write and remove is looked at so often, as far as something is to be written."""
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +58,7 @@ class Keeper:
 
     Args:
         store: Where to keep things.
+        catalog: The lineages in it.
         policy: What is worth keeping.
         budget_bytes: What the store may hold in blobs.
         last_used_us: When each blob was last named by a lineage.
@@ -61,6 +68,7 @@ class Keeper:
     def __init__(
         self,
         store: Store,
+        catalog: Catalog,
         *,
         policy: Policy,
         budget_bytes: int,
@@ -68,18 +76,25 @@ class Keeper:
         warn: Callable[[str, str], None],
     ) -> None:
         self.store = store
-        self.catalog = Catalog(store)
+        self.catalog = catalog
         self.policy = policy
         self.budget_bytes = budget_bytes
         self._last_used_us = last_used_us
         self._in_use: Callable[[], Collection[str]] = frozenset
         self._warn = warn
-        self._blobs: dict[str, int] = store.blobs()
+        entries = store.blob_entries()
+        self._blobs = {name: entry.size_bytes for name, entry in entries.items()}
+        # What no lineage names was written just now by a run that has not said so yet, or is of a run that is lost.
+        new_us = time.time_ns() // 1000 - UNNAMED_GRACE_US
+        self._written_us = {name: entry.modified_us for name, entry in entries.items() if entry.modified_us > new_us}
+        self._found_at = time.monotonic()
+        self._beaten_at: float | None = None
+        self._wrote = False
         self._unreadable: set[str] = set()
         self._extra: dict[str, int] = {}
         self._lock = threading.Condition()
         self._pending_bytes = 0
-        self._writable = True
+        self._readable = self._writable = True
         self._queue: queue.Queue[_Write | threading.Event | None] = queue.Queue()
         self._head: Run | None = None
         self._thread: threading.Thread | None = None
@@ -93,6 +108,8 @@ class Keeper:
         """
         self._head = head
         self._in_use = in_use
+        if in_use():
+            self._beat()
         self._thread = threading.Thread(target=self._work, name="helix-keeper", daemon=True)
         self._thread.start()
 
@@ -101,23 +118,29 @@ class Keeper:
     def loadable(self, result: Result) -> bool:
         """Return whether every part of `result` is in the lineage or the store."""
         blobs = result.blobs
-        return blobs is not None and all(name in self._blobs and name not in self._unreadable for name in blobs)
+        return blobs is not None and all(map(self.has, blobs))
+
+    def has(self, name: str) -> bool:
+        """Return whether the store has a blob, as far as known."""
+        return self._readable and name in self._blobs and name not in self._unreadable
 
     @property
     def unnamed(self) -> int:
-        """Number of blobs that no lineage names."""
-        return len(self._blobs.keys() - self._last_used_us.keys())
+        """Number of blobs that no lineage names, those that a run may just have written left out."""
+        return len(self._blobs.keys() - self._last_used_us.keys() - self._written_us.keys())
 
     def get(self, name: str) -> object:
         """Return the value of a blob.
 
         Raises:
-            StoreError: If it cannot be read; it counts as not materialized from then on.
+            StoreError: If it cannot be read. It counts as not materialized from then on, and so does everything if it
+                is the store that fails, which has been asked more than once by then: nobody waits for it again.
         """
         try:
             return self.store.get_blob(name)
-        except StoreError:
+        except StoreError as error:
             self._unreadable.add(name)
+            self._readable = self._readable and isinstance(error, (BlobMissingError, CorruptError))
             raise
 
     # -- writing -------------------------------------------------------------------------------------------------
@@ -166,8 +189,11 @@ class Keeper:
             self._queue.put(None)
             self._thread.join()
         try:
-            for name in [*self._extra] if self._writable else ():
-                self._delete(name)
+            if self._writable and self._wrote:
+                self._look_around(0)
+            if self._writable and self._extra:
+                for name in self._extra.keys() - leases.needed_blobs(self._others()):
+                    self._delete(name)
             if self._writable and not self._make_room(0):
                 self._make_room(0, spare=frozenset())
         except StoreError as error:
@@ -181,6 +207,8 @@ class Keeper:
             for fingerprint, components in code.items():
                 self.catalog.put_document("code", fingerprint, components)
             self.catalog.commit(lineage)
+            if self._beaten_at is not None:
+                leases.end(self.store, lineage.run.run_id)
         except StoreError as error:
             self._give_up(error)
 
@@ -188,10 +216,12 @@ class Keeper:
         journal: list[Trace] = []
         while True:
             try:
-                item = self._queue.get(timeout=JOURNAL_SECONDS if journal else None)
+                item = self._queue.get(timeout=JOURNAL_SECONDS if journal else leases.BEAT_SECONDS)
             except queue.Empty:
                 self._append(journal)
+                self._beat_if_due()
                 continue
+            self._beat_if_due()
             if isinstance(item, _Write):
                 self._write(item)
                 journal.append(item.trace)
@@ -211,12 +241,15 @@ class Keeper:
 
     def _write(self, write: _Write) -> None:
         try:
+            if write.room_for and self._writable:
+                self._look_around(LOOK_SECONDS)
             if write.room_for and self._writable and self._make_room(write.room_for):
                 for name, size_bytes in write.sizes.items():
                     write.put([name])
                     with self._lock:
                         self._blobs[name] = size_bytes
                         self._unreadable.discard(name)
+                        self._wrote = True
         except ChangedWhileWritingError:
             self._warn(
                 f"changed:{write.trace.key}",
@@ -240,9 +273,12 @@ class Keeper:
         missing = sum(self._blobs.values()) + size_bytes - self.budget_bytes
         if missing <= 0:
             return True
+        others = self._others()
+        missing += sum(lease.reserved_bytes for lease in others)
         needed = set(self._in_use() if spare is None else spare) - self._unreadable
+        needed |= leases.needed_blobs(others)
         candidates = [
-            Stored(name, size, self._last_used_us.get(name, 0))
+            Stored(name, size, self._last_used_us.get(name) or self._written_us.get(name, 0))
             for name, size in self._blobs.items()
             if name not in needed
         ]
@@ -250,6 +286,40 @@ class Keeper:
         for name in chosen:
             self._delete(name)
         return bool(chosen)
+
+    def _look_around(self, seconds: float) -> None:
+        """Find out what others have written and removed, unless that was done in the last seconds."""
+        if time.monotonic() - self._found_at < seconds:
+            return
+        entries = self.store.blob_entries()
+        with self._lock:
+            self._written_us.update(
+                (name, entry.modified_us) for name, entry in entries.items() if name not in self._blobs
+            )
+            self._blobs = {name: entry.size_bytes for name, entry in entries.items()}
+        self._found_at = time.monotonic()
+
+    def _others(self) -> list[leases.Lease]:
+        """Return what other running flows need; to know which of them run still takes a lease of our own."""
+        if self._beaten_at is None:
+            self._beat()
+        own = self._head.run_id if self._head else ""
+        return [lease for lease in leases.in_force(self.store) if lease.run_id != own]
+
+    def _beat_if_due(self) -> None:
+        if self._beaten_at is not None and time.monotonic() - self._beaten_at >= leases.BEAT_SECONDS:
+            self._beat()
+
+    def _beat(self) -> None:
+        """Tell other runs what this one needs."""
+        if self._head is None or not self._writable:
+            return
+        self._beaten_at = time.monotonic()
+        try:
+            lease = leases.Lease(self._head.run_id, frozenset(self._in_use()), self._pending_bytes)
+            leases.beat(self.store, lease)
+        except StoreError as error:
+            self._give_up(error)
 
     def _delete(self, name: str) -> None:
         with self._lock:

@@ -13,7 +13,6 @@ from typing import Any
 
 from prefect_helix.core.errors import UndigestibleError
 from prefect_helix.core.fingerprint import Fingerprint
-from prefect_helix.core.history import History, last_used
 from prefect_helix.core.lineage import Lineage, Run, Trace
 from prefect_helix.core.materialization import Policy
 from prefect_helix.core.planner import Plan
@@ -130,15 +129,17 @@ def look_ahead(store: Store, order: Order, warn: Callable[[str, str], None]) -> 
     Raises:
         StoreError: If the store cannot be read.
     """
-    known = Catalog(store).read()
-    history = History(known.lineages, known.rulings)
+    catalog = Catalog(store)
+    known = catalog.read()
+    history = known.history()
     value_code = ValueCode()
     head = _head(order, value_code)
     keeper = Keeper(
         store,
+        catalog,
         policy=order.policy,
         budget_bytes=order.budget_bytes,
-        last_used_us=last_used(known.lineages),
+        last_used_us=history.last_used_us,
         warn=warn,
     )
     if keeper.unnamed:
@@ -151,7 +152,7 @@ def look_ahead(store: Store, order: Order, warn: Callable[[str, str], None]) -> 
     world = World(
         history,
         loadable=keeper.loadable,
-        objection=lambda result: objection(result, keeper.get, value_code),
+        objection=lambda result: objection(result, keeper.get, keeper.has, value_code),
         now_us=head.started_us,
         mode=order.mode,
         priors=prior.traces if prior else (),

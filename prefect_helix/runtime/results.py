@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 from prefect_helix.core.digest import Digest, digest
 from prefect_helix.core.errors import CorruptError, NotStorableError, StoreError, UndigestibleError
-from prefect_helix.core.lineage import Leaf, Result
+from prefect_helix.core.lineage import Copy, Leaf, Result
 from prefect_helix.runtime.code import ValueCode
 from prefect_helix.runtime.values import LeafRef, approximate_size, name_of_type, split
 from prefect_helix.storage.codec import Code, DecodingError, Encoded, decode, encode
+from prefect_helix.storage.copies import copy_of, is_as_it_was, put_back
 from prefect_helix.storage.files import File, files
 
 SMALL_BYTES = 64 * 1024
@@ -54,7 +55,8 @@ def describe(value: object, value_code: ValueCode) -> Described:
         *_code(skeleton, body),
         *(part for leaf, blob in zip(leaves, encoded, strict=True) for part in _code(leaf, blob)),
     }
-    inline = b"".join(map(bytes, body.chunks)) if body is not None and body.size_bytes <= INLINE_BYTES else None
+    inline = b"".join(body.verified_chunks()) if body is not None and body.size_bytes <= INLINE_BYTES else None
+    copied = _copies(skeleton) if File in code else []
     standin = isinstance(skeleton, LeafRef)
     digest_, exact = (records[0].digest, records[0].exact) if standin else _digest(value)
     result = Result(
@@ -69,8 +71,9 @@ def describe(value: object, value_code: ValueCode) -> Described:
         code=value_code.hash(code - {LeafRef}),
         classes=value_code.named(code - {LeafRef}),
         files=_files_digest(skeleton) if File in code else "",
+        copies=tuple(copy for copy, _ in copied),
     )
-    pieces = [*encoded, *([body] if inline is None else [])]
+    pieces = [*encoded, *([body] if inline is None else []), *(content for _, content in copied)]
     return Described(
         result=result,
         skeleton=skeleton,
@@ -98,23 +101,41 @@ def try_digest(value: object) -> Digest | None:
         return None
 
 
-def objection(result: Result, get_blob: Callable[[str], object], value_code: ValueCode) -> str | None:
+def objection(
+    result: Result,
+    get_blob: Callable[[str], object],
+    has_blob: Callable[[str], bool],
+    value_code: ValueCode,
+) -> str | None:
     """Return why a result does not mean what it meant; None if it does.
 
     A class in it may have other code now: what comes from the store brings the old code with it, or meets the new. A
-    file that it names may have other content.
+    file that it names may have other content; one that is gone is put back with the value, if the store has a copy.
     """
     changed = value_code.changed(result.classes)
     if changed is not None:
         return f"the code of {changed}, which its result holds, changed"
     if result.files:
         try:
-            held = _files_digest(skeleton_of(result, get_blob)) == result.files
+            held = (
+                all(is_as_it_was(copy, has_blob) for copy in result.copies)
+                if result.copies
+                else _files_digest(skeleton_of(result, get_blob)) == result.files
+            )
         except StoreError:
             held = False
         if not held:
             return "a file that its result names has other content now"
     return None
+
+
+def _copies(skeleton: object) -> list[tuple[Copy, Encoded]]:
+    """Return copies of the files in `skeleton`; none at all if one of them cannot be copied."""
+    try:
+        found = [copy_of(file) for file in files(skeleton)]
+    except OSError:
+        return []
+    return [one for one in found if one] if all(found) else []
 
 
 def _files_digest(skeleton: object) -> str:
@@ -124,11 +145,13 @@ def _files_digest(skeleton: object) -> str:
 
 
 def skeleton_of(result: Result, get_blob: Callable[[str], object]) -> object:
-    """Return the value of a result as far as it is not in its leaves.
+    """Return the value of a result as far as it is not in its leaves, the files that it names put back.
 
     Raises:
-        StoreError: If its blob cannot be read.
+        StoreError: If its blob cannot be read, or a file that is gone cannot be put back.
     """
+    for copy in result.copies:
+        put_back(copy, get_blob)
     if result.inline is not None:
         try:
             return decode(result.inline)

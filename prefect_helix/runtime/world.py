@@ -163,7 +163,7 @@ class World:
     def blobs(self) -> set[str]:
         """Return the names of all blobs that a node may still be loaded from."""
         results = [node.result for node in [*self.nodes]]  # another thread may be at them
-        return {blob for result in results if result for blob in result.blobs or ()}
+        return {blob for result in results if result for blob in result.kept}
 
     # -- standing ------------------------------------------------------------------------------------------------
 
@@ -205,8 +205,8 @@ class World:
             if not node.reason and match(trace, inputs, waits) is Match.YES:
                 node.reason = f"its earlier result was revoked {noted(revocation)}"
 
-    def candidates(self, node: Node) -> Sequence[Trace]:
-        """Return the traces with the node's code and literal arguments, newest first."""
+    def candidates(self, node: Node) -> Iterator[Trace]:
+        """Yield the traces with the node's code and literal arguments, newest first."""
         return self.history.candidates(self._stands_for(node.spec), node.literals)
 
     def accepted(self, node: Node) -> Acceptance | None:
@@ -256,7 +256,7 @@ class World:
             return True
         if child.standing is not Standing.ORIGINAL or parent.by_digest or parent.tainted:
             return False
-        return not self.candidates(child)
+        return next(self.candidates(child), None) is None
 
     def loadable(self, node: Node) -> bool:
         """Return whether the node's value can be had without computing."""

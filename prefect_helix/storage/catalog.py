@@ -1,12 +1,15 @@
-"""Traces and lineages as immutable segments in a store.
+"""Traces and lineages as immutable objects in a store.
 
-A segment is a file of JSON lines ``["<checksum>",<payload>]``, the checksum taken over the payload's bytes. The first
-line is the head of a run with the number of traces that follow, the others are traces. Paths::
-
-    lineage/<started_us>-<run_id>.jsonl     a run that has ended
-    journal/<run_id>/<sequence>.jsonl       a run in progress, or one that was killed
-    <kind>/<name>.json                      documents: one such line each
+    lineage/<started_us>-<run_id>.jsonl     a segment: a run that has ended
+    journal/<run_id>/<sequence>.jsonl       a segment: a part of a run in progress, or of one that was killed
+    index/<covered>-<id>.index              many lineages in one object
+    <kind>/<name>.json                      documents: one line each
     rulings/<at_us>-<id>.json               documents: what people have ruled about results
+
+An index names the segments it covers and holds all that they hold. Readers unite what the indexes and the segments
+hold, so that it does not matter who writes an index, or whether two do: there is no lock. A segment that is covered and
+an index all of whose segments another one covers go once the index that covers them is `GRACE_US` old, by the store's
+own clock: whoever began to read before it was there has ended by then, or computes what it does not find.
 
 Whatever is damaged, foreign or missing costs a computation, never a wrong value.
 """
@@ -15,50 +18,103 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import uuid
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from enum import Enum
-from functools import cache
+from functools import cached_property
 from pathlib import PurePosixPath
-from types import NoneType, UnionType
-from typing import Any, Literal, Union, cast, get_args, get_origin, get_type_hints
+from typing import Any, cast
 
-from prefect_helix.core.errors import BlobMissingError, StoreError
-from prefect_helix.core.lineage import (
-    Lineage,
-    Run,
-    Trace,
-    run_from_json,
-    run_to_json,
-    trace_from_json,
-    trace_to_json,
-)
+from prefect_helix.core.errors import BlobMissingError, CorruptError, StoreError
+from prefect_helix.core.history import Facts, History
+from prefect_helix.core.lineage import Lineage, Run, Trace
 from prefect_helix.core.rulings import KINDS, Ruling, Rulings, ruling_from_json, ruling_to_json
-from prefect_helix.storage.codec import checksum
+from prefect_helix.storage.backend import Entry
+from prefect_helix.storage.index import StoredIndex, compose
+from prefect_helix.storage.segments import (
+    CONSEQUENCE,
+    BadLineError,
+    Segment,
+    checked,
+    encode_line,
+    encode_segment,
+    parse_line,
+    parse_segment,
+)
 from prefect_helix.storage.store import Store
 
-FORMAT_VERSION = 1
+COVERED_LINEAGES = 32
+COVERED_TRACES = 1_000
+"""So many lineages, or so many traces in them, are worth an index of their own."""
 
-_CONSEQUENCE = "its results are computed again"
+GRACE_US = 24 * 3600 * 1_000_000
+
 _READERS = 8
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Known:
     """What a catalog holds.
 
     Attributes:
-        lineages: Every readable lineage, oldest first; runs that have not ended have the status ``running``.
+        recent: The readable lineages that the index does not cover, oldest first, by the stems of their segments'
+            paths; runs that have not ended have the status ``running`` and the run's id for a stem.
         problems: What could not be read and what follows, in sentences.
         rulings: What people have ruled about results.
+        index: The index that covers most; None if there is none.
+        indexes: Paths of all indexes that were read, and of those that they replace.
+        useless: Paths of segments and indexes of which nothing can be read, nor will ever be.
     """
 
-    lineages: tuple[Lineage, ...]
-    problems: tuple[str, ...]
+    recent: Mapping[str, Lineage]
+    problems: tuple[str, ...] = ()
     rulings: Rulings = field(default_factory=Rulings)
+    index: StoredIndex | None = None
+    indexes: frozenset[str] = frozenset()
+    useless: tuple[str, ...] = ()
+
+    @cached_property
+    def lineages(self) -> tuple[Lineage, ...]:
+        """Every readable lineage, oldest first."""
+        indexed = self.index.lineages if self.index else ()
+        return tuple(sorted((*indexed, *self.recent.values()), key=_age))
+
+    def history(self) -> History:
+        """Return what all of it tells."""
+        return History(self.recent.values(), self.rulings, self.index)
+
+    @property
+    def uncovered(self) -> dict[str, Lineage]:
+        """The lineages of runs that have ended and that the index does not cover."""
+        return {name: lineage for name, lineage in self.recent.items() if lineage.run.status != "running"}
+
+    @property
+    def backlog(self) -> Backlog:
+        """What the next index has to cover."""
+        stale = self.index is not None and self.index.facts.rulings != self.rulings.name
+        return Backlog(len(self.uncovered), sum(len(one.traces) for one in self.uncovered.values()), stale)
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What no index covers.
+
+    Attributes:
+        lineages: Number of runs.
+        traces: Number of their traces.
+        stale: Whether the facts of the index are those of other rulings, so that it has to be read whole.
+    """
+
+    lineages: int = 0
+    traces: int = 0
+    stale: bool = False
+
+    @property
+    def is_ripe(self) -> bool:
+        """Whether it is time for a new index."""
+        return self.lineages >= COVERED_LINEAGES or self.traces >= COVERED_TRACES or self.stale
 
 
 class Catalog:
@@ -72,6 +128,7 @@ class Catalog:
         self._store = store
         self._lock = threading.Lock()
         self._sequences: dict[str, int] = {}
+        self._backlog = Backlog()
 
     def append(self, run: Run, traces: Sequence[Trace]) -> None:
         """Write one more journal segment of a run in progress.
@@ -89,45 +146,145 @@ class Catalog:
                 self._sequences[run.run_id] = 1 + max((int(stem) for stem in written if stem.isdecimal()), default=-1)
             sequence = self._sequences[run.run_id]
             self._sequences[run.run_id] += 1
-        self._store.write(f"journal/{run.run_id}/{sequence:08}.jsonl", _segment(run, traces))
+        self._store.write(f"journal/{run.run_id}/{sequence:08}.jsonl", encode_segment(run, traces))
 
     def commit(self, lineage: Lineage) -> None:
-        """Write the lineage of a run that has ended, then remove its journal.
+        """Write the lineage of a run that has ended, then remove its journal; write an index if it is time for one.
 
         Raises:
             StoreError: If the store refuses.
         """
         run = lineage.run
-        self._store.write(f"lineage/{run.started_us:020}-{run.run_id}.jsonl", _segment(run, lineage.traces))
+        self._store.write(f"lineage/{run.started_us:020}-{run.run_id}.jsonl", encode_segment(run, lineage.traces))
         for entry in self._store.list(f"journal/{run.run_id}"):
             self._store.delete(entry.path)
         with self._lock:
             self._sequences.pop(run.run_id, None)
+            before = self._backlog
+            self._backlog = Backlog(before.lineages + 1, before.traces + len(lineage.traces), before.stale)
+        if self._backlog.is_ripe:
+            self.compact()
 
     def read(self) -> Known:
-        """Return everything readable. Complexity: O(bytes of all segments).
+        """Return everything readable. Complexity: O(bytes of what the index does not cover, and of its front).
 
         Raises:
             StoreError: If the store cannot be listed, or refuses a ruling: nobody can tell then which results hold.
         """
         with ThreadPoolExecutor(_READERS) as readers:
-            # Journals first: a run that commits meanwhile is seen in one of the two places, or in both.
-            journaled = list(filter(None, readers.map(self._read_segment, self._files("journal", ".jsonl"))))
-            committed = list(filter(None, readers.map(self._read_segment, self._files("lineage", ".jsonl"))))
-            ruled = [one for one in readers.map(self._read_ruling, self._files("rulings", ".json")) if one]
-        lineages = [segment.lineage for segment in committed if segment.lineage]
-        ended = {lineage.run.run_id for lineage in lineages}
-        lineages += _unfinished(
+            ruled = readers.submit(lambda: [*map(self._read_ruling, self._files("rulings", ".json"))])
+            # What is moved while this reads goes from journals to segments and from segments to an index: in this
+            # order it is seen in one of two places, or in both.
+            journals, segments = [*self._files("journal", ".jsonl")], [*self._files("lineage", ".jsonl")]
+            indexes, problems, useless = self._indexes()
+            covered = {name for index in indexes for name in index.names}
+            journaled = list(filter(None, readers.map(self._read_segment, journals)))
+            uncovered = [path for path in segments if _stem(path) not in covered]
+            committed = list(zip(uncovered, readers.map(self._read_segment, uncovered), strict=True))
+            rulings = [one for one in ruled.result() if one]
+        recent = dict(_of_others(indexes))
+        recent |= {_stem(path): segment.lineage for path, segment in committed if segment and segment.lineage}
+        ended = {*map(_run_id, covered), *(lineage.run.run_id for lineage in recent.values())}
+        unfinished = _unfinished(
             segment.lineage for segment in journaled if segment.lineage and segment.lineage.run.run_id not in ended
         )
-        return Known(
-            lineages=tuple(sorted(lineages, key=lambda lineage: (lineage.run.started_us, lineage.run.run_id))),
+        recent |= {lineage.run.run_id: lineage for lineage in unfinished}
+        known = Known(
+            recent=dict(sorted(recent.items(), key=lambda item: _age(item[1]))),
             problems=(
-                *(problem for segment in (*committed, *journaled) for problem in segment.problems),
-                *(one for one in ruled if isinstance(one, str)),
+                *problems,
+                *(problem for _, segment in committed if segment for problem in segment.problems),
+                *(problem for segment in journaled for problem in segment.problems),
+                *(one for one in rulings if isinstance(one, str)),
             ),
-            rulings=Rulings.of(one for one in ruled if not isinstance(one, str)),
+            rulings=Rulings.of(one for one in rulings if not isinstance(one, str)),
+            index=indexes[0] if indexes else None,
+            useless=(
+                *useless,
+                *(segment.path for segment in journaled if segment.useless),
+                *(segment.path for _, segment in committed if segment and segment.useless),
+            ),
+            indexes=frozenset(path for index in indexes for path in (index.path, *index.replaces)),
         )
+        self._backlog = known.backlog
+        return known
+
+    def compact(self) -> None:
+        """Write an index of all lineages if it is time for one, and remove what has been covered long enough.
+
+        Complexity: O(bytes of the lineages).
+
+        Raises:
+            StoreError: If the store refuses.
+        """
+        known = self.read()
+        if known.backlog.is_ripe:
+            self._write_index(known)
+            self._backlog = Backlog()
+        self._remove_covered()
+
+    def close_abandoned(self, running: Collection[str], now_us: int) -> list[Lineage]:
+        """Write the lineages of runs that were killed, and remove their journals; return them.
+
+        A run counts as killed if it holds no lease and wrote nothing to its journal for `GRACE_US`. Should it end after
+        all, its own lineage takes the place of this one.
+
+        Args:
+            running: Ids of the runs that hold a lease.
+            now_us: The time by the store's clock.
+
+        Raises:
+            StoreError: If the store refuses.
+        """
+        written: dict[str, int] = {}
+        for entry in self._store.list("journal"):
+            run_id = PurePosixPath(entry.path).parent.name
+            written[run_id] = max(written.get(run_id, 0), entry.modified_us)
+        closed = [
+            dataclasses.replace(lineage, run=dataclasses.replace(lineage.run, status="crashed"))
+            for run_id, lineage in self.read().recent.items()
+            if lineage.run.status == "running" and run_id not in running and written.get(run_id, 0) < now_us - GRACE_US
+        ]
+        for lineage in closed:
+            self.commit(lineage)
+        return closed
+
+    def _write_index(self, known: Known) -> None:
+        history = History(known.uncovered.values(), known.rulings, known.index)
+        facts = self._of_what_is_there(history.facts())
+        chunks = compose(known.index, [*known.uncovered.items()], facts, known.rulings, known.indexes)
+        first_line = next(chunks)
+        count = len(known.uncovered) + (len(known.index.names) if known.index else 0)
+        path = f"index/{count:08}-{uuid.uuid4().hex}.index"
+        self._store.write(path, _chained(first_line, chunks), sealed=first_line)
+
+    def _of_what_is_there(self, facts: Facts) -> Facts:
+        """Return `facts` without the blobs that are not there any more.
+
+        They are listed after the lineages that name them were read, so that none is taken for gone that is only new.
+        """
+        there = self._store.blobs().keys()
+        used = {name: at_us for name, at_us in facts.last_used_us.items() if name in there}
+        return dataclasses.replace(facts, last_used_us=used)
+
+    def _remove_covered(self) -> None:
+        """Remove the segments and indexes that an index covers which is old enough."""
+        entries = self._index_entries()
+        oldest_us = max((entry.modified_us for entry in entries), default=0) - GRACE_US
+        if all(entry.modified_us >= oldest_us for entry in entries):
+            return
+        names = {}
+        for entry in entries:
+            with contextlib.suppress(BadLineError, BlobMissingError, CorruptError):  # told when the catalog is read
+                names[entry.path] = set(StoredIndex(self._store, entry.path, entry.size_bytes).names)
+        old = [entry.path for entry in entries if entry.modified_us < oldest_us and entry.path in names]
+        covered = set().union(*(names[path] for path in old))
+        for entry in self._store.list("lineage"):
+            if _stem(entry.path) in covered:
+                self._store.delete(entry.path)
+        for path, own in names.items():
+            if any(own < names[other] or (own == names[other] and path < other) for other in old):
+                self._store.delete(path)
 
     def rule(self, ruling: Ruling) -> None:
         """Write what somebody has ruled.
@@ -144,7 +301,7 @@ class Catalog:
             StoreError: If the store refuses.
         """
         if self.get_document(kind, name) is None:
-            self._store.write(f"{kind}/{name}.json", [_line(data)])
+            self._store.write(f"{kind}/{name}.json", [encode_line(data)])
 
     def get_document(self, kind: str, name: str) -> dict[str, Any] | None:
         """Return a document; None if it is not there or damaged.
@@ -153,91 +310,60 @@ class Catalog:
             StoreError: If the store refuses.
         """
         try:
-            document = _payload(self._store.read(f"{kind}/{name}.json").rstrip(b"\n"))
-        except (BlobMissingError, _BadLine):
+            document = parse_line(self._store.read(f"{kind}/{name}.json").rstrip(b"\n"))
+        except (BlobMissingError, CorruptError, BadLineError):
             return None
         return document if isinstance(document, dict) else None
 
     def _files(self, folder: str, suffix: str) -> Iterator[str]:
         return (entry.path for entry in self._store.list(folder) if entry.path.endswith(suffix))
 
-    def _read_segment(self, path: str) -> _Segment | None:
+    def _indexes(self) -> tuple[list[StoredIndex], list[str], list[str]]:
+        """Return the readable indexes that no other one replaces, largest first; what is wrong; what is none."""
+        found: list[StoredIndex] = []
+        problems: list[str] = []
+        useless: list[str] = []
+        replaced: set[str] = set()
+        for entry in sorted(self._index_entries(), key=lambda entry: entry.path, reverse=True):
+            if entry.path in replaced:
+                continue
+            try:
+                index = StoredIndex(self._store, entry.path, entry.size_bytes)
+            except BlobMissingError:
+                continue
+            except (BadLineError, StoreError) as error:
+                cause = error.cause if isinstance(error, StoreError) else error
+                problems.append(f"{entry.path} cannot be read ({cause}); what only it knows is computed again.")
+                useless += [entry.path] if isinstance(error, BadLineError) else []
+                continue
+            found.append(index)
+            replaced |= index.replaces
+        return found, problems, useless
+
+    def _index_entries(self) -> list[Entry]:
+        return [entry for entry in self._store.list("index") if entry.path.endswith(".index")]
+
+    def _read_segment(self, path: str) -> Segment | None:
         """Return what `path` holds; None if it was deleted since it was listed."""
         try:
-            return _parse(path, self._store.read(path))
+            return parse_segment(path, self._store.read(path))
         except BlobMissingError:
             return None
         except StoreError as error:
-            return _Segment(None, (f"{path} cannot be read ({error.cause}); {_CONSEQUENCE}.",))
+            return Segment(path, None, (f"{path} cannot be read ({error.cause}); {CONSEQUENCE}.",))
 
     def _read_ruling(self, path: str) -> Ruling | str | None:
         """Return the ruling at `path`, or what is wrong with it; None if it was deleted since it was listed."""
         try:
-            data = _payload(self._store.read(path).rstrip(b"\n"))
-            return cast("Ruling", _checked(ruling_from_json, data, KINDS[data["kind"]]))
+            data = parse_line(self._store.read(path).rstrip(b"\n"))
+            return cast("Ruling", checked(ruling_from_json, data, KINDS[data["kind"]]))
         except BlobMissingError:
             return None
-        except (_BadLine, KeyError, TypeError):
+        except (CorruptError, BadLineError, KeyError, TypeError):
             return (
                 f"{path} is damaged, or was written by a newer prefect-helix, so what it rules does not hold. If it "
                 "revoked results, they are used again: revoke them anew, and delete the file."
             )
-
-
-@dataclass(frozen=True, slots=True)
-class _Segment:
-    lineage: Lineage | None
-    problems: tuple[str, ...]
-
-
-class _BadLine(ValueError):
-    """A line is not what was written."""
-
-
-def _segment(run: Run, traces: Sequence[Trace]) -> Iterator[bytes]:
-    yield _line({"format": FORMAT_VERSION, "traces": len(traces), "run": run_to_json(run)})
-    for trace in traces:
-        yield _line(trace_to_json(trace))
-
-
-def _line(payload: Mapping[str, Any]) -> bytes:
-    text = json.dumps(payload, separators=(",", ":")).encode("ascii")
-    return b'["%b",%b]\n' % (checksum(text).hex().encode("ascii"), text)
-
-
-def _payload(line: bytes) -> Any:
-    digest, text = line[2:34], line[36:-1]
-    if line != b'["%b",%b]' % (digest, text) or checksum(text).hex().encode("ascii") != digest:
-        raise _BadLine("the checksum is wrong")
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise _BadLine("it is not JSON") from error
-
-
-def _parse(path: str, data: bytes) -> _Segment:
-    head, *rest = data.split(b"\n")
-    try:
-        facts = _payload(head)
-        version, count = facts["format"], facts["traces"]
-        if not isinstance(version, int) or not isinstance(count, int):
-            raise _BadLine("its numbers are none")
-        if version > FORMAT_VERSION:
-            return _Segment(None, (f"{path} was written by a newer prefect-helix; here {_CONSEQUENCE}.",))
-        run = _checked(run_from_json, facts["run"], Run)
-    except (_BadLine, KeyError, TypeError):
-        return _Segment(None, (f"{path} is damaged in its first line; {_CONSEQUENCE}.",))
-
-    traces = []
-    for line in rest:
-        with contextlib.suppress(_BadLine):  # told below
-            traces.append(_checked(trace_from_json, _payload(line), Trace))
-    lineage = Lineage(run, tuple(traces))
-    if len(traces) == count:
-        return _Segment(lineage, ())
-    return _Segment(
-        lineage, (f"{path} is damaged: {len(traces)} of {count} traces can be read; the others are computed again.",)
-    )
 
 
 def _unfinished(segments: Iterable[Lineage]) -> Iterator[Lineage]:
@@ -254,41 +380,29 @@ def _unfinished(segments: Iterable[Lineage]) -> Iterator[Lineage]:
         yield Lineage(dataclasses.replace(run, status="running"), tuple(in_call_order))
 
 
-def _checked(from_json: Callable[[Any], Any], data: Any, kind: type) -> Any:
-    """Return the value that `from_json` makes of `data`, every field of the type its annotation says."""
-    try:
-        value = from_json(data)
-        valid = _checker(kind)(value)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise _BadLine(f"it is no {kind.__name__}") from error
-    if not valid:
-        raise _BadLine(f"a {kind.__name__} has a field of another type")
-    return value
+def _of_others(indexes: Sequence[StoredIndex]) -> Iterator[tuple[str, Lineage]]:
+    """Yield the lineages that indexes but the first cover alone, with the stems of their segments' paths."""
+    seen: set[str] = set()
+    for index in indexes:
+        for position, name in enumerate(index.names):
+            if name not in seen and index is not indexes[0]:
+                yield name, index.lineage(position)
+            seen.add(name)
 
 
-@cache
-def _checker(hint: Any) -> Callable[[Any], bool]:
-    """Return the predicate that says whether a value has the type `hint`."""
-    origin, arguments = get_origin(hint), get_args(hint)
-    if origin is Literal:
-        return lambda value: isinstance(value, str) and value in arguments
-    if origin in (Union, UnionType):  # always X | None
-        (some,) = (_checker(argument) for argument in arguments if argument is not NoneType)
-        return lambda value: value is None or some(value)
-    if origin is tuple:  # always tuple[X, ...]
-        item = _checker(arguments[0])
-        return lambda value: type(value) is tuple and all(map(item, value))
-    if origin is Mapping:
-        key, item = map(_checker, arguments)
-        return lambda value: type(value) is dict and all(map(key, value)) and all(map(item, value.values()))
-    if dataclasses.is_dataclass(hint):
-        hints = get_type_hints(hint)
-        fields = [(one.name, _checker(hints[one.name])) for one in dataclasses.fields(hint)]
-        return lambda value: type(value) is hint and all(check(getattr(value, name)) for name, check in fields)
-    if hint is int:
-        return lambda value: type(value) is int and abs(value) < 1 << 63
-    if hint is float:
-        return lambda value: type(value) is float or (type(value) is int and abs(value) < 1 << 63)
-    if hint in (str, bytes, bool) or issubclass(hint, Enum):
-        return lambda value: type(value) is hint
-    raise TypeError(f"No rule checks fields of type {hint!r}.")
+def _chained(first: bytes, rest: Iterable[bytes]) -> Iterator[bytes]:
+    yield first
+    yield from rest
+
+
+def _age(lineage: Lineage) -> tuple[int, str]:
+    return lineage.run.started_us, lineage.run.run_id
+
+
+def _stem(path: str) -> str:
+    return PurePosixPath(path).stem
+
+
+def _run_id(name: str) -> str:
+    """Return the id of the run that a segment's stem names."""
+    return name.partition("-")[2]

@@ -24,10 +24,10 @@ import io
 import pickle
 import struct
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from types import FunctionType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import cloudpickle
 from blake3 import blake3
@@ -41,6 +41,15 @@ if TYPE_CHECKING:
 
 Chunk = bytes | memoryview
 Code = type | FunctionType
+
+
+class Part(Protocol):
+    """A piece of a blob that is read where it lies: live memory, or a file."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, where: slice, /) -> Chunk: ...
+
 
 FORMAT_VERSION = 1
 CHECKSUM_BYTES = 16
@@ -78,7 +87,7 @@ class Encoded:
 
     name: str
     size_bytes: int
-    chunks: tuple[Chunk, ...]
+    chunks: tuple[Part, ...]
     checksums: tuple[bytes, ...]
     type_name: str
     code: frozenset[Code] = frozenset()
@@ -125,21 +134,30 @@ def encode(value: object) -> Encoded:
     if pickler.copied:
         raise NotStorableError(type_name, f"{pickler.copied[0]} is not to be found. Define the class in a module.")
 
-    checksums = [checksum(part) for part in parts]
+    return assemble(parts, [checksum(part) for part in parts], type_name, frozenset(pickler.code))
+
+
+def assemble(parts: Sequence[Part], checksums: Sequence[bytes], type_name: str, code: frozenset[Code]) -> Encoded:
+    """Return the blob of a pickle stream and its buffers.
+
+    Args:
+        parts: They, in order.
+        checksums: Of each its checksum.
+        type_name: Type of the value, for messages.
+        code: See `Encoded`.
+    """
     facts = _PREFIX.pack(_MAGIC, FORMAT_VERSION, len(parts)) + b"".join(
         _PART.pack(len(part), digest) for part, digest in zip(parts, checksums, strict=True)
     )
     name = checksum(facts)
     header = facts + name
-    chunks: list[Chunk] = []
+    chunks: list[Part] = []
     chunk_checksums: list[bytes] = []
     for chunk, digest in zip((header, *parts), (checksum(header), *checksums), strict=True):
         padding = bytes(_padding(len(chunk)))
         chunks += (chunk, padding)
         chunk_checksums += (digest, checksum(padding))
-    return Encoded(
-        name.hex(), sum(map(len, chunks)), tuple(chunks), tuple(chunk_checksums), type_name, frozenset(pickler.code)
-    )
+    return Encoded(name.hex(), sum(map(len, chunks)), tuple(chunks), tuple(chunk_checksums), type_name, code)
 
 
 def code_in(value: object) -> frozenset[Code]:
@@ -155,7 +173,7 @@ def code_in(value: object) -> frozenset[Code]:
     return frozenset(pickler.code)
 
 
-def decode(data: Chunk | bytearray, *, name: str | None = None) -> object:
+def decode(data: Chunk | bytearray, *, name: str | None = None, verified: bool = False) -> object:
     """Return the value of a blob after checking every byte of it.
 
     Arrays lie in `data` itself where it is writable (a private map, a bytearray) and in a copy where it is not, so
@@ -164,13 +182,14 @@ def decode(data: Chunk | bytearray, *, name: str | None = None) -> object:
     Args:
         data: The whole blob.
         name: The content name it must have, if known.
+        verified: Whether the content is known to be whole, so that the header alone is checked.
 
     Raises:
         DecodingError: If the blob is damaged, foreign, of a newer format or another name, or if unpickling fails
             (a module is missing, a class has changed).
     """
     view = memoryview(data).cast("B")
-    parts = _verified_parts(view, name)
+    parts = _verified_parts(view, name, content=not verified)
     buffers = [bytearray(part) if view.readonly else part for part in parts[1:]]
     try:
         return _Unpickler(io.BytesIO(parts[0]), buffers=buffers).load()
@@ -178,7 +197,16 @@ def decode(data: Chunk | bytearray, *, name: str | None = None) -> object:
         raise DecodingError(f"it cannot be unpickled here ({type(error).__name__}: {error})") from error
 
 
-def _verified_parts(view: memoryview, name: str | None) -> list[memoryview]:
+def check(data: Chunk | bytearray, *, name: str) -> None:
+    """Check every byte of a blob; nothing is unpickled.
+
+    Raises:
+        DecodingError: If the blob is damaged, foreign, of a newer format or another name.
+    """
+    _verified_parts(memoryview(data).cast("B"), name, content=True)
+
+
+def _verified_parts(view: memoryview, name: str | None, *, content: bool) -> list[memoryview]:
     if len(view) < _PREFIX.size:
         raise DecodingError("it is shorter than a header")
     magic, version, count = _PREFIX.unpack_from(view)
@@ -201,7 +229,7 @@ def _verified_parts(view: memoryview, name: str | None) -> list[memoryview]:
         if end > len(view):
             raise DecodingError("it is truncated")
         part = view[start:end]
-        if checksum(part) != expected:
+        if content and checksum(part) != expected:
             raise DecodingError("its content does not have the checksum it was written with")
         parts.append(part)
         end = _skip_padding(view, end)

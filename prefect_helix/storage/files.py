@@ -54,7 +54,7 @@ class File:
 
     def open(self, mode: str = "rb") -> IO[Any]:
         """Open the file through fsspec; the caller closes it."""
-        path = os.fspath(self) if self._is_local else self.path
+        path = os.fspath(self) if self.is_local else self.path
         file: IO[Any] = fsspec.open(path, mode, **(self.storage_options or {})).open()
         return file
 
@@ -69,7 +69,7 @@ class File:
             FileNotFoundError: If there is no such file.
         """
         try:
-            return self._local_content() if self._is_local else self._remote_content()
+            return self._local_content() if self.is_local else self._remote_content()
         except FileNotFoundError as error:
             raise FileNotFoundError(f"There is no file {self.path}. Create it, or correct the path.") from error
 
@@ -79,10 +79,11 @@ class File:
         Raises:
             FileNotFoundError: If there is no such file.
         """
-        return Path(self).stat().st_size if self._is_local else None
+        return Path(self).stat().st_size if self.is_local else None
 
     @property
-    def _is_local(self) -> bool:
+    def is_local(self) -> bool:
+        """Whether it is a file of this machine."""
         scheme, separator, _ = self.path.partition("://")
         return not separator or scheme in ("file", "local")
 

@@ -8,57 +8,31 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import functools
-import mmap
+import itertools
 import os
 import re
-import tempfile
-import threading
-import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import fsspec
-from fsspec.dircache import DirCache
 
 from prefect_helix.core.errors import BlobMissingError, ConfigurationError, CorruptError, HelixError, StoreError
-from prefect_helix.storage.codec import Chunk, DecodingError, Encoded, decode
+from prefect_helix.storage.backend import Backend, Entry
+from prefect_helix.storage.codec import Chunk, DecodingError, Encoded, check, decode
+from prefect_helix.storage.compression import checked_compression, compressed, decompressed
+from prefect_helix.storage.local import Local
+from prefect_helix.storage.remote import OBJECT_STORES, Remote
+from prefect_helix.storage.signing import SEAL_BYTES, holds, is_sealed, seal
+from prefect_helix.storage.verified import Stamp
 
 _BLOB_NAME = re.compile(r"[0-9a-f]{32}")
 _BLOB_PATH = re.compile(r"blobs/([0-9a-f]{2})/(\1[0-9a-f]{30})")
 _SEGMENT = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
 
-_MAP_FROM_BYTES = 4 << 20  # A map holds a file descriptor (until Python 3.13), so small blobs are read.
-_SINGLE_PUT_BYTES = 64 << 20
-_ASIDE = ".aside"
-_ASIDE_MAX_AGE_S = 24 * 3600
-_OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "oci", "oss", "r2", "tos"})
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One object in a listing.
-
-    Attributes:
-        path: Path relative to the store's root, with slashes.
-        size_bytes: Length of the object.
-    """
-
-    path: str
-    size_bytes: int
-
-
-class _Backend(Protocol):
-    """Where objects are kept; raises what its library raises. Paths are relative to the root."""
-
-    def write(self, path: str, chunks: Iterable[Chunk]) -> int: ...
-    def read(self, path: str) -> bytes | bytearray | memoryview: ...
-    def list(self, prefix: str) -> Iterator[Entry]: ...
-    def delete(self, path: str) -> None: ...
+_AGAIN = "It is computed again when it is needed."
 
 
 class Store:
@@ -66,17 +40,26 @@ class Store:
 
     Attributes:
         url: The store's URL for people, without secrets.
+        is_remote: Whether every call is a request over a network.
     """
 
-    def __init__(self, url: str, backend: _Backend) -> None:
+    def __init__(self, url: str, backend: Backend, *, compression: str | None = None, key: bytes | None = None) -> None:
         self.url = url
+        self.is_remote = backend.is_remote
         self._backend = backend
+        self._compression = compression
+        self._key = key
 
-    def write(self, path: str, chunks: Iterable[Chunk]) -> int:
+    def write(self, path: str, chunks: Iterable[Chunk], *, sealed: bytes | None = None) -> int:
         """Write an object, atomically; one of the same name is replaced.
 
         Nobody sees it before the last chunk: locally it is written aside and renamed, elsewhere it is one put or one
         completed multipart upload. Where a file system has neither, the checksums tell half an object.
+
+        Args:
+            path: Where.
+            chunks: The content.
+            sealed: What stands for the content in its seal, if the store has a key; None for all of it.
 
         Returns:
             The number of bytes written.
@@ -86,6 +69,10 @@ class Store:
         """
         _check_path(path)
         with self._asked(f"write {path}"):
+            if self._key is not None:
+                if sealed is None:
+                    chunks = [sealed := b"".join(chunks)]
+                chunks = itertools.chain([seal(self._key, path, sealed)], chunks)
             return self._backend.write(path, chunks)
 
     def read(self, path: str) -> bytes:
@@ -93,9 +80,33 @@ class Store:
 
         Raises:
             BlobMissingError: If it is not there.
+            CorruptError: If it is not sealed with the store's key.
             StoreError: If the store refuses.
         """
-        return bytes(self._read(path))
+        with self._reading(path):
+            data = self._backend.read(path).view
+        content = bytes(self._content(data))
+        self.check_seal(path, content, bytes(data[:SEAL_BYTES]))
+        return content
+
+    def read_range(self, path: str, start: int, stop: int) -> bytes:
+        """Return a part of an object, as it lies in the store, a seal included.
+
+        Raises:
+            BlobMissingError: If it is not there.
+            StoreError: If the store refuses.
+        """
+        with self._reading(path):
+            return self._backend.read_range(path, start, stop)
+
+    def check_seal(self, path: str, content: bytes, head: bytes) -> None:
+        """Make sure that an object is sealed with the store's key, if it has one.
+
+        Raises:
+            CorruptError: If it is not.
+        """
+        if self._key is not None and not holds(self._key, path, content, head):
+            raise CorruptError(self.url, f"read {path}", "it is not signed with the key of this store", _AGAIN)
 
     def list(self, prefix: str) -> list[Entry]:
         """Return the objects in the folder `prefix` and below, sorted by path, fresh; none where there is no folder.
@@ -138,12 +149,16 @@ class Store:
             ChangedWhileWritingError: If the value changed meanwhile; nothing was written.
             StoreError: If the store refuses; nothing was written.
         """
-        self.write(_blob_path(encoded.name), encoded.verified_chunks())
+        chunks: Iterable[Chunk] = encoded.verified_chunks()
+        if self._compression is not None:
+            chunks = compressed(chunks, map(len, encoded.chunks), self._compression)
+        self.write(_blob_path(encoded.name), chunks, sealed=encoded.name.encode())
 
     def get_blob(self, name: str) -> object:
         """Return the value of a blob. In a local store its arrays are a private (copy-on-write) map of the file.
 
-        Complexity: O(bytes), to check them.
+        Every byte is checked, but of a mapped file that this machine found whole and that was not touched since only
+        the header. Complexity: O(bytes) where they are checked.
 
         Raises:
             BlobMissingError: If it is not there.
@@ -152,13 +167,21 @@ class Store:
         """
         if not _BLOB_NAME.fullmatch(name):
             raise BlobMissingError(self.url, f"load blob {name!r}", "blobs are named by 32 hex digits")
-        data = self._read(_blob_path(name))
+        path = _blob_path(name)
+        with self._reading(path):
+            data, stamp = self._backend.read(path)
+        self.check_seal(path, name.encode(), bytes(data[:SEAL_BYTES]))
         try:
-            return decode(data, name=name)
+            value = decode(
+                decompressed(self._content(data)),
+                name=name,
+                verified=stamp is not None and self._backend.is_verified(path, stamp),
+            )
         except DecodingError as error:
-            raise CorruptError(
-                self.url, f"load blob {name}", str(error), "It is computed again when it is needed."
-            ) from error
+            raise CorruptError(self.url, f"load blob {name}", str(error), _AGAIN) from error
+        if stamp is not None:
+            self._remember(path, stamp)
+        return value
 
     def blobs(self) -> dict[str, int]:
         """Return the size in bytes of every blob by name; one listing.
@@ -166,8 +189,16 @@ class Store:
         Raises:
             StoreError: If the store refuses.
         """
-        found = ((_BLOB_PATH.fullmatch(entry.path), entry.size_bytes) for entry in self.list("blobs"))
-        return {match[2]: size_bytes for match, size_bytes in found if match}
+        return {name: entry.size_bytes for name, entry in self.blob_entries().items()}
+
+    def blob_entries(self) -> dict[str, Entry]:
+        """Return every blob by name; one listing.
+
+        Raises:
+            StoreError: If the store refuses.
+        """
+        found = ((_BLOB_PATH.fullmatch(entry.path), entry) for entry in self.list("blobs"))
+        return {match[2]: entry for match, entry in found if match}
 
     def delete_blob(self, name: str) -> None:
         """Remove a blob; one that is not there is removed.
@@ -178,16 +209,57 @@ class Store:
         if _BLOB_NAME.fullmatch(name):
             self.delete(_blob_path(name))
 
-    def _read(self, path: str) -> bytes | bytearray | memoryview:
+    def check_blob(self, name: str) -> None:
+        """Read every byte of a blob and check it, whatever was found before. Nothing is unpickled.
+
+        Raises:
+            BlobMissingError: If it is not there.
+            CorruptError: If it is damaged or foreign.
+            StoreError: If the store refuses.
+        """
+        path = _blob_path(name)
+        with self._reading(path):
+            data, _ = self._backend.read(path)
+        self.check_seal(path, name.encode(), bytes(data[:SEAL_BYTES]))
+        try:
+            check(decompressed(self._content(data)), name=name)
+        except DecodingError as error:
+            raise CorruptError(self.url, f"check blob {name}", str(error), _AGAIN) from error
+
+    def unfinished(self) -> tuple[Entry, ...]:
+        """Return what writers have begun and not finished; they may be at it.
+
+        Raises:
+            StoreError: If the store refuses.
+        """
+        with self._asked("list unfinished writes"):
+            return tuple(self._backend.unfinished())
+
+    def discard(self, entry: Entry) -> None:
+        """Remove what a writer has begun.
+
+        Raises:
+            StoreError: If the store refuses.
+        """
+        with self._asked(f"discard {entry.path}"), contextlib.suppress(FileNotFoundError):
+            self._backend.discard(entry)
+
+    def _remember(self, path: str, stamp: Stamp) -> None:
+        if not self._backend.is_verified(path, stamp):
+            self._backend.set_verified(path, stamp)
+
+    def _content(self, data: memoryview) -> memoryview:
+        return data[SEAL_BYTES:] if is_sealed(bytes(data[:SEAL_BYTES])) else data
+
+    @contextlib.contextmanager
+    def _reading(self, path: str) -> Iterator[None]:
         _check_path(path)
         operation = f"read {path}"
         with self._asked(operation):
             try:
-                return self._backend.read(path)
+                yield
             except FileNotFoundError as error:
-                raise BlobMissingError(
-                    self.url, operation, "it is not there", "It is computed again when it is needed."
-                ) from error
+                raise BlobMissingError(self.url, operation, "it is not there", _AGAIN) from error
 
     @contextlib.contextmanager
     def _asked(self, operation: str) -> Iterator[None]:
@@ -200,25 +272,34 @@ class Store:
             raise StoreError(self.url, operation, cause, _remedy(error)) from error
 
 
-def open_store(url: str | os.PathLike[str], *, storage_options: Mapping[str, Any] | None = None) -> Store:
+def open_store(
+    url: str | os.PathLike[str],
+    *,
+    storage_options: Mapping[str, Any] | None = None,
+    compression: str | None = None,
+    key: bytes | None = None,
+) -> Store:
     """Open a store; nothing is read, written or connected to before it is first used.
 
     Args:
         url: fsspec URL (``s3://bucket/helix``) or local path (``~`` is expanded).
         storage_options: Options of the fsspec file system (credentials, endpoint).
+        compression: ``zstd`` or ``lz4`` for blobs that are written; what is read says itself how it was written.
+        key: What objects are signed with, and have to be signed with to be read; None for neither.
 
     Raises:
-        ConfigurationError: If no installed file system serves the URL.
+        ConfigurationError: If no installed file system serves the URL, or the compression makes no sense.
     """
+    compression = checked_compression(compression)
     text = os.fspath(url)
     if not text.strip():
         raise ConfigurationError("store", text, "Give a local path or an fsspec URL such as s3://bucket/helix.")
     scheme, separator, rest = text.partition("://")
     if not separator or scheme in ("file", "local"):
         root = Path(rest if separator else text).expanduser().absolute()
-        return Store(str(root), _Local(root))
+        return Store(str(root), Local(root), compression=compression, key=key)
     shown = _without_secrets(text)
-    if not scheme or "::" in text or (scheme in _OBJECT_STORES and not rest.strip("/")):
+    if not scheme or "::" in text or (scheme in OBJECT_STORES and not rest.strip("/")):
         raise ConfigurationError("store", shown, "Name one place, such as s3://bucket/helix.")
     try:
         fsspec.get_filesystem_class(scheme)
@@ -228,113 +309,7 @@ def open_store(url: str | os.PathLike[str], *, storage_options: Mapping[str, Any
         ) from error
     except ImportError as error:
         raise ConfigurationError("store", shown, f"Its file system is not installed: {error}.") from error
-    return Store(shown, _Remote(text, dict(storage_options or {})))
-
-
-class _Local:
-    """A folder; written aside and renamed, mapped privately."""
-
-    def __init__(self, root: Path) -> None:
-        self._root = root
-
-    def write(self, path: str, chunks: Iterable[Chunk]) -> int:
-        target = self._root / path
-        aside = self._swept_aside / uuid.uuid4().hex
-        aside.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with aside.open("xb") as file:
-                size_bytes = _write_all(chunks, file)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            aside.replace(target)
-        finally:
-            aside.unlink(missing_ok=True)
-        return size_bytes
-
-    def read(self, path: str) -> bytearray | memoryview:
-        with (self._root / path).open("rb", buffering=0) as file:
-            size_bytes = os.fstat(file.fileno()).st_size
-            if size_bytes >= _MAP_FROM_BYTES:
-                return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY))
-            data = bytearray(size_bytes)
-            return data[: file.readinto(data)]
-
-    def list(self, prefix: str) -> Iterator[Entry]:
-        for folder, _, names in os.walk(self._root / prefix, onerror=_raise_unless_missing):
-            for name in names:
-                path = Path(folder, name)
-                with contextlib.suppress(FileNotFoundError):  # deleted since
-                    yield Entry(path.relative_to(self._root).as_posix(), path.stat().st_size)
-
-    def delete(self, path: str) -> None:
-        (self._root / path).unlink()
-
-    @functools.cached_property
-    def _swept_aside(self) -> Path:
-        """The folder of unfinished writes, rid of what killed writers left there more than a day ago."""
-        folder = self._root / _ASIDE
-        oldest = time.time() - _ASIDE_MAX_AGE_S
-        for left in folder.glob("*"):
-            with contextlib.suppress(FileNotFoundError):  # another run sweeps too
-                if left.stat().st_mtime < oldest:
-                    left.unlink()
-        return folder
-
-
-class _Remote:
-    """Any other fsspec file system; connected to on first use, its listing cache off."""
-
-    def __init__(self, url: str, options: dict[str, Any]) -> None:
-        self._url = url
-        self._options = options
-        self._connecting = threading.Lock()
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return type(self), (self._url, self._options)
-
-    @functools.cached_property
-    def _connection(self) -> tuple[Any, str]:
-        # An instance of our own, so that switching off its listing cache changes nothing for the user's.
-        fs, root = fsspec.url_to_fs(self._url, skip_instance_cache=True, **self._options)
-        fs.dircache = DirCache(use_listings_cache=False)
-        return fs, root.rstrip("/")
-
-    def _connect(self) -> tuple[Any, str]:
-        with self._connecting:
-            return self._connection
-
-    def write(self, path: str, chunks: Iterable[Chunk]) -> int:
-        fs, root = self._connect()
-        target = f"{root}/{path}"
-        if self._url.partition("://")[0] not in _OBJECT_STORES:  # there, it would make the bucket
-            fs.makedirs(target.rpartition("/")[0], exist_ok=True)
-        # The upload starts once the last chunk is known to be good.
-        with tempfile.NamedTemporaryFile() as aside:
-            size_bytes = _write_all(chunks, aside)
-            aside.flush()
-            if size_bytes <= _SINGLE_PUT_BYTES:
-                aside.seek(0)
-                fs.pipe_file(target, aside.read())
-            else:
-                fs.put_file(aside.name, target)
-        return size_bytes
-
-    def read(self, path: str) -> bytes:
-        fs, root = self._connect()
-        data: bytes = fs.cat_file(f"{root}/{path}")
-        return data
-
-    def list(self, prefix: str) -> Iterator[Entry]:
-        fs, root = self._connect()
-        try:
-            found = fs.find(f"{root}/{prefix}", detail=True)
-        except FileNotFoundError:
-            return
-        for path, info in found.items():
-            yield Entry(path.removeprefix(f"{root}/"), int(info["size"]))
-
-    def delete(self, path: str) -> None:
-        fs, root = self._connect()
-        fs.rm_file(f"{root}/{path}")
+    return Store(shown, Remote(text, storage_options or {}), compression=compression, key=key)
 
 
 def _blob_path(name: str) -> str:
@@ -348,15 +323,6 @@ def _is_path(path: str) -> bool:
 def _check_path(path: str) -> None:
     if not _is_path(path):
         raise ValueError(f"{path!r} is not a path inside a store.")
-
-
-def _write_all(chunks: Iterable[Chunk], file: IO[bytes]) -> int:
-    return sum(file.write(chunk) for chunk in chunks)
-
-
-def _raise_unless_missing(error: OSError) -> None:
-    if not isinstance(error, FileNotFoundError):
-        raise error
 
 
 def _without_secrets(url: str) -> str:

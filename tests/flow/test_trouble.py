@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from pathlib import Path
 from typing import Any
@@ -149,6 +150,8 @@ def test_a_lost_lineage_is_told_and_recomputed(store: str, ran: Any, said: Any) 
     want = pipeline()
     for path in Path(store, "lineage").iterdir():
         path.unlink()
+    for path in Path(store, "blobs").rglob("*"):  # a run that is going on may just have written what is new
+        os.utime(path, (0, 0))
     ran.take()
 
     assert pipeline() == want

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import threading
 import types
@@ -464,21 +465,77 @@ def test_a_file_argument_is_its_content(lab, read, tmp_path):
     assert lab.run(flow).bodies == []
 
 
-@pytest.mark.parametrize("harm", ["deleted", "altered"])
-def test_a_file_result_is_reused_only_while_it_has_its_content(lab, read, tmp_path, harm):
-    path = tmp_path / "made.txt"
+@pytest.fixture
+def made(lab, read, tmp_path):
+    """A flow that makes a file in a folder of its own and reads it, and the file's path."""
+    path = tmp_path / "folder" / "made.txt"
 
     def body():
+        path.parent.mkdir(exist_ok=True)
         path.write_text("made")
+        path.chmod(0o750)
         return File(path)
 
     make = lab.task(body, name="make")
-    flow = lambda: read(make())  # noqa: E731
+    return lambda: read(make()), path
+
+
+def test_a_file_result_is_reused_only_while_it_has_its_content(lab, made):
+    flow, path = made
     lab.run(flow)
     assert lab.run(flow).bodies == []
-    path.unlink() if harm == "deleted" else path.write_text("altered")
+    path.write_text("altered")
     run = lab.run(flow)
     assert (run.value, run.bodies) == ("made", ["make"])
+
+
+@pytest.mark.parametrize("policy", ["always", "never"])
+def test_a_file_that_is_gone_is_put_back_if_its_content_was_kept(lab, read, made, policy):
+    flow, path = made
+    lab.run(flow, policy=policy)
+    shutil.rmtree(path.parent)
+    assert lab.run(flow, policy=policy).bodies == ([] if policy == "always" else ["make"])
+    read.edit(lambda source: Path(source).read_text() + "!")
+    shutil.rmtree(path.parent, ignore_errors=True)
+    run = lab.run(flow, policy=policy)
+    assert (run.value, run.bodies) == ("made!", ["read"] if policy == "always" else ["make", "read"])
+    assert (path.read_text(), path.stat().st_mode & 0o777) == ("made", 0o750)
+
+
+def test_a_file_is_put_back_as_it_was_whatever_was_written_into_it(lab, read, made):
+    flow, path = made
+    lab.run(flow)
+    with path.open("r+") as file:  # in place: the same inode
+        file.write("MADE")
+    path.unlink()
+    read.edit(lambda source: Path(source).read_text() + "!")
+    run = lab.run(flow)
+    assert (run.value, run.bodies) == ("made!", ["read"])
+
+
+@pytest.mark.parametrize("harm", ["deleted", "damaged"])
+def test_a_file_whose_copy_is_lost_is_made_again(lab, read, made, harm):
+    flow, path = made
+    first = lab.run(flow)
+    (copy,) = first.lineage.traces[0].result.copies
+    if harm == "damaged":
+        lab.damage_blob(copy.blob)
+    else:
+        lab.store.delete_blob(copy.blob)
+    path.unlink()
+    read.edit(lambda source: Path(source).read_text() + "!")
+    run = lab.run(flow)
+    assert (run.value, run.bodies) == ("made!", ["make", "read"])
+
+
+def test_a_file_that_cannot_be_put_back_is_made_again(lab, read, made):
+    flow, path = made
+    lab.run(flow)
+    shutil.rmtree(path.parent)
+    path.parent.write_text("a file where the folder was")
+    read.edit(lambda source: Path(source).read_text() + "!")
+    with pytest.raises(OSError, match=r"exists|Not a directory"):  # as the flow from scratch would
+        lab.run(flow)
 
 
 def test_a_long_list_of_files_is_reused_only_while_all_have_their_content(lab, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -150,6 +151,41 @@ def test_nothing_that_the_run_will_load_makes_room(lab):
 
     lab.run(flow, more=False)
     assert lab.run(flow, more=True, budget=2 * ONE + 1000).bodies == ["other"]
+
+
+def test_nothing_that_another_running_flow_will_load_makes_room(lab):
+    load = lab.task(lambda i: frame(i), name="load")
+    lab.run(lambda: total(load(0)))
+    with lab.open("<lambda>", {}) as running:
+        other = lab.run(lambda: total(load(1)), budget=ONE + 1000)
+        assert [trace.stored for trace in other.lineage.traces] == [False]
+        lab.current = running
+        assert (total(load(0)), running.bodies) == (0.0 + sum(range(20_000)), [])
+    assert lab.run(lambda: total(load(1)), budget=ONE + 1000).lineage.traces[0].stored
+    assert lab.store.list("leases") == []
+
+
+def test_the_lease_of_a_run_that_was_killed_holds_for_some_minutes(lab):
+    load = lab.task(lambda i: frame(i), name="load")
+    lab.run(lambda: total(load(0)))
+    with lab.open("<lambda>", {}) as running:
+        lab.kill(running)
+    assert not lab.run(lambda: total(load(1)), budget=ONE + 1000).lineage.traces[0].stored
+    (lease,) = (Path(lab.url) / "leases").iterdir()
+    os.utime(lease, (lease.stat().st_mtime - 3600,) * 2)
+    assert lab.run(lambda: total(load(1)), budget=ONE + 1000).lineage.traces[0].stored
+
+
+def test_what_others_wrote_counts_in_the_budget_and_is_not_the_first_to_go(lab):
+    load = lab.task(lambda i: frame(i), name="load")
+    lab.run(lambda: total(load(0)))
+    with lab.open("flow", {}, budget=2 * ONE + 1000) as running:
+        lab.run(lambda: total(load(1)))
+        lab.current = running
+        load(2)
+    assert lab.blob_bytes() <= 2 * ONE + 1000
+    assert lab.run(lambda: total(load(1))).bodies == []
+    assert lab.run(lambda: total(load(0))).bodies == ["load"]
 
 
 def test_a_lowered_budget_holds_at_the_end_of_the_next_run(lab):

@@ -24,8 +24,9 @@ from prefect_helix.core.lineage import (
     trace_to_json,
 )
 from prefect_helix.core.rulings import Acceptance, Revocation, Rulings, Withdrawal, ruling_to_json
-from prefect_helix.storage.catalog import Catalog, Known, _line
+from prefect_helix.storage.catalog import Catalog, Known
 from prefect_helix.storage.codec import checksum
+from prefect_helix.storage.segments import encode_line
 from prefect_helix.storage.store import Store, open_store
 
 STORES: dict[str, Callable[[Path], Store]] = {
@@ -95,7 +96,7 @@ def lineage(run_id: str = "run-1", **changes: Any) -> Lineage:
 
 
 def test_an_empty_store_knows_nothing(catalog: Catalog) -> None:
-    assert catalog.read() == Known((), ())
+    assert catalog.read() == Known({})
 
 
 def test_lineages_come_back_equal_and_oldest_first(catalog: Catalog) -> None:
@@ -200,7 +201,7 @@ def test_a_removed_line_is_told(store: Store) -> None:
 
 def test_a_deleted_segment_is_a_run_less(store: Store) -> None:
     store.delete(written_segment("lineage", store)[0])
-    assert Catalog(store).read() == Known((), ())
+    assert Catalog(store).read() == Known({})
 
 
 def test_a_damaged_lineage_leaves_the_others_readable(store: Store, catalog: Catalog) -> None:
@@ -219,7 +220,7 @@ def test_a_lineage_deleted_while_it_is_read_is_a_run_less(
     entries = store.list("lineage")
     store.delete(entries[0].path)
     monkeypatch.setattr(store, "list", lambda folder: entries if folder == "lineage" else [])
-    assert catalog.read() == Known((), ())
+    assert catalog.read() == Known({})
 
 
 def test_a_segment_that_cannot_be_read_is_told(store: Store, catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -241,11 +242,11 @@ def raw_line(text: bytes) -> bytes:
 
 
 def head_line(**changes: Any) -> bytes:
-    return _line({"format": 1, "traces": 1, "run": run_to_json(make_run()), **changes})
+    return encode_line({"format": 1, "traces": 1, "run": run_to_json(make_run()), **changes})
 
 
 def trace_line(**changes: Any) -> bytes:
-    return _line({**trace_to_json(make_trace(0)), **changes})
+    return encode_line({**trace_to_json(make_trace(0)), **changes})
 
 
 DEEP = b"[" * 200_000 + b"]" * 200_000
@@ -270,7 +271,7 @@ BAD_TRACES = {
     "wrong result": trace_line(result={"digest": 1}),
     "text for result": trace_line(result="text"),
     "no base64": trace_line(result={**trace_to_json(make_trace(0))["result"], "inline": "%%%"}),
-    "missing field": _line({"task": "fit"}),
+    "missing field": encode_line({"task": "fit"}),
 }
 
 
@@ -288,7 +289,7 @@ BAD_HEADS = {
     "deep": raw_line(DEEP),
     "no object": raw_line(b"[1]"),
     "text": raw_line(b'"format"'),
-    "no version": _line({"run": run_to_json(make_run())}),
+    "no version": encode_line({"run": run_to_json(make_run())}),
     "odd version": head_line(format="1"),
     "odd count": head_line(traces=[1]),
     "no run": head_line(run=3),
@@ -308,7 +309,7 @@ def test_a_segment_without_a_head_is_skipped_and_told(store: Store, catalog: Cat
 
 
 def test_a_newer_format_is_skipped_and_told(store: Store, catalog: Catalog) -> None:
-    store.write("lineage/1-x.jsonl", [_line({"format": 2, "traces": 0, "anything": "else"})])
+    store.write("lineage/1-x.jsonl", [encode_line({"format": 2, "traces": 0, "anything": "else"})])
     known = catalog.read()
     assert known.lineages == ()
     assert "lineage/1-x.jsonl was written by a newer prefect-helix" in known.problems[0]
@@ -366,12 +367,12 @@ def test_rulings_come_back_equal_and_in_the_order_they_were_made(catalog: Catalo
         lambda data: data[:-5],
         lambda data: data.replace(b"bad disk", b"bad risk"),
         lambda data: b"",
-        lambda data: _line({"kind": "revocation", "id": "r"}),
-        lambda data: _line({"kind": "amnesty", "id": "r", "at_us": 2}),
-        lambda data: _line({**ruling_to_json(RULINGS[1]), "since_us": "3"}),
-        lambda data: _line({**ruling_to_json(RULINGS[1]), "tasks": "fit"}),
-        lambda data: _line({**ruling_to_json(RULINGS[1]), "kind": []}),
-        lambda data: _line([]),  # type: ignore[arg-type]
+        lambda data: encode_line({"kind": "revocation", "id": "r"}),
+        lambda data: encode_line({"kind": "amnesty", "id": "r", "at_us": 2}),
+        lambda data: encode_line({**ruling_to_json(RULINGS[1]), "since_us": "3"}),
+        lambda data: encode_line({**ruling_to_json(RULINGS[1]), "tasks": "fit"}),
+        lambda data: encode_line({**ruling_to_json(RULINGS[1]), "kind": []}),
+        lambda data: encode_line([]),  # type: ignore[arg-type]
     ],
 )
 def test_a_ruling_that_cannot_be_read_does_not_hold_and_is_told(

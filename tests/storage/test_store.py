@@ -4,7 +4,6 @@ import os
 import pickle
 import threading
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,19 +15,11 @@ import pytest
 from fsspec.registry import known_implementations
 
 from prefect_helix.core.errors import BlobMissingError, ConfigurationError, CorruptError, StoreError
+from prefect_helix.storage.backend import Entry
 from prefect_helix.storage.codec import ChangedWhileWritingError, encode
-from prefect_helix.storage.store import Entry, Store, open_store
+from prefect_helix.storage.store import Store, open_store
 
-STORES: dict[str, Callable[[Path], Store]] = {
-    "local": lambda folder: open_store(folder / "store"),
-    "memory": lambda folder: open_store(f"memory://helix-{uuid.uuid4().hex}/store"),
-}
 BIG = 6 << 20
-
-
-@pytest.fixture(params=STORES.values(), ids=STORES)
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
-    return request.param(tmp_path)
 
 
 # The contract of every store.

@@ -1,0 +1,28 @@
+"""Sizes as people write them."""
+
+from __future__ import annotations
+
+import re
+
+from prefect_helix.core.errors import ConfigurationError
+
+_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+_UNITS |= {f"{letter}IB": 1024 ** (power + 1) for power, letter in enumerate("KMGT")}
+_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*")
+
+
+def budget_bytes(budget: str | int) -> int:
+    """Return a budget in bytes, from bytes or a text such as ``"20GB"`` or ``"512 MiB"``.
+
+    Raises:
+        ConfigurationError: If it makes no sense.
+    """
+    remedy = 'Give a number of bytes or a size such as "20GB" or "512MiB"; zero keeps nothing but small results.'
+    if isinstance(budget, bool) or not isinstance(budget, (int, str)) or (isinstance(budget, int) and budget < 0):
+        raise ConfigurationError("budget", budget, remedy)
+    if isinstance(budget, int):
+        return budget
+    found = _SIZE.fullmatch(budget)
+    if found is None or found[2].upper() not in _UNITS:
+        raise ConfigurationError("budget", budget, remedy)
+    return int(float(found[1]) * _UNITS[found[2].upper()])

@@ -1,0 +1,460 @@
+"""An index: many lineages in one immutable object that can be asked for one call, one signature or one run.
+
+The object is::
+
+    line        format version; size and checksum of the three sections
+    summary     deflated JSON: its runs, the sizes of its blocks, and the facts about all of it
+    calls       a table: hash of code and literal arguments → row
+    signatures  a table: hash of a signature → row
+    blocks      deflated lines, one for each trace, as in the segments; the lines of a run follow each other
+
+A row is the number of a line. A table is its hashes (8 bytes each, ascending) and then its rows (4 bytes each); it
+names those traces alone that have a result, and of traces that are alike the newest. Whoever opens an index reads all
+before the blocks, and of the blocks what is asked for. Numbers are little-endian.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import json
+import logging
+import sys
+import zlib
+from array import array
+from bisect import bisect_left, bisect_right
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import accumulate
+from typing import Any, NamedTuple, overload
+
+from prefect_helix.core.costs import Samples
+from prefect_helix.core.digest import hash_parts
+from prefect_helix.core.errors import StoreError
+from prefect_helix.core.history import Facts, Head, head_of, identity, with_origin
+from prefect_helix.core.lineage import Lineage, Run, Trace, run_to_json
+from prefect_helix.core.rulings import Rulings
+from prefect_helix.storage.codec import checksum
+from prefect_helix.storage.segments import (
+    FORMAT_VERSION,
+    BadLineError,
+    checked,
+    encode_line,
+    encode_trace,
+    parse_line,
+    parse_run,
+    parse_trace,
+)
+from prefect_helix.storage.signing import SEAL_BYTES, is_sealed
+from prefect_helix.storage.store import Store
+
+_FRONT_BYTES = 4 << 20
+_BLOCK_BYTES = 256 << 10
+_KEPT_BLOCKS = 64
+_COPIED_BLOCKS = 64
+_SINGLE_READS = 8
+"""Blocks that are read one by one from a store that is far away; who needs more gets them all at once."""
+
+log = logging.getLogger(__name__)
+
+
+class Table:
+    """Rows by the hash of what they are looked up by. Complexity: O(log n) for a look-up."""
+
+    def __init__(self, hashes: array[int], rows: array[int]) -> None:
+        self.hashes = hashes
+        self.rows = rows
+
+    @classmethod
+    def of(cls, entries: Iterable[tuple[int, int]]) -> Table:
+        """Return the table of pairs of a hash and a row."""
+        ordered = sorted(entries)
+        return cls(array("Q", (key for key, _ in ordered)), array("I", (row for _, row in ordered)))
+
+    @classmethod
+    def parse(cls, data: bytes) -> Table:
+        """Return the table that `encode` wrote; raises ValueError if it is none."""
+        hashes, rows = array("Q"), array("I")
+        split = len(data) // 12 * 8
+        hashes.frombytes(data[:split])
+        rows.frombytes(data[split:])
+        for numbers in (hashes, rows) if sys.byteorder == "big" else ():
+            numbers.byteswap()
+        return cls(hashes, rows)
+
+    def encode(self) -> bytes:
+        """Return the table as bytes."""
+        copies = self.hashes[:], self.rows[:]
+        for numbers in copies if sys.byteorder == "big" else ():
+            numbers.byteswap()
+        return b"".join(numbers.tobytes() for numbers in copies)
+
+    def find(self, key: int) -> list[int]:
+        """Return the rows of a hash, ascending."""
+        return self.rows[bisect_left(self.hashes, key) : bisect_right(self.hashes, key)].tolist()
+
+    def entries(self) -> Iterator[tuple[int, int]]:
+        """Yield the pairs of a hash and a row."""
+        return zip(self.hashes, self.rows, strict=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One run of an index: the name of its segment, what it resembles, its head as JSON, its first row."""
+
+    name: str
+    head: Head
+    run: str
+    first_row: int
+
+
+class Block(NamedTuple):
+    """What is known of a block.
+
+    Attributes:
+        rows: Number of its lines.
+        size_bytes: Its length.
+        checksum: Checksum of it as it is stored.
+    """
+
+    rows: int
+    size_bytes: int
+    checksum: str
+
+    @classmethod
+    def of(cls, rows: int, data: bytes) -> Block:
+        """Return what is known of stored bytes."""
+        return cls(rows, len(data), checksum(data).hex())
+
+
+class StoredIndex:
+    """An index in a store; see `prefect_helix.core.history.Index`.
+
+    Args:
+        store: Where it is.
+        path: Its path.
+        size_bytes: Its length.
+
+    Attributes:
+        facts: What it tells as a whole.
+        replaces: Paths of the indexes all of which it holds.
+
+    Raises:
+        BadLineError: If it is damaged, foreign or of a newer format.
+        StoreError: If it cannot be read.
+    """
+
+    def __init__(self, store: Store, path: str, size_bytes: int) -> None:
+        self.path = path
+        self._store = store
+        self._size_bytes = size_bytes
+        try:
+            self._open()
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError, zlib.error, RecursionError) as error:
+            raise BadLineError(f"it is not what was written ({error})") from error
+        self._single_reads = 0
+        self._runs: dict[int, Run] = {}
+        self._traces: dict[int, Trace | None] = {}
+        self._stored: dict[int, bytes] = {}
+        self._inflated: OrderedDict[int, list[bytes]] = OrderedDict()
+
+    def _open(self) -> None:
+        front = self._store.read_range(self.path, 0, min(_FRONT_BYTES, self._size_bytes))
+        first = SEAL_BYTES if is_sealed(front[:SEAL_BYTES]) else 0
+        start = front.index(b"\n", first) + 1
+        self._store.check_seal(self.path, front[first:start], front[:SEAL_BYTES])
+        head = parse_line(front[first : start - 1])
+        if head["format"] > FORMAT_VERSION:
+            raise BadLineError("it was written by a newer prefect-helix")
+        missing = start + sum(size for size, _ in head["sections"]) - len(front)
+        if missing > 0:
+            front += self._store.read_range(self.path, len(front), len(front) + missing)
+        sections = []
+        for size, digest in head["sections"]:
+            section = front[start : start + size]
+            if checksum(section).hex() != digest:
+                raise BadLineError("a section does not have the checksum it was written with")
+            sections.append(section)
+            start += size
+        summary = json.loads(zlib.decompress(sections[0]))
+        self.call_table, self.signature_table = map(Table.parse, sections[1:])
+        steps = [0, *accumulate(head[4] for _, head, _ in summary["runs"])]
+        self.entries = [
+            Entry(name, Head(*head), run, first)
+            for (name, head, run), first in zip(summary["runs"], steps, strict=False)
+        ]
+        self.replaces: frozenset[str] = frozenset(summary["replaces"])
+        self.facts: Facts = checked(_facts_from_json, summary["facts"], Facts)
+        self.blocks = [Block(*block) for block in summary["blocks"]]
+        self._first_rows = [*accumulate((block.rows for block in self.blocks), initial=0)]
+        self._starts = [*accumulate((block.size_bytes for block in self.blocks), initial=start)]
+
+    # -- what History asks -----------------------------------------------------------------------------------------
+
+    @property
+    def names(self) -> list[str]:
+        """The segments it covers, by the stems of their paths, in the order of their rows."""
+        return [entry.name for entry in self.entries]
+
+    @property
+    def heads(self) -> list[Head]:
+        """What its runs are."""
+        return [entry.head for entry in self.entries]
+
+    @property
+    def lineages(self) -> list[Lineage]:
+        """Its runs, each with every trace."""
+        return [self.lineage(position) for position in range(len(self.entries))]
+
+    def lineage(self, position: int) -> Lineage:
+        """Return the run at a position in `heads`."""
+        entry = self.entries[position]
+        return Lineage(self._run(position), _Traces(self, entry.first_row, entry.head.steps))
+
+    def calls(self, codes: Iterable[str], literals: str) -> Iterator[Trace]:
+        """Yield the traces with a result that one of these codes computed from these arguments, newest first."""
+        wanted = frozenset(codes)
+        rows = {row for code in wanted for row in self.call_table.find(_call_hash(code, literals))}
+        for trace in filter(None, map(self.trace, sorted(rows, reverse=True))):
+            if trace.computed_by in wanted and trace.literals == literals:
+                yield trace
+
+    def signed(self, signature: str) -> Iterator[Trace]:
+        """Yield the traces with a result and this signature, newest first."""
+        rows = reversed(self.signature_table.find(_signature_hash(signature)))
+        return (trace for trace in filter(None, map(self.trace, rows)) if trace.signature == signature)
+
+    def rows_like(self, trace: Trace, rulings: Rulings) -> Iterator[int]:
+        """Yield the rows that need not be looked up any more once `trace` can be."""
+        wanted = identity(trace, rulings)
+        for row in self.signature_table.find(_signature_hash(trace.signature)):
+            old = self.trace(row)
+            if old is not None and identity(old, rulings) == wanted:
+                yield row
+
+    def trace(self, row: int) -> Trace | None:
+        """Return the trace of a row with the run that computed its result; None if it cannot be read."""
+        if row not in self._traces:
+            (trace,) = self.traces(row, row + 1)
+            position = bisect_right(self.entries, row, key=lambda entry: entry.first_row) - 1
+            self._traces[row] = with_origin(trace, self._run(position)) if trace is not None else None
+        return self._traces[row]
+
+    def traces(self, first_row: int, end_row: int) -> Iterator[Trace | None]:
+        """Yield the traces of rows that follow each other, as they were written; None for one that cannot be read."""
+        if end_row <= first_row:
+            return
+        blocks = range(bisect_right(self._first_rows, first_row) - 1, bisect_left(self._first_rows, end_row))
+        for block in blocks:
+            base = self._first_rows[block]
+            lines = self._lines(block, blocks)
+            for row in range(max(first_row, base), min(end_row, self._first_rows[block + 1])):
+                yield self._parsed(row, lines[row - base] if row - base < len(lines) else b"")
+
+    def stored_blocks(self) -> Iterator[bytes]:
+        """Yield its blocks as they are stored.
+
+        Raises:
+            StoreError: If they cannot be read.
+        """
+        everything = range(len(self.blocks))
+        for block in everything:
+            if block not in self._stored:
+                self._fetch(everything[block : block + _COPIED_BLOCKS])
+            yield self._stored.pop(block)
+
+    # -- what is there ---------------------------------------------------------------------------------------------
+
+    def _run(self, position: int) -> Run:
+        if position not in self._runs:
+            self._runs[position] = parse_run(json.loads(self.entries[position].run))
+        return self._runs[position]
+
+    def _parsed(self, row: int, line: bytes) -> Trace | None:
+        try:
+            return parse_trace(line)
+        except BadLineError:
+            log.warning("%s is damaged at row %d; what that step computed is computed again.", self.path, row)
+            return None
+
+    def _lines(self, block: int, among: range) -> list[bytes]:
+        """Return the lines of a block; whoever asks will ask for the others, too."""
+        if block in self._inflated:
+            self._inflated.move_to_end(block)
+            return self._inflated[block]
+        try:
+            if block not in self._stored:
+                self._single_reads += len(among) == 1
+                far = self._store.is_remote and self._single_reads > _SINGLE_READS
+                self._fetch(range(len(self.blocks)) if far else among[among.index(block) :])
+            data = self._stored[block] if self._store.is_remote else self._stored.pop(block)
+            known = self.blocks[block]
+            whole = Block.of(known.rows, data) == known
+            lines = zlib.decompress(data).split(b"\n") if whole else []  # told for each of its rows
+        except StoreError as error:
+            log.warning("%s What is known from there only is computed again.", error)
+            lines = []
+        self._inflated[block] = lines
+        if len(self._inflated) > _KEPT_BLOCKS:
+            self._inflated.popitem(last=False)
+        return lines
+
+    def _fetch(self, blocks: range) -> None:
+        start, stop = self._starts[blocks.start], self._starts[blocks.stop]
+        data = self._store.read_range(self.path, start, stop)
+        for block in blocks:
+            self._stored[block] = data[self._starts[block] - start : self._starts[block + 1] - start]
+
+
+class _Traces(Sequence[Trace]):
+    """The traces of a run in an index, decoded when they are first asked for."""
+
+    def __init__(self, index: StoredIndex, first_row: int, count: int) -> None:
+        self._index = index
+        self._first_row = first_row
+        self._count = count
+
+    @functools.cached_property
+    def _all(self) -> tuple[Trace, ...]:
+        return tuple(filter(None, self._index.traces(self._first_row, self._first_row + self._count)))
+
+    def __len__(self) -> int:
+        return self._count if "_all" not in vars(self) else len(self._all)
+
+    @overload
+    def __getitem__(self, position: int) -> Trace: ...
+
+    @overload
+    def __getitem__(self, position: slice) -> tuple[Trace, ...]: ...
+
+    def __getitem__(self, position: int | slice) -> Trace | tuple[Trace, ...]:
+        return self._all[position]
+
+    def __iter__(self) -> Iterator[Trace]:
+        return iter(self._all)
+
+    def __eq__(self, other: object) -> bool:
+        return self._all == tuple(other) if isinstance(other, Sequence) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._all)
+
+
+def compose(
+    index: StoredIndex | None,
+    recent: Sequence[tuple[str, Lineage]],
+    facts: Facts,
+    rulings: Rulings,
+    replaces: Iterable[str],
+) -> Iterator[bytes]:
+    """Yield an index of what `index` covers and of other lineages, with the names of their segments.
+
+    The blocks of `index` are copied as they are, and so are its tables unless its facts are those of other rulings.
+    Complexity: O(bytes), and O(traces) of those that are new.
+
+    Args:
+        index: An earlier one.
+        recent: The others, oldest first.
+        facts: What all of it tells.
+        rulings: Those under which it does.
+        replaces: Paths of the indexes that nobody need read any more who reads this one.
+    """
+    runs = [(entry.name, entry.head, entry.run) for entry in index.entries] if index else []
+    row = sum(head.steps for _, head, _ in runs)
+    builder = _Tables(index if index and index.facts.rulings == rulings.name else None, rulings)
+    if index and builder.index is None:
+        builder.add((at, trace) for at in range(row) if (trace := index.trace(at)) is not None)
+    blocks: list[tuple[int, bytes]] = []
+    for name, lineage in recent:
+        builder.add((at, with_origin(trace, lineage.run)) for at, trace in enumerate(lineage.traces, row))
+        row += len(lineage.traces)
+        blocks.extend(_deflated(lineage.traces))
+        runs.append((name, head_of(lineage), json.dumps(run_to_json(lineage.run), separators=(",", ":"))))
+    summary = {
+        "runs": runs,
+        "blocks": [*(index.blocks if index else ()), *itertools.starmap(Block.of, blocks)],
+        "replaces": sorted(replaces),
+        "facts": _facts_to_json(facts),
+    }
+    sections = [
+        zlib.compress(json.dumps(summary, separators=(",", ":")).encode("ascii"), 1),
+        *(table.encode() for table in builder.tables()),
+    ]
+    yield encode_line(
+        {"format": FORMAT_VERSION, "sections": [(len(section), checksum(section).hex()) for section in sections]}
+    )
+    yield from sections
+    yield from index.stored_blocks() if index else ()
+    yield from (data for _, data in blocks)
+
+
+class _Tables:
+    """The tables of an index in the making: those of an earlier one, if there is one that serves, and new rows."""
+
+    def __init__(self, index: StoredIndex | None, rulings: Rulings) -> None:
+        self.index = index
+        self._rulings = rulings
+        self._newest: dict[object, tuple[int, Trace]] = {}
+
+    def add(self, rows: Iterable[tuple[int, Trace]]) -> None:
+        """Add traces with their rows, newer than all before them."""
+        for row, trace in rows:
+            if trace.status == "completed" and trace.result is not None:
+                self._newest[identity(trace, self._rulings)] = (row, trace)
+
+    def tables(self) -> tuple[Table, Table]:
+        """Return the table of calls and the table of signatures."""
+        added = [*self._newest.values()]
+        calls = [(_call_hash(trace.computed_by, trace.literals), row) for row, trace in added]
+        signatures = [(_signature_hash(trace.signature), row) for row, trace in added]
+        if self.index is not None:
+            old = {row for _, trace in added for row in self.index.rows_like(trace, self._rulings)}
+            calls += [entry for entry in self.index.call_table.entries() if entry[1] not in old]
+            signatures += [entry for entry in self.index.signature_table.entries() if entry[1] not in old]
+        return Table.of(calls), Table.of(signatures)
+
+
+def _deflated(traces: Sequence[Trace]) -> Iterator[tuple[int, bytes]]:
+    """Yield the lines of traces in deflated blocks, each with its number of lines."""
+    lines: list[bytes] = []
+    size_bytes = 0
+    for trace in traces:
+        lines.append(encode_trace(trace))
+        size_bytes += len(lines[-1])
+        if size_bytes > _BLOCK_BYTES:
+            yield len(lines), zlib.compress(b"".join(lines), 1)
+            lines, size_bytes = [], 0
+    if lines:
+        yield len(lines), zlib.compress(b"".join(lines), 1)
+
+
+def _call_hash(code: str, literals: str) -> int:
+    return int(hash_parts("call", code, literals)[:16], 16)
+
+
+def _signature_hash(signature: str) -> int:
+    return int(hash_parts("signed", signature)[:16], 16)
+
+
+def _facts_to_json(facts: Facts) -> dict[str, Any]:
+    return {
+        "rulings": facts.rulings,
+        **{name: sorted(getattr(facts, name)) for name in ("ambiguous", "unsteady", "proven")},
+        "moot": {signature: sorted(reasons) for signature, reasons in facts.moot.items()},
+        "samples": asdict(facts.samples),
+        "last_used_us": dict(facts.last_used_us),
+    }
+
+
+def _facts_from_json(data: dict[str, Any]) -> Facts:
+    samples = data["samples"]
+    times = {key: tuple(values) for key, values in samples["compute_us"].items()}
+    return Facts(
+        **{
+            **data,
+            **{name: frozenset(data[name]) for name in ("ambiguous", "unsteady", "proven")},
+            "moot": {signature: frozenset(reasons) for signature, reasons in data["moot"].items()},
+            "samples": Samples(times, tuple(samples["bytes_per_us"])),
+        }
+    )

@@ -1,0 +1,137 @@
+"""What a store holds and for whom, and what of it nobody needs."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from prefect_helix.core.lineage import Lineage
+from prefect_helix.storage.backend import Entry
+
+UNNAMED_GRACE_US = 3_600 * 1_000_000
+"""A result of no known run is kept so long: the run that wrote it may just not have said so yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A blob, and what is known of it.
+
+    Attributes:
+        name: Its content name.
+        size_bytes: Its length in the store.
+        modified_us: When it was written, by the store's clock.
+        last_used_us: When a run last computed, loaded or pruned a step that it belongs to; 0 if no run names it.
+        owners: Flow and task of the steps that it belongs to.
+        runs: Ids of the runs that name it.
+        compute_us: The longest time that one of these steps takes to compute, as far as known.
+    """
+
+    name: str
+    size_bytes: int
+    modified_us: int
+    last_used_us: int
+    owners: frozenset[tuple[str, str]]
+    runs: frozenset[str]
+    compute_us: int
+
+    @property
+    def age_us(self) -> int:
+        """When it was last of use, or was written."""
+        return self.last_used_us or self.modified_us
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A blob to remove, and why."""
+
+    held: Held
+    why: str
+
+
+def inventory(lineages: Iterable[Lineage], blobs: Mapping[str, Entry]) -> list[Held]:
+    """Return every blob, least recently used first. Complexity: O(traces)."""
+    used: dict[str, int] = defaultdict(int)
+    owners: dict[str, set[tuple[str, str]]] = defaultdict(set)
+    runs: dict[str, set[str]] = defaultdict(set)
+    times: dict[str, int] = defaultdict(int)
+    for lineage in lineages:
+        for trace in lineage.traces:
+            for name in trace.result.kept if trace.result else ():
+                if name in blobs:
+                    used[name] = max(used[name], trace.started_us)
+                    owners[name].add((lineage.run.flow, trace.task))
+                    runs[name].add(lineage.run.run_id)
+                    times[name] = max(times[name], trace.compute_us or 0)
+    held = (
+        Held(
+            name,
+            entry.size_bytes,
+            entry.modified_us,
+            used[name],
+            frozenset(owners[name]),
+            frozenset(runs[name]),
+            times[name],
+        )
+        for name, entry in blobs.items()
+    )
+    return sorted(held, key=lambda one: (one.age_us, one.name))
+
+
+def superfluous(
+    held: Collection[Held],
+    *,
+    leased: Collection[str],
+    now_us: int,
+    unused_since_us: int | None = None,
+    to_bytes: int | None = None,
+) -> list[Chosen]:
+    """Return what may go: results of no known run, those not used for long, and the oldest until a size is reached.
+
+    What a running flow may load stays.
+
+    Args:
+        held: All blobs, least recently used first.
+        leased: Names of those that stay.
+        now_us: The time by the store's clock.
+        unused_since_us: Results last used before then go; None for no limit.
+        to_bytes: What may stay in all; None for no limit.
+    """
+    left_bytes = sum(one.size_bytes for one in held)
+    chosen = []
+    for one in held:
+        if one.name in leased:
+            continue
+        if not one.owners and one.modified_us < now_us - UNNAMED_GRACE_US:
+            why = "of no known run"
+        elif unused_since_us is not None and one.age_us < unused_since_us:
+            why = "not used for long"
+        else:
+            continue
+        chosen.append(Chosen(one, why))
+        left_bytes -= one.size_bytes
+    names = {one.held.name for one in chosen}
+    for one in held if to_bytes is not None else ():
+        if to_bytes is not None and left_bytes <= to_bytes:
+            break
+        if one.name not in leased and one.name not in names:
+            chosen.append(Chosen(one, "least recently used"))
+            left_bytes -= one.size_bytes
+    return chosen
+
+
+def of(held: Iterable[Held], *, flow: str | None, task: str | None, runs: Collection[str]) -> Iterator[Chosen]:
+    """Yield the blobs that belong to steps of a flow, a task or some runs, and to no others.
+
+    Args:
+        held: All blobs.
+        flow: Name of the flow; None for all.
+        task: Name of the task; None for all.
+        runs: Ids of the runs; empty for all.
+    """
+    for one in held:
+        mine = {
+            owner for owner in one.owners if (flow is None or owner[0] == flow) and (task is None or owner[1] == task)
+        }
+        if mine and mine == one.owners and (not runs or one.runs <= set(runs)):
+            yield Chosen(one, "named")

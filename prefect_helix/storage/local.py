@@ -1,0 +1,143 @@
+"""A folder as a store: written aside and renamed, large objects mapped where that is safe."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import mmap
+import os
+import time
+import uuid
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from prefect_helix.storage.backend import Data, Entry, write_all
+from prefect_helix.storage.codec import Chunk
+from prefect_helix.storage.verified import Stamp, Verified, stamp_of
+
+_MAP_FROM_BYTES = 4 << 20  # A map holds a file descriptor (until Python 3.13), so small blobs are read.
+_ASIDE = ".aside"
+_ASIDE_MAX_AGE_S = 24 * 3600
+_MOUNTS = Path("/proc/self/mounts")
+_SHARED_KINDS = ("nfs", "cifs", "smb", "fuse", "9p", "ceph", "glusterfs", "lustre", "afs", "beegfs", "gpfs", "pvfs")
+"""Beginnings of the kinds of file systems that other machines may be changing, too."""
+
+
+class Local:
+    """A folder.
+
+    A mapped file that somebody cuts short ends the process that reads on (SIGBUS), and another machine can cut a file
+    of a shared file system at any time. So only files of this machine's own file systems are mapped, and only these
+    are remembered as verified.
+    """
+
+    is_remote = False
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self._root,)
+
+    def write(self, path: str, chunks: Iterable[Chunk]) -> int:
+        """Write an object aside and rename it."""
+        target = self._root / path
+        aside = self._swept_aside / uuid.uuid4().hex
+        aside.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with aside.open("xb", buffering=0) as file:
+                size_bytes = write_all(chunks, file)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            aside.replace(target)
+        finally:
+            aside.unlink(missing_ok=True)
+        return size_bytes
+
+    def read(self, path: str) -> Data:
+        """Return an object, mapped privately if it is large."""
+        with (self._root / path).open("rb", buffering=0) as file:
+            stamp = stamp_of(os.fstat(file.fileno()))
+            size_bytes = stamp[1]
+            if size_bytes >= _MAP_FROM_BYTES and self._is_own:
+                return Data(memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)), stamp)
+            data = memoryview(bytearray(size_bytes))
+            read = 0
+            while read < size_bytes and (count := file.readinto(data[read:])):
+                read += count
+            return Data(data[:read])
+
+    def read_range(self, path: str, start: int, stop: int) -> bytes:
+        """Return a part of an object."""
+        with (self._root / path).open("rb", buffering=0) as file:
+            file.seek(start)
+            parts = []
+            while start < stop and (part := file.read(stop - start)):
+                parts.append(part)
+                start += len(part)
+        return b"".join(parts)
+
+    def list(self, prefix: str) -> Iterator[Entry]:
+        """Yield the objects in a folder and below."""
+        waiting = [str(self._root / prefix)]
+        root = len(str(self._root)) + 1
+        while waiting:
+            with contextlib.suppress(FileNotFoundError), os.scandir(waiting.pop()) as found:  # deleted since
+                for one in found:
+                    if one.is_dir():
+                        waiting.append(one.path)
+                        continue
+                    with contextlib.suppress(FileNotFoundError):
+                        status = one.stat()
+                        path = one.path[root:].replace(os.sep, "/")
+                        yield Entry(path, status.st_size, status.st_mtime_ns // 1000)
+
+    def delete(self, path: str) -> None:
+        """Remove an object."""
+        (self._root / path).unlink()
+
+    def unfinished(self) -> Iterator[Entry]:
+        """Yield the files of writes that go on, or were killed."""
+        return self.list(_ASIDE)
+
+    def discard(self, entry: Entry) -> None:
+        """Remove the file of a write."""
+        (self._root / entry.path).unlink(missing_ok=True)
+
+    def is_verified(self, path: str, stamp: Stamp) -> bool:
+        """Return whether this machine found the object whole, and it was not touched since."""
+        return self._verified.holds(path, stamp)
+
+    def set_verified(self, path: str, stamp: Stamp) -> None:
+        """Remember that the object is whole."""
+        self._verified.note(path, stamp)
+
+    @functools.cached_property
+    def _verified(self) -> Verified:
+        return Verified(str(self._root))
+
+    @functools.cached_property
+    def _is_own(self) -> bool:
+        return not _kind_of_mount(self._root).startswith(_SHARED_KINDS)
+
+    @functools.cached_property
+    def _swept_aside(self) -> Path:
+        """The folder of unfinished writes, rid of what killed writers left there more than a day ago."""
+        folder = self._root / _ASIDE
+        oldest = time.time() - _ASIDE_MAX_AGE_S
+        for left in folder.glob("*"):
+            with contextlib.suppress(FileNotFoundError):  # another run sweeps too
+                if left.stat().st_mtime < oldest:
+                    left.unlink()
+        return folder
+
+
+def _kind_of_mount(folder: Path) -> str:
+    """Return the kind of file system that a folder is on; empty where that cannot be told."""
+    try:
+        mounts = [line.split()[1:3] for line in _MOUNTS.read_text().splitlines()]
+    except OSError:
+        return ""
+    real = Path(os.path.realpath(folder))
+    above = {str(one) for one in (real, *real.parents)}
+    within = [(len(place), kind) for place, kind in mounts if place.encode().decode("unicode_escape") in above]
+    return max(within, default=(0, ""))[1]

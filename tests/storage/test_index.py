@@ -1,0 +1,379 @@
+"""A run that asks an index learns what a run learns that reads every lineage."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import random
+import threading
+import uuid
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from prefect_helix.core.digest import hash_parts
+from prefect_helix.core.graph import Decision
+from prefect_helix.core.history import History, identity
+from prefect_helix.core.lineage import Argument, Leaf, Lineage, ParentLink, Result, Run, Trace
+from prefect_helix.core.rulings import Acceptance, Revocation, Ruling, Rulings, Withdrawal
+from prefect_helix.storage import catalog as catalog_module
+from prefect_helix.storage import index as index_module
+from prefect_helix.storage.catalog import GRACE_US, Catalog
+from prefect_helix.storage.store import Store, open_store
+
+STORES: dict[str, Callable[[Path], Store]] = {
+    "local": lambda folder: open_store(folder / "store"),
+    "memory": lambda folder: open_store(f"memory://helix-{uuid.uuid4().hex}/store"),
+}
+TASKS = ("scan", "clean", "fit")
+EVERY_US = 1_000_000
+
+
+@pytest.fixture(params=STORES.values(), ids=STORES)
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    return request.param(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def small_indexes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Indexes are written as soon as there are four lineages, in blocks of some lines, the front in two reads."""
+    monkeypatch.setattr(catalog_module, "COVERED_LINEAGES", 4)
+    monkeypatch.setattr(index_module, "_BLOCK_BYTES", 2_000)
+    monkeypatch.setattr(index_module, "_FRONT_BYTES", 1_000)
+
+
+class Past:
+    """Makes runs as they might have been: tasks in a chain whose code, arguments and outcomes change now and then."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = random.Random(seed)
+        self.made: dict[str, Trace] = {}
+        self.runs = 0
+
+    def run(self) -> Lineage:
+        self.runs += 1
+        started_us = self.runs * EVERY_US
+        run_id = f"run-{self.runs}"
+        traces: list[Trace] = []
+        for call, task in enumerate(TASKS[: self.random.randint(1, len(TASKS))]):
+            traces.append(self.trace(task, call, traces[-1] if traces else None, run_id, started_us + call))
+        run = Run(
+            run_id=run_id,
+            flow=self.random.choice(["census", "shop"]),
+            name=f"name-{self.runs}",
+            status=self.random.choice(["completed", "completed", "failed"]),
+            started_us=started_us,
+            finished_us=started_us + 10,
+            parameters={"reg": str(self.random.randint(0, 2))},
+            shown_parameters={"reg": "0.1"},
+            prior_run_id=None,
+            mode="auto",
+            policy="helix",
+            budget_bytes=10,
+        )
+        return Lineage(run, tuple(traces))
+
+    def trace(self, task: str, call: int, parent: Trace | None, run_id: str, at_us: int) -> Trace:
+        version, literals = str(self.random.randint(0, 1)), f"literals {self.random.randint(0, 1)}"
+        links = ()
+        if parent is not None:
+            known = parent.result if self.random.random() < 0.7 else None
+            links = (ParentLink(parent.signature, None, known.digest if known else None, known is not None, "x"),)
+        code = f"{task} {version}"
+        signature = hash_parts(code, literals, *(link.signature for link in links))
+        earlier = self.made.get(signature)
+        if earlier is not None and self.random.random() < 0.6:
+            decision = self.random.choice([Decision.LOAD, Decision.PRUNE])
+            used = dataclasses.replace(earlier, call=call, parents=links, decision=decision, started_us=at_us)
+            return dataclasses.replace(used, load_us=self.random.randint(1, 9) if decision is Decision.LOAD else None)
+        failed = self.random.random() < 0.1
+        digest = f"digest {self.random.random() < 0.1} of {signature}"
+        result = Result(
+            digest, self.random.random() < 0.8, 2_000_000, "m:T", leaves=(Leaf(digest, True, 9, "m:L", signature),)
+        )
+        trace = Trace(
+            task=task,
+            key=f"flows:{task}",
+            call=call,
+            signature=signature,
+            fingerprint=code,
+            arguments=(Argument("reg", literals),),
+            literals=literals,
+            parents=links,
+            wait_for=(),
+            decision=Decision.COMPUTE,
+            reason="",
+            status="failed" if failed else "completed",
+            result=None if failed else result,
+            compute_us=self.random.randint(1, 99),
+            load_us=None,
+            demanded=True,
+            started_us=at_us,
+            computed_at_us=at_us,
+            computed_in=self.random.choice(["", run_id]),
+            code="" if self.random.random() < 0.9 else f"{task} {1 - int(version)}",
+        )
+        if not failed:
+            self.made[signature] = dataclasses.replace(trace, computed_in=run_id)
+        return trace
+
+    def ruling(self) -> Ruling:
+        at_us, task = self.runs * EVERY_US, self.random.choice(TASKS)
+        ruled = uuid.UUID(int=self.random.getrandbits(128)).hex[:8]
+        match self.random.randint(0, 3):
+            case 0:
+                return Acceptance(ruled, at_us, task, f"{task} 0", f"{task} 1")
+            case 1:
+                return Revocation(ruled, at_us, tasks=(task,), since_us=at_us - 3 * EVERY_US)
+            case 2:
+                return Revocation(ruled, at_us, runs=(f"run-{self.random.randint(1, self.runs)}",))
+        return Withdrawal(ruled, at_us, self.last)
+
+    last = ""
+
+    def ruled(self) -> Ruling:
+        made = self.ruling()
+        self.last = made.id
+        return made
+
+
+def distinct(found: Iterable[object]) -> list[object]:
+    return list(dict.fromkeys(found))
+
+
+def learned(history: History, signatures: set[str]) -> dict[str, Any]:
+    """All that a run can learn, newest first; of what is alike only that it is there."""
+    rulings = history.rulings
+    calls = [(rulings.stands_for(f"{task} {v}"), f"literals {n}") for task in TASKS for v in (0, 1) for n in (0, 1)]
+    return {
+        "candidates": [list(dict.fromkeys(identity(t, rulings) for t in history.candidates(*call))) for call in calls],
+        "revoked": [
+            list(dict.fromkeys((identity(t, rulings), r) for t, r in history.revoked(*call))) for call in calls
+        ],
+        "ambiguous": {signature for signature in signatures if history.ambiguous(signature)},
+        "moot": {signature: history.renewed(signature, "f") for signature in signatures if history.moot(signature)},
+        "proven": {f"{task} {v}" for task in TASKS for v in (0, 1) if history.proven(f"{task} {v}")},
+        "costs": history.costs,
+        "prior": [history.prior(flow, {"reg": str(n)}) for flow in ("census", "shop", "none") for n in (0, 1, 2)],
+    }
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_with_and_without_an_index_the_same_is_learned(seed: int, tmp_path: Path) -> None:
+    past, catalog = Past(seed), Catalog(open_store(tmp_path))
+    everything: list[Lineage] = []
+    rulings: list[Ruling] = []
+    for _ in range(24):
+        everything.append(past.run())
+        catalog.commit(everything[-1])
+        if past.random.random() < 0.15:
+            rulings.append(past.ruled())
+            catalog.rule(rulings[-1])
+        known = catalog.read()
+        assert (known.lineages, known.problems) == (tuple(everything), ())
+        plain, indexed = History(everything, Rulings.of(rulings)), known.history()
+        signatures = {trace.signature for lineage in everything for trace in lineage.traces}
+        assert learned(indexed, signatures) == learned(plain, signatures)
+        newest = past.trace("fit", 0, None, "now", past.runs * EVERY_US)
+        for history in (plain, indexed):
+            history.add(newest)
+        assert learned(indexed, {*signatures, newest.signature}) == learned(plain, {*signatures, newest.signature})
+    assert known.index is not None
+    assert len(known.index.names) >= 20
+
+
+def committed(catalog: Catalog, count: int, seed: int = 1) -> list[Lineage]:
+    past = Past(seed)
+    made = [past.run() for _ in range(count)]
+    for lineage in made:
+        catalog.commit(lineage)
+    return made
+
+
+def test_an_index_alone_is_as_good_as_the_segments_it_covers(store: Store) -> None:
+    made = committed(Catalog(store), 4)
+    for entry in store.list("lineage"):
+        store.delete(entry.path)
+    known = Catalog(store).read()
+    assert (known.lineages, known.recent, known.problems) == (tuple(made), {}, ())
+
+
+def test_a_lost_index_is_made_again_from_the_segments(store: Store) -> None:
+    catalog = Catalog(store)
+    made = committed(catalog, 4)
+    (entry,) = store.list("index")
+    store.delete(entry.path)
+    known = catalog.read()
+    assert (known.lineages, known.index) == (tuple(made), None)
+    catalog.compact()
+    assert len(store.list("index")) == 1
+
+
+def test_an_index_that_goes_on_from_another_holds_both(store: Store) -> None:
+    catalog = Catalog(store)
+    made = committed(catalog, 9)
+    assert [int(entry.path[6:14]) for entry in store.list("index")] == [4, 8]
+    for entry in store.list("lineage")[:8]:
+        store.delete(entry.path)
+    assert Catalog(store).read().lineages == tuple(made)
+
+
+def test_who_writes_an_index_does_not_matter(store: Store) -> None:
+    made = committed(Catalog(store), 3)
+    start = threading.Barrier(4)
+
+    def compact(_: int) -> None:
+        past = Past(99 + _)
+        past.runs = 10 * (_ + 1)
+        start.wait()
+        catalog = Catalog(store)
+        catalog.commit(past.run())
+        catalog.compact()
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(compact, range(4)))
+    Catalog(store).compact()
+    known = Catalog(store).read()
+    assert known.problems == ()
+    assert known.lineages[:3] == tuple(made)
+    assert len(known.lineages) == 7
+    assert len({lineage.run.run_id for lineage in known.lineages}) == 7
+
+
+def test_lineages_that_only_a_smaller_index_covers_are_not_lost(store: Store, tmp_path: Path) -> None:
+    first, second = Past(1), Past(2)
+    second.runs = 50
+    made = [[past.run() for _ in range(count)] for past, count in ((first, 5), (second, 4))]
+    aside = open_store(f"memory://helix-{uuid.uuid4().hex}/aside")
+    for place, lineages in ((store, made[0]), (aside, made[1])):
+        for lineage in lineages:
+            Catalog(place).commit(lineage)
+    for place in (store, aside):
+        Catalog(place).compact()
+        for entry in place.list("lineage"):
+            place.delete(entry.path)
+    for entry in aside.list("index"):
+        store.write(entry.path, [aside.read(entry.path)])
+    catalog = Catalog(store)
+    assert catalog.read().lineages == (*made[0], *made[1])
+    catalog.compact()
+    for entry in store.list("index")[:-1]:
+        store.delete(entry.path)
+    assert catalog.read().lineages == (*made[0], *made[1])
+
+
+def test_what_is_covered_goes_after_a_day_and_not_before(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    made = committed(Catalog(store), 8)
+    assert (len(store.list("lineage")), len(store.list("index"))) == (8, 2)
+    for path in (tmp_path / "index").iterdir():
+        os.utime(path, (path.stat().st_mtime - GRACE_US / 1e6 - 60,) * 2)
+    past = Past(5)
+    past.runs = 20
+    later = [past.run() for _ in range(4)]
+    for lineage in later:
+        Catalog(store).commit(lineage)
+        Catalog(store).compact()
+    assert len(store.list("lineage")) == 4
+    assert [int(entry.path[6:14]) for entry in store.list("index")] == [8, 12]
+    assert Catalog(store).read().lineages == (*made, *later)
+
+
+def test_a_run_that_is_still_going_on_is_not_covered(store: Store) -> None:
+    catalog = Catalog(store)
+    past = Past(3)
+    going = past.run()
+    catalog.append(going.run, going.traces)
+    for _ in range(4):
+        catalog.commit(past.run())
+    catalog.commit(going)
+    assert going.run.run_id in {lineage.run.run_id for lineage in catalog.read().lineages}
+    assert "running" not in {lineage.run.status for lineage in catalog.read().lineages}
+
+
+def test_one_large_run_is_worth_an_index(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catalog_module, "COVERED_TRACES", 2)
+    past = Past(1)
+    Catalog(store).commit(next(run for run in iter(past.run, None) if len(run.traces) == 3))
+    assert len(store.list("index")) == 1
+
+
+# Damage.
+
+
+def places(size_bytes: int) -> range:
+    return range(0, size_bytes, max(size_bytes // 120, 1))
+
+
+@pytest.mark.parametrize("damage", ["flip", "cut"])
+def test_no_damage_to_an_index_raises_or_gives_what_was_not_written(damage: str, tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    made = committed(Catalog(store), 4)
+    (entry,) = store.list("index")
+    whole = store.read(entry.path)
+    for segment in store.list("lineage"):
+        store.delete(segment.path)
+    traces = {lineage.run.run_id: list(lineage.traces) for lineage in made}
+    for at in places(len(whole)):
+        store.write(
+            entry.path, [whole[:at] if damage == "cut" else whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :]]
+        )
+        known = Catalog(store).read()
+        for lineage in known.lineages:
+            assert all(trace in traces[lineage.run.run_id] for trace in lineage.traces)
+        history = known.history()
+        for trace in traces["run-1"]:
+            list(history.candidates(trace.fingerprint, trace.literals))
+        lost = sum(map(len, traces.values())) - sum(len(lineage.traces) for lineage in known.lineages)
+        assert lost or damage == "flip"
+
+
+def test_a_damaged_index_is_told_and_made_again(store: Store) -> None:
+    catalog = Catalog(store)
+    made = committed(catalog, 4)
+    (entry,) = store.list("index")
+    store.write(entry.path, [b"no index"])
+    known = catalog.read()
+    assert known.lineages == tuple(made)
+    (problem,) = known.problems
+    assert problem.startswith(f"{entry.path} cannot be read")
+    catalog.compact()
+    assert Catalog(store).read().index is not None
+
+
+def test_an_index_that_goes_while_a_run_uses_it_costs_computations_only(store: Store) -> None:
+    made = committed(Catalog(store), 4)
+    history = Catalog(store).read().history()
+    for entry in store.list("index"):
+        store.delete(entry.path)
+    assert [*history.candidates(made[0].traces[0].fingerprint, made[0].traces[0].literals)] == []
+
+
+# What is read.
+
+
+def test_a_run_reads_of_an_index_what_it_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = open_store(f"memory://helix-{uuid.uuid4().hex}/store")
+    committed(Catalog(store), 40)
+    monkeypatch.setattr(index_module, "_FRONT_BYTES", 1 << 20)
+    asked: list[str] = []
+    backend = store._backend
+    for name in ("read", "read_range", "list"):
+
+        def counted(*arguments: Any, _name: str = name) -> Any:
+            asked.append(f"{_name} {arguments[0]}")
+            return getattr(type(backend), _name)(backend, *arguments)
+
+        monkeypatch.setattr(backend, name, counted)
+    history = Catalog(store).read().history()
+    assert history.prior("census", {"reg": "1"}).traces[:1]
+    front = [one for one in asked if one.startswith("read_range")]
+    assert len(front) == 1 + 1  # of the newest index the front, and the blocks of the prior run
+    for _ in range(3):
+        for task in TASKS:
+            for version in (0, 1):
+                list(history.candidates(f"{task} {version}", "literals 0"))
+    assert len([one for one in asked if one.startswith("read_range")]) <= len(front) + index_module._SINGLE_READS + 2

@@ -1,0 +1,177 @@
+"""What a store far away needs besides the contract of every store: ranges, parts, retries and their limits."""
+
+from __future__ import annotations
+
+import random
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import fsspec
+import numpy as np
+import pytest
+from fsspec.implementations.memory import MemoryFileSystem
+
+from prefect_helix.core.errors import BlobMissingError, StoreError
+from prefect_helix.storage import remote
+from prefect_helix.storage.codec import encode
+from prefect_helix.storage.store import Store, open_store
+
+from .conftest import OpenStore
+
+LARGE = np.random.default_rng(1).integers(0, 255, 20 << 20, dtype="u1")
+
+
+def test_ranges_are_what_lies_there(store: Store) -> None:
+    store.write("x", [b"0123456789"])
+    assert [store.read_range("x", *ends) for ends in ((0, 4), (3, 7), (8, 20))] == [b"0123", b"3456", b"89"]
+    with pytest.raises(BlobMissingError):
+        store.read_range("y", 0, 4)
+
+
+def test_large_objects_are_read_by_ranges(store: Store) -> None:
+    store.write("x", [LARGE.data])
+    assert store.read("x") == LARGE.tobytes()
+    assert store.read_range("x", 5, 18 << 20) == LARGE.tobytes()[5 : 18 << 20]
+
+
+@pytest.mark.parametrize("size_bytes", [remote._PART_BYTES + extra for extra in (-1, 0, 1)])
+def test_objects_at_the_edge_of_a_range_are_read_whole(store: Store, size_bytes: int) -> None:
+    store.write("x", [LARGE.data[:size_bytes]])
+    assert store.read("x") == LARGE.tobytes()[:size_bytes]
+
+
+def test_a_large_blob_is_uploaded_in_parts(opens: OpenStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote, "_SINGLE_PUT_BYTES", 1 << 20)
+    monkeypatch.setattr(remote, "_UPLOAD_PART_BYTES", 6 << 20)
+    store = opens()
+    encoded = encode(LARGE)
+    store.put_blob(encoded)
+    np.testing.assert_array_equal(store.get_blob(encoded.name), LARGE)
+    assert store.blobs() == {encoded.name: encoded.size_bytes}
+
+
+def test_the_stores_own_clock_tells_what_is_newer(store: Store) -> None:
+    store.write("a/x", [b"1"])
+    (entry,) = store.list("a")
+    assert entry.modified_us > 0
+    store.write("a/x", [b"2"])
+    assert entry.modified_us <= store.list("a")[0].modified_us
+
+
+class Trouble(Exception):
+    """Named so that it says nothing of whether it passes."""
+
+
+class TroubledFileSystem(MemoryFileSystem):
+    """Memory whose calls fail as a test says."""
+
+    protocol = "troubled"
+    cachable = False
+    fails: Callable[[str], Exception | None] = staticmethod(lambda method: None)
+    asked: list[str]
+
+    def _trouble(self, method: str) -> None:
+        type(self).asked.append(method)
+        error = type(self).fails(method)
+        if error is not None:
+            raise error
+
+    def pipe_file(self, *arguments: Any, **options: Any) -> Any:
+        self._trouble("pipe_file")
+        return super().pipe_file(*arguments, **options)
+
+    def cat_file(self, *arguments: Any, **options: Any) -> Any:
+        self._trouble("cat_file")
+        return super().cat_file(*arguments, **options)
+
+    def find(self, *arguments: Any, **options: Any) -> Any:
+        self._trouble("find")
+        return super().find(*arguments, **options)
+
+    def rm_file(self, *arguments: Any, **options: Any) -> Any:
+        self._trouble("rm_file")
+        return super().rm_file(*arguments, **options)
+
+
+@pytest.fixture
+def troubled(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[TroubledFileSystem]]:
+    """The file system of ``troubled://``; pauses between tries are not waited for."""
+    fsspec.register_implementation("troubled", TroubledFileSystem, clobber=True)
+    monkeypatch.setattr(remote, "time", SimpleNamespace(monotonic=time.monotonic, sleep=lambda seconds: None))
+    TroubledFileSystem.asked = []
+    yield TroubledFileSystem
+    TroubledFileSystem.fails = staticmethod(lambda method: None)
+
+
+def troubled_store() -> Store:
+    return open_store(f"troubled://helix-{uuid.uuid4().hex}/store")
+
+
+def test_one_request_in_five_that_fails_is_not_noticed(troubled: type[TroubledFileSystem]) -> None:
+    chance = random.Random(3)
+    troubled.fails = staticmethod(lambda method: ConnectionResetError("reset") if chance.random() < 0.2 else None)
+    store = troubled_store()
+    for number in range(100):
+        store.write(f"a/{number}", [str(number).encode()])
+    assert [store.read(f"a/{number}") for number in range(100)] == [str(number).encode() for number in range(100)]
+    assert len(store.list("a")) == 100
+
+
+@pytest.mark.parametrize(
+    ("error", "tries"),
+    [
+        (TimeoutError("stalled"), remote._TRIES),
+        (ConnectionError("refused"), remote._TRIES),
+        (OSError(16, "Please reduce your request rate"), remote._TRIES),
+        (type("EndpointConnectionError", (Exception,), {})("no route"), remote._TRIES),
+        (PermissionError("Forbidden"), 1),
+        (OSError(28, "No space left on device"), 1),
+        (Trouble("who knows"), 1),
+    ],
+)
+def test_what_may_pass_is_tried_a_few_times_and_nothing_for_ever(
+    troubled: type[TroubledFileSystem], error: Exception, tries: int
+) -> None:
+    troubled.fails = staticmethod(lambda method: error)
+    with pytest.raises(StoreError):
+        troubled_store().write("x", [b"1"])
+    assert troubled.asked == ["pipe_file"] * tries
+
+
+def test_nobody_waits_longer_than_the_limit(
+    troubled: type[TroubledFileSystem], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [0.0]
+
+    def stall(method: str) -> Exception:
+        clock[0] += 2 * remote._PATIENCE_S
+        return TimeoutError("stalled")
+
+    troubled.fails = staticmethod(stall)
+    monkeypatch.setattr(remote, "time", SimpleNamespace(monotonic=lambda: clock[0], sleep=lambda seconds: None))
+    with pytest.raises(StoreError, match="network"):
+        troubled_store().read("x")
+    assert troubled.asked == ["cat_file"]
+
+
+def test_a_missing_object_is_asked_for_once(troubled: type[TroubledFileSystem]) -> None:
+    with pytest.raises(BlobMissingError):
+        troubled_store().read("x")
+    assert troubled.asked == ["cat_file"]
+
+
+def test_an_object_cut_short_while_it_is_read_is_an_error(troubled: type[TroubledFileSystem]) -> None:
+    store = troubled_store()
+    store.write("x", [LARGE.data])
+
+    def cut(method: str) -> None:
+        if troubled.asked.count("cat_file") == 2:
+            (file,) = (file for path, file in MemoryFileSystem.store.items() if store.url.split("/")[2] in path)
+            file.truncate(5)
+
+    troubled.fails = staticmethod(cut)
+    with pytest.raises(StoreError, match="shorter than its size"):
+        store.read("x")

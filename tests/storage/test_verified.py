@@ -1,0 +1,129 @@
+"""A mapped file is checked once, and again when anything about it changed."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from prefect_helix.core.errors import CorruptError
+from prefect_helix.storage import codec, local, verified
+from prefect_helix.storage.codec import Encoded, encode
+from prefect_helix.storage.store import open_store
+
+
+@pytest.fixture
+def blob(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Encoded]:
+    """A large blob in a store, long ago as far as the clock tells."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    encoded = encode(np.arange(1_000_000))
+    open_store(tmp_path / "store").put_blob(encoded)
+    monkeypatch.setattr(verified.time, "time_ns", lambda now=time.time_ns: now() + 10**10)
+    return tmp_path / "store/blobs" / encoded.name[:2] / encoded.name, encoded
+
+
+def checked(path: Path, encoded: Encoded, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Whether the content is checked when the blob is loaded by a new process."""
+    sizes: list[int] = []
+
+    def count(data: Any) -> bytes:
+        sizes.append(len(data))
+        return checksum(data)
+
+    checksum = codec.checksum
+    monkeypatch.setattr(codec, "checksum", count)
+    try:
+        loaded: Any = open_store(path.parents[2]).get_blob(encoded.name)
+    finally:
+        monkeypatch.setattr(codec, "checksum", checksum)
+    assert loaded[-1] == 999_999
+    return max(sizes) > 1_000_000
+
+
+def test_a_file_is_checked_the_first_time_only(blob: tuple[Path, Encoded], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert [checked(*blob, monkeypatch) for _ in range(3)] == [True, False, False]
+
+
+def touched(path: Path) -> None:
+    os.utime(path, (1, 1))
+
+
+def replaced(path: Path) -> None:
+    aside = path.with_name("aside")
+    aside.write_bytes(path.read_bytes())
+    status = path.stat()
+    aside.replace(path)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def rewritten(path: Path) -> None:
+    status = path.stat()
+    path.write_bytes(path.read_bytes())
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+@pytest.mark.parametrize("change", [touched, replaced, rewritten])
+def test_a_file_that_was_touched_is_checked_again(
+    blob: tuple[Path, Encoded], change: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert checked(*blob, monkeypatch)
+    change(blob[0])
+    assert [checked(*blob, monkeypatch) for _ in range(2)] == [True, False]
+
+
+def test_damage_is_found_after_a_good_load(blob: tuple[Path, Encoded], monkeypatch: pytest.MonkeyPatch) -> None:
+    path, encoded = blob
+    checked(path, encoded, monkeypatch)
+    status = path.stat()
+    with path.open("r+b") as file:
+        file.seek(5_000_000)
+        file.write(b"\xff")
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    with pytest.raises(CorruptError, match="checksum"):
+        open_store(path.parents[2]).get_blob(encoded.name)
+
+
+def test_a_file_that_changed_just_now_is_not_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    encoded = encode(np.arange(1_000_000))
+    open_store(tmp_path / "store").put_blob(encoded)
+    path = tmp_path / "store/blobs" / encoded.name[:2] / encoded.name
+    assert [checked(path, encoded, monkeypatch) for _ in range(2)] == [True, True]
+
+
+@pytest.mark.parametrize("damage", [b"", b"\xff\n\n x y\n", b"blobs 1 2 3\n", None])
+def test_a_damaged_memory_costs_a_checksum(
+    blob: tuple[Path, Encoded], damage: bytes | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked(*blob, monkeypatch)
+    (file,) = (tmp_path / "cache/prefect-helix/verified").iterdir()
+    if damage is None:
+        file.unlink()
+    else:
+        file.write_bytes(damage)
+    assert [checked(*blob, monkeypatch) for _ in range(2)] == [True, False]
+
+
+def test_a_home_that_cannot_be_written_costs_a_checksum(
+    blob: tuple[Path, Encoded], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    assert [checked(*blob, monkeypatch) for _ in range(2)] == [True, True]
+
+
+@pytest.mark.parametrize("kind", ["nfs4", "cifs", "fuse.sshfs", "9p", "lustre"])
+def test_a_file_that_other_machines_may_cut_is_read_and_checked(
+    blob: tuple[Path, Encoded], kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mounts = tmp_path / "mounts"
+    mounts.write_text(f"/dev/vda / ext4 rw 0 0\nserver:/x {tmp_path / 'store'} {kind} rw 0 0\n")
+    monkeypatch.setattr(local, "_MOUNTS", mounts)
+    assert [checked(*blob, monkeypatch) for _ in range(2)] == [True, True]
+    loaded: Any = open_store(tmp_path / "store").get_blob(blob[1].name)
+    assert str(blob[0]) not in Path("/proc/self/maps").read_text()
+    loaded[0] = 1
