@@ -230,7 +230,7 @@ FEATURES = [
             told, called = threading.Event(), []
 
             def tell(future):
-                called.append(future.state.is_completed())
+                called.append(future.task_run_id is not None)
                 told.set()
 
             future = double.submit(1)
