@@ -225,7 +225,7 @@ class ClusterEngine(ApartEngine):
             call.returned = outcome.state
             self.session.observe(node, value_of(outcome.state), outcome.elapsed_us, reusable=False)
         else:
-            self.session.fail(node)
+            self._failed(node, outcome.state)
 
     def _changed(self, outcome: Outcome, inputs: Inputs) -> Sequence[int]:
         """Return the positions of inputs whose objects were changed in place where the node was computed."""

@@ -20,13 +20,13 @@ from prefect.states import Failed
 from prefect.tasks import Task
 from prefect.utilities.annotations import NotSet, allow_failure
 
-from prefect_helix.compat import run_task, run_task_async, run_task_sync
+from prefect_helix.compat import run_task, run_task_async, run_task_sync, run_that_gave
 from prefect_helix.futures import HelixFuture, Ref, completed
 from prefect_helix.runtime.arguments import Given
 from prefect_helix.runtime.nodes import Cell, Node
 from prefect_helix.runtime.session import Session
 from prefect_helix.runtime.standin import is_stand_in, plain
-from prefect_helix.visiting import cells_in, source_of, visit
+from prefect_helix.visiting import cells_in, visit
 
 Dependencies = dict[str, set[RunInput]]
 Submit = Callable[..., PrefectConcurrentFuture[Any]]
@@ -154,11 +154,10 @@ class PrefectEngine:
         """
         return self._visit(value, lambda cell: Ref(self.session, cell, self.state, waits_only=waits_only))
 
-    def at_hand(self, value: Any) -> Any:
-        """Return arguments with the results in them, if that loads nothing from the store; else None."""
-        if not all(cell.present or (cell.node.result and cell.node.result.blobs == ()) for cell in cells_in(value)):
-            return None
-        return self._visit(value, self.session.value)
+    def filled(self, parameters: Mapping[str, Any], value_of: Callable[[Cell], Any]) -> dict[str, Any]:
+        """Return the parameters of a node with a value in the place of each result."""
+        filled: dict[str, Any] = self._visit(dict(parameters), value_of)
+        return filled
 
     def completed(self, node: Node) -> State[Any]:
         """Return the state that a direct call with ``return_state=True`` gives back."""
@@ -222,9 +221,9 @@ class PrefectEngine:
                 edges.add(TaskRunResult(id=part.task_run_id))
                 part = self._end_of(part, submitted=submitted)
             if not isinstance(part, State):
-                edges.update(source_of(part))
-                maker = self.session.maker(part)
+                maker, source = self.session.maker(part), run_that_gave(part)
                 makers.extend([maker] if maker is not None else [])
+                edges.update([source] if source is not None else [])
                 return plain(part) if is_stand_in(part) else part
             if part.state_details.task_run_id is not None:
                 edges.add(TaskRunResult(id=part.state_details.task_run_id))
@@ -344,13 +343,16 @@ class PrefectEngine:
         if not node.settled.is_set():
             self.session.fail(node, error)
 
+    def _failed(self, node: Node, state: State[Any] | None) -> None:
+        self.session.fail(node, told=f"{state.name}: {state.message}" if state is not None else "given up")
+
     def _ended(self, node: Node, body: Body, state: State[Any]) -> None:
         call = self.calls[node.key]
         call.state = state
         if isinstance(body.value, (State, PrefectFuture)):
             call.returned = body.value
         if not state.is_completed():
-            self.session.fail(node)
+            self._failed(node, state)
         elif body.called and call.returned is None:
             self.session.observe(node, body.value, body.elapsed_us)
         else:

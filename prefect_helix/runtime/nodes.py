@@ -120,6 +120,8 @@ class Edge:
     def input(self) -> Input:
         """Return what is known of the value now."""
         parent, leaf = self.cell.node, self.cell.leaf
+        if parent.failed:
+            return Input(parent.signature, leaf, self.parameter, parent.failure, exact=True, by_digest=parent.by_digest)
         known = parent.result
         part: Result | Leaf | None = known
         if known is not None and leaf is not None:
@@ -167,6 +169,7 @@ class Node:
         elsewhere: Whether its value is on a worker of the task runner.
         failed: Whether its compute failed.
         error: What it failed with, where that was not told by the task's state.
+        failure: Hash of what is told of its failure: who takes that is made from it.
         tainted: Whether its files changed while it was computed, so that its result stands for nothing.
         lost: Whether its stored result could not be read.
         used: Whether its value was handed out or given to a task.
@@ -203,6 +206,7 @@ class Node:
     elsewhere: bool = False
     failed: bool = False
     error: BaseException | None = None
+    failure: str = ""
     tainted: bool = False
     lost: bool = False
     used: bool = False

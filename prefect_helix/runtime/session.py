@@ -260,9 +260,15 @@ class Session:
         if contradicted:
             raise NondeterministicTaskError(node.spec.name, contradicted)
 
-    def fail(self, node: Node, error: BaseException | None = None) -> None:
-        """Take note of a node whose task failed, or that could not be computed because of `error`."""
-        self._scheduler.fail(node, error)
+    def fail(self, node: Node, error: BaseException | None = None, told: str = "") -> None:
+        """Take note of a node whose task failed, or that could not be computed because of `error`.
+
+        Args:
+            node: The node.
+            error: What stopped it, where its task did not run to its end.
+            told: What the task told of its failure.
+        """
+        self._scheduler.fail(node, error, told)
 
 
 def _nowhere(names: Collection[str]) -> None:

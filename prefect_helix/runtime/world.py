@@ -242,7 +242,7 @@ class World:
         while waiting:
             parent = waiting.pop()
             for child in self.children(parent):
-                if parent.done and self._is_indifferent(child, parent):
+                if (parent.done or parent.failed) and self._is_indifferent(child, parent):
                     continue
                 before = (child.standing, child.signature, child.trace)
                 self.classify(child)

@@ -328,7 +328,7 @@ FEATURES = [
         """,
         edit=("double(1)", "double(2)"),
         ran=("double written undo undone", "written undo", "double written undo undone"),
-        differs="what was not done is not rolled back",
+        differs={"unchanged": "a step that does not run takes no part in a transaction"},
     ),
     Feature(
         "prints are logged",

@@ -29,13 +29,12 @@ from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, PREFECT_LOCAL_ST
 from .feature import Feature
 
 TURNS = ("fresh", "unchanged", "edited")
-SPARED = ("Loaded", "Pruned", "Cached")
-"""States of what was not computed; Prefect's own cache gives the last."""
-
+SPARED = ("Loaded", "Pruned")
 RECORDS_SECONDS = 30
 """How long the server may take to record what it was told."""
 
 _RANDOM = re.compile(r"-([0-9a-f]{3}|[0-9a-f]{8}-[0-9a-f-]{27})$")
+"""What Prefect adds to the names of task runs, and of those that stand for subflows in tasks."""
 
 
 class Collected(logging.Handler):
@@ -191,11 +190,13 @@ class Records:
     Attributes:
         flow_runs: Flow, type and name of the state, and the state's message, of each flow run.
         task_runs: Name, tags, type and name of the state, and the names of the task runs that it takes results of, of
-            each task run; those spared as if they were computed.
+            each task run; those loaded and pruned as if they were computed.
+        spared: How many task runs were loaded or pruned.
     """
 
     flow_runs: Counter[Any]
     task_runs: Counter[Any]
+    spared: int
 
 
 def records(played: Played) -> Records:
@@ -223,6 +224,7 @@ def records(played: Played) -> Records:
             )
             for run in task_runs
         ),
+        sum(run.state_name in SPARED for run in task_runs),
     )
 
 
