@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
 from prefect._internal.engine import resolve_custom_task_run_name
-from prefect.client.schemas.objects import RunInput, TaskRun
+from prefect.client.schemas.objects import TaskRun
 from prefect.context import FlowRunContext, TaskRunContext
 from prefect.task_engine import (
     _create_task_run_locally as create_task_run,  # pyright: ignore[reportPrivateUsage]
@@ -43,6 +42,7 @@ __all__ = [
     "create_task_run",
     "custom_task_run_name",
     "emit_task_run_state_change_event",
+    "get_state_for_result",
     "get_task_viz_tracker",
     "in_task_run",
     "is_resolving_for",
@@ -53,7 +53,6 @@ __all__ = [
     "run_task",
     "run_task_async",
     "run_task_sync",
-    "run_that_gave",
     "staged_record",
 ]
 
@@ -83,24 +82,6 @@ def _is_advancing_a_generator() -> bool:
     return False
 
 
-def run_that_gave(value: object) -> RunInput | None:
-    """Return the run of the current flow run whose result an object is; None if Prefect knows of none."""
-    found = get_state_for_result(value)
-    return found[0].state_details.to_run_result(found[1]) if found else None
-
-
-def custom_task_run_name(task: Task[..., Any], task_run: TaskRun, parameters: Mapping[str, Any]) -> str | None:
-    """Return the name that a task's ``task_run_name`` gives a task run; None if it has none.
-
-    Raises whatever the name's function or template raises.
-    """
-    if task.task_run_name is None:
-        return None
-    given = dict(parameters)
-    with TaskRunContext.model_construct(task=task, task_run=task_run, parameters=given):
-        return resolve_custom_task_run_name(task, given)
-
-
 def parent_flow_run_id(context: FlowRunContext) -> UUID | None:
     """Return the id of the flow run that a subflow was called in; None for any other flow.
 
@@ -110,6 +91,12 @@ def parent_flow_run_id(context: FlowRunContext) -> UUID | None:
         return None
     outer = context._token.old_value
     return outer.flow_run.id if isinstance(outer, FlowRunContext) and outer.flow_run else None
+
+
+def custom_task_run_name(task: Task[..., Any], task_run: TaskRun, parameters: dict[str, Any]) -> str:
+    """Return the name that a task gives its run: a template, or a function that may ask for the run it is in."""
+    with TaskRunContext.model_construct(task=task, task_run=task_run, parameters=parameters):
+        return resolve_custom_task_run_name(task, parameters)
 
 
 def staged_record(transaction: Any) -> Any:

@@ -20,13 +20,13 @@ from prefect.states import Failed
 from prefect.tasks import Task
 from prefect.utilities.annotations import NotSet, allow_failure
 
-from prefect_helix.compat import run_task, run_task_async, run_task_sync, run_that_gave
+from prefect_helix.compat import run_task, run_task_async, run_task_sync
 from prefect_helix.futures import HelixFuture, Ref, completed
 from prefect_helix.runtime.arguments import Given
 from prefect_helix.runtime.nodes import Cell, Node
 from prefect_helix.runtime.session import Session
 from prefect_helix.runtime.standin import is_stand_in, plain
-from prefect_helix.visiting import cells_in, visit
+from prefect_helix.visiting import cells_in, source_of, visit
 
 Dependencies = dict[str, set[RunInput]]
 Submit = Callable[..., PrefectConcurrentFuture[Any]]
@@ -154,10 +154,11 @@ class PrefectEngine:
         """
         return self._visit(value, lambda cell: Ref(self.session, cell, self.state, waits_only=waits_only))
 
-    def filled(self, parameters: Mapping[str, Any], value_of: Callable[[Cell], Any]) -> dict[str, Any]:
-        """Return the parameters of a node with a value in the place of each result."""
-        filled: dict[str, Any] = self._visit(dict(parameters), value_of)
-        return filled
+    def at_hand(self, value: Any) -> Any:
+        """Return arguments with the results in them, if that loads nothing from the store; else None."""
+        if not all(cell.present or (cell.node.result and cell.node.result.blobs == ()) for cell in cells_in(value)):
+            return None
+        return self._visit(value, self.session.value)
 
     def completed(self, node: Node) -> State[Any]:
         """Return the state that a direct call with ``return_state=True`` gives back."""
@@ -221,9 +222,9 @@ class PrefectEngine:
                 edges.add(TaskRunResult(id=part.task_run_id))
                 part = self._end_of(part, submitted=submitted)
             if not isinstance(part, State):
-                maker, source = self.session.maker(part), run_that_gave(part)
+                edges.update(source_of(part))
+                maker = self.session.maker(part)
                 makers.extend([maker] if maker is not None else [])
-                edges.update([source] if source is not None else [])
                 return plain(part) if is_stand_in(part) else part
             if part.state_details.task_run_id is not None:
                 edges.add(TaskRunResult(id=part.state_details.task_run_id))

@@ -34,12 +34,12 @@ class HelixState(State[Any]):
     def result(self, raise_on_failure: bool = True, retry_result_failure: bool = True, **_: Any) -> Any:
         """Return the result, loaded or computed now if need be."""
         value = self._session.value(self._cell, exposed=self._exposed)
-        return handed_out(self._cell.node, value) if self._exposed else value
+        return linked(self._cell.node, value) if self._exposed else value
 
     async def aresult(self, raise_on_failure: bool = True, retry_result_failure: bool = True) -> Any:
         """Return the result, loaded or computed now if need be."""
         value = await self._session.value_async(self._cell, exposed=self._exposed)
-        return handed_out(self._cell.node, value) if self._exposed else value
+        return linked(self._cell.node, value) if self._exposed else value
 
 
 def completed(session: Session, node: Node, cell: Cell | None = None) -> HelixState:
@@ -57,13 +57,12 @@ def completed(session: Session, node: Node, cell: Cell | None = None) -> HelixSt
     return state
 
 
-def handed_out(node: Node, value: Any) -> Any:
-    """Return a value that the flow body is given, and let Prefect know which task run it is the result of.
+def linked(node: Node, value: Any) -> Any:
+    """Return a value that the flow body is given, once Prefect knows where it comes from, so that it draws the edges.
 
-    Prefect notes that of what its engine computes, and draws the edges of whoever takes the value by it. It knows the
-    value itself, not the stand-in for it.
+    What its engine computed in this process and is given as it is, it knows already.
     """
-    if not node.started or (node.result is not None and node.result.leaves):
+    if not node.done or (node.result is not None and node.result.leaves):
         state: State[Any] = State(type=StateType.COMPLETED)
         state.state_details.task_run_id = UUID(node.task_run_id)
         link_state_to_task_run_result(state, value)
@@ -186,4 +185,4 @@ class HelixFuture(PrefectTaskRunFuture[Any]):
         self._session.when_settled(self._node, lambda: fn(self))
 
     def _value(self) -> Any:
-        return handed_out(self._node, self._session.value(self._node.cell(), exposed=True))
+        return linked(self._node, self._session.value(self._node.cell(), exposed=True))

@@ -9,19 +9,21 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from datetime import datetime, timedelta, timezone
+from string import Formatter
 from typing import Any, TypeAlias, cast
 from uuid import UUID
 
 from prefect.artifacts import create_markdown_artifact
 from prefect.client.schemas.objects import State, StateType, TaskRun
 from prefect.logging.loggers import task_run_logger
+from prefect.tasks import Task
 
 from prefect_helix.compat import create_task_run, custom_task_run_name, emit_task_run_state_change_event
 from prefect_helix.core.graph import Decision
 from prefect_helix.core.lineage import Lineage, Trace
 from prefect_helix.engine import PrefectEngine
 from prefect_helix.futures import STATE_NAMES
-from prefect_helix.runtime.nodes import Cell, Node
+from prefect_helix.runtime.nodes import Node
 from prefect_helix.views.steps import saved_us, spent_us, unshown
 from prefect_helix.views.tables import run_markdown
 from prefect_helix.views.units import format_us
@@ -31,12 +33,10 @@ Log: TypeAlias = "logging.Logger | logging.LoggerAdapter[Any]"
 REPORTED_NODES = 500
 """Loaded and pruned nodes of one run that become task runs: the server's event queue drops what is too much for it."""
 
-log = logging.getLogger(__name__)
-
 _EPOCH = datetime.fromtimestamp(0, timezone.utc)
 
 
-def report(engine: PrefectEngine, lineage: Lineage, prior: Lineage | None, told: Log) -> None:
+def report(engine: PrefectEngine, lineage: Lineage, prior: Lineage | None, log: Log) -> None:
     """Show a run in the Prefect UI. Called in the flow body's context, while the flow run is still running."""
     traces = {trace.call: trace for trace in lineage.traces}
     spared = [node for node in engine.session.world.called if not node.started]
@@ -48,7 +48,7 @@ def report(engine: PrefectEngine, lineage: Lineage, prior: Lineage | None, told:
             _report_node(engine, node, traces[node.call])
         artifact.result()
     if left_out:
-        told.info("helix: %s", left_out)
+        log.info("helix: %s", left_out)
 
 
 def _divided(nodes: Sequence[Node]) -> tuple[list[Node], list[Node]]:
@@ -85,7 +85,7 @@ def _report_node(engine: PrefectEngine, node: Node, trace: Trace) -> None:
     message = _message(trace)
     called = _EPOCH + timedelta(microseconds=trace.started_us)
     ended = called + timedelta(microseconds=spent_us(trace) or 0)
-    task_run = call.context.copy().run(  # with the tags of the call
+    task_run = call.context.copy().run(
         create_task_run,
         call.task,
         id=UUID(node.task_run_id),
@@ -93,7 +93,8 @@ def _report_node(engine: PrefectEngine, node: Node, trace: Trace) -> None:
         wait_for=engine.native(call.wait_for, waits_only=True),
         extra_task_inputs=call.dependencies,
     )
-    task_run.name = _name(engine, node, task_run)
+    if call.task.task_run_name:
+        task_run.name = _custom_name(engine, node, call.task, task_run) or task_run.name
     state: State[Any] = State(
         type=StateType.COMPLETED,
         name=STATE_NAMES[trace.decision],
@@ -112,34 +113,24 @@ def _report_node(engine: PrefectEngine, node: Node, trace: Trace) -> None:
     task_run_logger(task_run, call.task).info(message)
 
 
-class _NotLoaded:
-    """Stands for a large result in the name of a task run that did not need it."""
-
-    def __init__(self, node: Node) -> None:
-        self._text = f"<{node.spec.name}>"
-
-    def __format__(self, _: str) -> str:
-        return self._text
-
-    def __str__(self) -> str:
-        return self._text
-
-
-def _name(engine: PrefectEngine, node: Node, task_run: TaskRun) -> str:
-    """Return what a task run is called, from what is known of its parameters without loading anything."""
-
-    def at_hand(cell: Cell) -> Any:
-        result = cell.node.result
-        if not cell.present and cell.leaf is None and result is not None and result.blobs == ():
-            engine.session.load(cell)
-        return cell.value if cell.present else _NotLoaded(cell.node)
-
-    task = engine.calls[node.key].task
+def _custom_name(engine: PrefectEngine, node: Node, task: Task[..., Any], task_run: TaskRun) -> str | None:
+    """Return the name that the task has for its run; None if values are in it that would have to be loaded for it."""
+    template = task.task_run_name
+    parameters = dict(node.parameters)
+    if isinstance(template, str):
+        fields = {field.partition(".")[0].partition("[")[0] for _, field, _, _ in Formatter().parse(template) if field}
+        parameters = {name: value for name, value in parameters.items() if name in fields}
+    values = engine.at_hand(parameters)
+    if values is None:
+        return None
     try:
-        return custom_task_run_name(task, task_run, engine.filled(node.parameters, at_hand)) or task_run.name
-    except Exception:  # it asks for more than is there
-        log.debug("no name for a task run of %s", task.name, exc_info=True)
-        return task_run.name
+        return custom_task_run_name(task, task_run, values)
+    except Exception as error:  # of the user's function
+        engine.session.warn(
+            f"name:{node.spec.key}",
+            f"The name of a run of {node.spec.name} could not be made: {type(error).__name__}: {error}",
+        )
+        return None
 
 
 def _message(trace: Trace) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
+from prefect.client.schemas.objects import RunInput
 from prefect.utilities.annotations import quote
 from prefect.utilities.collections import StopVisiting, visit_collection
 
+from prefect_helix.compat import get_state_for_result
 from prefect_helix.runtime.nodes import Cell
 
 
@@ -33,3 +35,11 @@ def visit(value: Any, replace: Callable[[Any, dict[str, Any]], Any]) -> Any:
         return replace(part, context)
 
     return visit_collection(value, visit_unquoted, return_data=True, context={})
+
+
+def source_of(value: Any) -> Iterator[RunInput]:
+    """Yield the run that Prefect knows to have given a value, which is by its identity."""
+    found = get_state_for_result(value)
+    source = found[0].state_details.to_run_result(found[1]) if found is not None else None
+    if source is not None:
+        yield source

@@ -19,7 +19,7 @@ ChangeKind = Literal["new", "removed", "parameter", "code", "argument", "file", 
 FOLLOWING: frozenset[ChangeKind] = frozenset({"input", "order"})
 """Changes that come from other steps."""
 
-_COMPARED = 32
+_COMPARED = 8
 """Calls before and after one that it is compared with."""
 
 _NAMED = 3

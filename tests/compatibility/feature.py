@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 PRELUDE = """\
 import asyncio
@@ -34,8 +33,8 @@ class Feature:
         ran: What runs with ours in a first run, in the same again, and after the edit. Separated by spaces.
         concurrent: Whether what runs has no certain order.
         says: Words of the warnings that are given with ours; there may be no others.
-        differs: The turns in which the server's records differ from those of plain Prefect, beyond that steps are
-            loaded and pruned; and why.
+        differs: Why the server's records of runs that spare something are not those of plain Prefect; empty if they
+            are, names of states aside.
     """
 
     name: str
@@ -44,7 +43,7 @@ class Feature:
     ran: tuple[str, str, str]
     concurrent: bool = False
     says: tuple[str, ...] = ()
-    differs: Mapping[str, str] = field(default_factory=dict)
+    differs: str = ""
 
     def source(self, turn: str, *, helix: bool) -> str:
         """Return the module's source for a turn: ``fresh``, ``unchanged`` or ``edited``."""

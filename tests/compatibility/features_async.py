@@ -132,7 +132,7 @@ FEATURES = [
         def main():
             return double.submit(double.submit(1)).result()
         """,
-        edit=("double.submit(1)", "double.submit(2)"),
+        edit=("double.submit(1)", "double.submit(3)"),
         ran=("double double", "", "double double"),
     ),
     Feature(
@@ -249,7 +249,7 @@ FEATURES = [
 
         @helix_flow
         async def main():
-            return [await double(n) async for n in numbers()]
+            return [await double(n) for n in [n async for n in numbers()]]
         """,
         edit=("END = 2", "END = 3"),
         ran=("numbers double double", "numbers", "numbers double"),

@@ -221,7 +221,7 @@ FEATURES = [
         """,
         edit=("10 * inner", "20 * inner"),
         ran=("outer inner inner", "", "outer inner"),
-        differs={"unchanged": "what a task would have called is not called where the task does not run"},
+        differs="what a task does that is spared, other tasks that it calls included, is not done",
     ),
     Feature(
         "a task called outside of a flow is a plain task",
@@ -232,10 +232,10 @@ FEATURES = [
             return 2 * x
 
         def play(turn):
-            return [double(2), double.fn(3), double(4, return_state=True)]
+            return [double(2), double.fn(3), double(4, return_state=True), double.with_options(retries=1)(5)]
         """,
         edit=("2 * x", "3 * x"),
-        ran=("double double double", "double double double", "double double double"),
+        ran=("double double double double", "double double double double", "double double double double"),
     ),
     Feature(
         "futures in nested containers",
@@ -427,10 +427,32 @@ FEATURES = [
 
         @helix_flow
         def main():
-            return [double(x) for x in numbers()]
+            return [double(x) for x in list(numbers())]
         """,
         edit=("END = 3", "END = 4"),
         ran=("numbers double double double", "numbers", "numbers double"),
+    ),
+    Feature(
+        "what is called between the steps of a generator task is planned",
+        """
+        END = 3
+
+        @helix_task
+        def numbers():
+            ran("numbers")
+            yield from range(END)
+
+        @helix_task
+        def double(x):
+            ran("double")
+            return 2 * x
+
+        @helix_flow
+        def main():
+            return [double(x) for x in numbers()]
+        """,
+        edit=("END = 3", "END = 2"),
+        ran=("numbers double double double", "numbers", "numbers"),
     ),
     Feature(
         "a callable object and a partial are tasks",

@@ -92,7 +92,7 @@ FEATURES = [
         """,
         edit=("inner(x) + 1", "inner(x) + 2"),
         ran=("outer double", "", "outer"),
-        differs={"unchanged": "what a task would have called is not called where the task does not run"},
+        differs="what a task does that is spared, the flows that it calls included, is not done",
     ),
     Feature(
         "a helix subflow in a plain flow",

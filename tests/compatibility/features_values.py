@@ -342,7 +342,7 @@ FEATURES = [
         """,
         edit=("X = 1", "X = 2"),
         ran=("outer double", "", "outer double"),
-        differs={"unchanged": "what a task would have called is not called where the task does not run"},
+        differs="what a task does that is spared, other tasks that it calls included, is not done",
     ),
     Feature(
         "a file as an argument and as a result",

@@ -77,7 +77,7 @@ def test_a_task_that_moved_to_another_module_is_found_by_name() -> None:
 def test_of_very_many_calls_those_around_the_place_are_compared() -> None:
     earlier = [call("fit", f"s{i}", call=i, arguments=(Argument("reg", str(i)),)) for i in range(1000)]
 
-    assert Calls(earlier).closest(call("fit", "x", call=500, arguments=(Argument("reg", "490"),))) is earlier[490]
+    assert Calls(earlier).closest(call("fit", "x", call=500, arguments=(Argument("reg", "495"),))) is earlier[495]
     assert Calls(earlier).closest(call("fit", "x", call=500, arguments=(Argument("reg", "7"),))) is earlier[500]
 
 
