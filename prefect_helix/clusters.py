@@ -20,11 +20,12 @@ from prefect.utilities.annotations import allow_failure
 
 from prefect_helix.core.errors import NotStorableError, StoreError, UpstreamFailedError
 from prefect_helix.elsewhere import ApartEngine
-from prefect_helix.engine import Call, Dependencies, Submit, cells_in
+from prefect_helix.engine import Call, Dependencies, Submit
 from prefect_helix.runtime.execution import digest_of
 from prefect_helix.runtime.nodes import Cell, Node
 from prefect_helix.runtime.results import SMALL_BYTES
 from prefect_helix.storage.store import Store
+from prefect_helix.visiting import cells_in
 from prefect_helix.workers import (
     Outcome,
     PlainResult,
@@ -224,7 +225,7 @@ class ClusterEngine(ApartEngine):
             call.returned = outcome.state
             self.session.observe(node, value_of(outcome.state), outcome.elapsed_us, reusable=False)
         else:
-            self.session.fail(node)
+            self._failed(node, outcome.state)
 
     def _changed(self, outcome: Outcome, inputs: Inputs) -> Sequence[int]:
         """Return the positions of inputs whose objects were changed in place where the node was computed."""

@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from typing import Any
+from uuid import UUID
 
 from prefect._internal.compatibility.async_dispatch import async_dispatch
+from prefect._internal.engine import resolve_custom_task_run_name
+from prefect.client.schemas.objects import TaskRun
 from prefect.context import FlowRunContext, TaskRunContext
 from prefect.task_engine import (
     _create_task_run_locally as create_task_run,  # pyright: ignore[reportPrivateUsage]
 )
-from prefect.task_engine import run_task, run_task_async, run_task_sync
-from prefect.utilities.engine import emit_task_run_state_change_event
+from prefect.task_engine import (
+    run_generator_task_async,
+    run_generator_task_sync,
+    run_task,
+    run_task_async,
+    run_task_sync,
+)
+from prefect.tasks import Task
+from prefect.utilities.engine import (
+    emit_task_run_state_change_event,
+    get_state_for_result,
+    link_state_to_task_run_result,
+)
 from prefect.utilities.visualization import get_task_viz_tracker
 
 try:
@@ -27,11 +42,15 @@ __all__ = [
     "async_dispatch",
     "attach_note",
     "create_task_run",
+    "custom_task_run_name",
     "emit_task_run_state_change_event",
+    "get_state_for_result",
     "get_task_viz_tracker",
     "in_task_run",
     "is_resolving_for",
+    "link_state_to_task_run_result",
     "note_of",
+    "parent_flow_run_id",
     "raise_if_flow_run_suspension_requested",
     "run_task",
     "run_task_async",
@@ -39,17 +58,47 @@ __all__ = [
     "staged_record",
 ]
 
+_GENERATOR_ENGINES = frozenset({run_generator_task_sync.__code__, run_generator_task_async.__code__})
+
 
 def in_task_run() -> bool:
     """Return whether the caller is the body of a task of the current flow run.
 
-    A subflow started inside a task still sees that task's context, but the task belongs to another flow run.
+    A subflow started inside a task still sees that task's context, but the task belongs to another flow run. Who goes
+    through what a generator task yields sees the task's context too, without being its body.
     """
     task_context, flow_context = TaskRunContext.get(), FlowRunContext.get()
-    if task_context is None:
+    if task_context is None or (task_context.task.isgenerator and not _is_advancing_a_generator()):
         return False
     flow_run = flow_context.flow_run if flow_context else None
     return flow_run is None or task_context.task_run.flow_run_id == flow_run.id
+
+
+def _is_advancing_a_generator() -> bool:
+    """Return whether the engine is at a step of a generator task in this thread, so that the caller is in its body."""
+    frame = sys._getframe()
+    while frame.f_back is not None:
+        frame = frame.f_back
+        if frame.f_code in _GENERATOR_ENGINES:
+            return True
+    return False
+
+
+def parent_flow_run_id(context: FlowRunContext) -> UUID | None:
+    """Return the id of the flow run that a subflow was called in; None for any other flow.
+
+    Prefect keeps it with the server only, as the flow run of the task run that stands for the subflow.
+    """
+    if context.flow_run is None or context.flow_run.parent_task_run_id is None or context._token is None:
+        return None
+    outer = context._token.old_value
+    return outer.flow_run.id if isinstance(outer, FlowRunContext) and outer.flow_run else None
+
+
+def custom_task_run_name(task: Task[..., Any], task_run: TaskRun, parameters: dict[str, Any]) -> str:
+    """Return the name that a task gives its run: a template, or a function that may ask for the run it is in."""
+    with TaskRunContext.model_construct(task=task, task_run=task_run, parameters=parameters):
+        return resolve_custom_task_run_name(task, parameters)
 
 
 def staged_record(transaction: Any) -> Any:

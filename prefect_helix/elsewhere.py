@@ -8,14 +8,15 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 from uuid import UUID
 
-from prefect.client.schemas.objects import TaskRunResult
+from prefect.client.schemas.objects import State, TaskRunResult
 from prefect.states import Crashed
 from prefect.task_runners import ProcessPoolTaskRunner
 from prefect.tasks import Task
 
 from prefect_helix.compat import is_resolving_for
-from prefect_helix.engine import Dependencies, PrefectEngine, Submit, cells_in, clone_with
+from prefect_helix.engine import Dependencies, PrefectEngine, Submit, clone_with
 from prefect_helix.runtime.nodes import Node
+from prefect_helix.visiting import cells_in
 from prefect_helix.workers import (
     AsyncTimed,
     Timed,
@@ -88,8 +89,9 @@ class ApartEngine(PrefectEngine):
     def _crashed(self, node: Node, error: BaseException) -> None:
         """Take note of a node whose worker died, or whose inputs could not be had."""
         message = f"The task run was not finished: {type(error).__name__}: {error}"
-        self.calls[node.key].state = Crashed(message=message, data=error)
-        self.session.fail(node)
+        state: State[Any] = Crashed(message=message, data=error)
+        self.calls[node.key].state = state
+        self._failed(node, state)
 
 
 class ProcessEngine(ApartEngine):
@@ -129,6 +131,6 @@ class ProcessEngine(ApartEngine):
                 call.returned = state if measure.given_back else None
                 self.session.observe(node, value_of(state), measure.elapsed_us, reusable=not measure.given_back)
             else:
-                self.session.fail(node)
+                self._failed(node, state)
         except BaseException as error:
             self._escaped(node, error)

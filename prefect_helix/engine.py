@@ -18,8 +18,7 @@ from prefect.client.schemas.objects import RunInput, State, TaskRunResult
 from prefect.futures import PrefectConcurrentFuture, PrefectFuture
 from prefect.states import Failed
 from prefect.tasks import Task
-from prefect.utilities.annotations import NotSet, allow_failure, quote
-from prefect.utilities.collections import StopVisiting, visit_collection
+from prefect.utilities.annotations import NotSet, allow_failure
 
 from prefect_helix.compat import run_task, run_task_async, run_task_sync
 from prefect_helix.futures import HelixFuture, Ref, completed
@@ -27,6 +26,7 @@ from prefect_helix.runtime.arguments import Given
 from prefect_helix.runtime.nodes import Cell, Node
 from prefect_helix.runtime.session import Session
 from prefect_helix.runtime.standin import is_stand_in, plain
+from prefect_helix.visiting import cells_in, source_of, visit
 
 Dependencies = dict[str, set[RunInput]]
 Submit = Callable[..., PrefectConcurrentFuture[Any]]
@@ -154,6 +154,12 @@ class PrefectEngine:
         """
         return self._visit(value, lambda cell: Ref(self.session, cell, self.state, waits_only=waits_only))
 
+    def at_hand(self, value: Any) -> Any:
+        """Return arguments with the results in them, if that loads nothing from the store; else None."""
+        if not all(cell.present or (cell.node.result and cell.node.result.blobs == ()) for cell in cells_in(value)):
+            return None
+        return self._visit(value, self.session.value)
+
     def completed(self, node: Node) -> State[Any]:
         """Return the state that a direct call with ``return_state=True`` gives back."""
         return completed(self.session, node)
@@ -191,9 +197,9 @@ class PrefectEngine:
                 nodes.append(part.__helix_handle__().node)
             return part
 
-        _visit(value, note)
+        visit(value, note)
         self.session.demand([node for node in nodes if node in self.session.world])
-        return _visit(value, lambda part, _: plain(part) if is_stand_in(part) else part)
+        return visit(value, lambda part, _: plain(part) if is_stand_in(part) else part)
 
     def _given(self, value: Any, edges: set[RunInput], *, submitted: bool) -> Given:
         """Return an argument with the results of this run's nodes as cells; what other tasks gave is a literal.
@@ -216,6 +222,7 @@ class PrefectEngine:
                 edges.add(TaskRunResult(id=part.task_run_id))
                 part = self._end_of(part, submitted=submitted)
             if not isinstance(part, State):
+                edges.update(source_of(part))
                 maker = self.session.maker(part)
                 makers.extend([maker] if maker is not None else [])
                 return plain(part) if is_stand_in(part) else part
@@ -227,7 +234,7 @@ class PrefectEngine:
                 raise _NotReadyError
             return part.result(raise_on_failure=False, _sync=True)  # type: ignore[call-overload]
 
-        tree = _visit(value, take)
+        tree = visit(value, take)
         return Given(tree, [*cells_in(tree), *makers])
 
     def _end_of(self, future: PrefectFuture[Any], *, submitted: bool) -> Any:
@@ -236,13 +243,13 @@ class PrefectEngine:
         return future.state
 
     def _visit(self, value: Any, replace: Callable[[Cell], Any]) -> Any:
-        def visit(part: Any, _: dict[str, Any]) -> Any:
+        def replaced(part: Any, _: dict[str, Any]) -> Any:
             cell = part if isinstance(part, Cell) else self.session.reference(part)
             if cell is not None:
                 return replace(cell)
             return plain(part) if is_stand_in(part) else part
 
-        return _visit(value, visit)
+        return visit(value, replaced)
 
     # -- Engine --------------------------------------------------------------------------------------------------
 
@@ -337,13 +344,16 @@ class PrefectEngine:
         if not node.settled.is_set():
             self.session.fail(node, error)
 
+    def _failed(self, node: Node, state: State[Any] | None) -> None:
+        self.session.fail(node, told=f"{state.name}: {state.message}" if state is not None else "given up")
+
     def _ended(self, node: Node, body: Body, state: State[Any]) -> None:
         call = self.calls[node.key]
         call.state = state
         if isinstance(body.value, (State, PrefectFuture)):
             call.returned = body.value
         if not state.is_completed():
-            self.session.fail(node)
+            self._failed(node, state)
         elif body.called and call.returned is None:
             self.session.observe(node, body.value, body.elapsed_us)
         else:
@@ -378,27 +388,3 @@ def _run_to_the_end(start: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
 
 class _NotReadyError(Exception):
     """An argument is the result of a task that has none."""
-
-
-def cells_in(tree: Any) -> list[Cell]:
-    """Return the cells in an argument, in the order they occur."""
-    cells: list[Cell] = []
-
-    def note(part: Any, _: dict[str, Any]) -> Any:
-        if isinstance(part, Cell):
-            cells.append(part)
-        return part
-
-    _visit(tree, note)
-    return cells
-
-
-def _visit(value: Any, visit: Callable[[Any, dict[str, Any]], Any]) -> Any:
-    """Return `value` with `visit` applied to all parts of nested collections that Prefect would look into."""
-
-    def visit_unquoted(part: Any, context: dict[str, Any]) -> Any:
-        if isinstance(context.get("annotation"), quote):
-            raise StopVisiting
-        return visit(part, context)
-
-    return visit_collection(value, visit_unquoted, return_data=True, context={})

@@ -90,6 +90,7 @@ def helix_flow(
     def decorate(function: Callable[P, R]) -> Flow[P, R]:
         hooks = [HelixPlan(options), *(flow_options.pop("on_running", None) or ())]
         made: Flow[P, R] = prefect_flow(function, on_running=hooks, **flow_options)  # type: ignore[call-overload]
+        install(made, options)  # before Prefect knows subflows by the function, which then is the same in each run
         return made
 
     return decorate if fn is None else decorate(fn)

@@ -11,7 +11,7 @@ from prefect.futures import PrefectFuture, PrefectTaskRunFuture
 from prefect.states import Completed
 from pydantic import PrivateAttr
 
-from prefect_helix.compat import raise_if_flow_run_suspension_requested
+from prefect_helix.compat import link_state_to_task_run_result, raise_if_flow_run_suspension_requested
 from prefect_helix.core.errors import UpstreamFailedError
 from prefect_helix.core.graph import Decision
 from prefect_helix.runtime.nodes import Cell, Node
@@ -33,11 +33,13 @@ class HelixState(State[Any]):
 
     def result(self, raise_on_failure: bool = True, retry_result_failure: bool = True, **_: Any) -> Any:
         """Return the result, loaded or computed now if need be."""
-        return self._session.value(self._cell, exposed=self._exposed)
+        value = self._session.value(self._cell, exposed=self._exposed)
+        return linked(self._cell.node, value) if self._exposed else value
 
     async def aresult(self, raise_on_failure: bool = True, retry_result_failure: bool = True) -> Any:
         """Return the result, loaded or computed now if need be."""
-        return await self._session.value_async(self._cell, exposed=self._exposed)
+        value = await self._session.value_async(self._cell, exposed=self._exposed)
+        return linked(self._cell.node, value) if self._exposed else value
 
 
 def completed(session: Session, node: Node, cell: Cell | None = None) -> HelixState:
@@ -53,6 +55,18 @@ def completed(session: Session, node: Node, cell: Cell | None = None) -> HelixSt
     state.state_details.task_run_id = UUID(node.task_run_id)
     state._session, state._cell, state._exposed = session, cell or node.cell(), cell is None
     return state
+
+
+def linked(node: Node, value: Any) -> Any:
+    """Return a value that the flow body is given, once Prefect knows where it comes from, so that it draws the edges.
+
+    What its engine computed in this process and is given as it is, it knows already.
+    """
+    if not node.done or (node.result is not None and node.result.leaves):
+        state: State[Any] = State(type=StateType.COMPLETED)
+        state.state_details.task_run_id = UUID(node.task_run_id)
+        link_state_to_task_run_result(state, value)
+    return value
 
 
 class Ref(PrefectTaskRunFuture[Any]):
@@ -139,7 +153,9 @@ class HelixFuture(PrefectTaskRunFuture[Any]):
         if final is not None:
             return final
         name = "Running" if self._node.started else "Pending"
-        return State(type=StateType[name.upper()], name=name)
+        state: State[Any] = State(type=StateType[name.upper()], name=name)
+        state.state_details.task_run_id = self.task_run_id  # Prefect makes a task that runs a parent of who takes it
+        return state
 
     def wait(self, timeout: float | None = None) -> None:
         """Wait until the node is computed, or need not be."""
@@ -169,4 +185,4 @@ class HelixFuture(PrefectTaskRunFuture[Any]):
         self._session.when_settled(self._node, lambda: fn(self))
 
     def _value(self) -> Any:
-        return self._session.value(self._node.cell(), exposed=True)
+        return linked(self._node, self._session.value(self._node.cell(), exposed=True))

@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from datetime import datetime, timedelta, timezone
-from typing import Any, cast
+from string import Formatter
+from typing import Any, TypeAlias, cast
 from uuid import UUID
 
 from prefect.artifacts import create_markdown_artifact
-from prefect.client.schemas.objects import State, StateType
+from prefect.client.schemas.objects import State, StateType, TaskRun
 from prefect.logging.loggers import task_run_logger
+from prefect.tasks import Task
 
-from prefect_helix.compat import create_task_run, emit_task_run_state_change_event
+from prefect_helix.compat import create_task_run, custom_task_run_name, emit_task_run_state_change_event
 from prefect_helix.core.graph import Decision
 from prefect_helix.core.lineage import Lineage, Trace
 from prefect_helix.engine import PrefectEngine
 from prefect_helix.futures import STATE_NAMES
 from prefect_helix.runtime.nodes import Node
-from prefect_helix.views.steps import saved_us, spent_us
+from prefect_helix.views.steps import saved_us, spent_us, unshown
 from prefect_helix.views.tables import run_markdown
 from prefect_helix.views.units import format_us
+
+Log: TypeAlias = "logging.Logger | logging.LoggerAdapter[Any]"
 
 REPORTED_NODES = 500
 """Loaded and pruned nodes of one run that become task runs: the server's event queue drops what is too much for it."""
@@ -30,19 +36,38 @@ REPORTED_NODES = 500
 _EPOCH = datetime.fromtimestamp(0, timezone.utc)
 
 
-def report(engine: PrefectEngine, lineage: Lineage, prior: Lineage | None) -> None:
+def report(engine: PrefectEngine, lineage: Lineage, prior: Lineage | None, log: Log) -> None:
     """Show a run in the Prefect UI. Called in the flow body's context, while the flow run is still running."""
-    nodes = [node for node in engine.session.world.called if not node.started]
+    traces = {trace.call: trace for trace in lineage.traces}
+    spared = [node for node in engine.session.world.called if not node.started]
+    shown, others = _divided(spared)
+    left_out = unshown([traces[node.call] for node in others], len(shown)) if others else ""
     with ThreadPoolExecutor(1) as beside:  # the server takes the artifact while the task runs are told
-        artifact = beside.submit(copy_context().run, _create_artifact, lineage, prior)
-        for node, trace in _with_traces(nodes[:REPORTED_NODES], lineage):
-            _report_node(engine, node, trace)
+        artifact = beside.submit(copy_context().run, _create_artifact, lineage, prior, left_out)
+        for node in shown:
+            _report_node(engine, node, traces[node.call])
         artifact.result()
+    if left_out:
+        log.info("helix: %s", left_out)
 
 
-def _create_artifact(lineage: Lineage, prior: Lineage | None) -> None:
+def _divided(nodes: Sequence[Node]) -> tuple[list[Node], list[Node]]:
+    """Return those that become task runs, and those that are too many: the last calls of the tasks with most calls."""
+    calls: Counter[str] = Counter()
+    ranked: list[tuple[int, int]] = []
+    for index, node in enumerate(nodes):
+        ranked.append((calls[node.spec.key], index))
+        calls[node.spec.key] += 1
+    first = {index for _, index in sorted(ranked)[:REPORTED_NODES]}
+    return (
+        [node for index, node in enumerate(nodes) if index in first],
+        [node for index, node in enumerate(nodes) if index not in first],
+    )
+
+
+def _create_artifact(lineage: Lineage, prior: Lineage | None, left_out: str) -> None:
     create_markdown_artifact(
-        run_markdown(lineage, prior),
+        run_markdown(lineage, prior, left_out),
         key=artifact_key(lineage.run.flow),
         description=f"What this run of {lineage.run.flow} computed, loaded and pruned, and why.",
         _sync=True,  # type: ignore[call-arg]
@@ -54,23 +79,22 @@ def artifact_key(flow: str) -> str:
     return "helix-" + (re.sub(r"[^a-z0-9]+", "-", flow.lower()).strip("-") or "flow")
 
 
-def _with_traces(nodes: Iterable[Node], lineage: Lineage) -> Iterable[tuple[Node, Trace]]:
-    by_call = {trace.call: trace for trace in lineage.traces}
-    return ((node, by_call[node.call]) for node in nodes)
-
-
 def _report_node(engine: PrefectEngine, node: Node, trace: Trace) -> None:
     """Show a node as a task run that began when it was called, so that it comes before those that take its value."""
     call = engine.calls[node.key]
     message = _message(trace)
     called = _EPOCH + timedelta(microseconds=trace.started_us)
     ended = called + timedelta(microseconds=spent_us(trace) or 0)
-    task_run = create_task_run(
+    task_run = call.context.copy().run(
+        create_task_run,
         call.task,
         id=UUID(node.task_run_id),
         parameters=engine.native(dict(node.parameters)),
         wait_for=engine.native(call.wait_for, waits_only=True),
+        extra_task_inputs=call.dependencies,
     )
+    if call.task.task_run_name:
+        task_run.name = _custom_name(engine, node, call.task, task_run) or task_run.name
     state: State[Any] = State(
         type=StateType.COMPLETED,
         name=STATE_NAMES[trace.decision],
@@ -87,6 +111,26 @@ def _report_node(engine: PrefectEngine, node: Node, trace: Trace) -> None:
     emit_task_run_state_change_event(task_run=task_run, initial_state=None, validated_state=state)
     # The page of a task run that completed does not show its state's message; its logs are the first thing it shows.
     task_run_logger(task_run, call.task).info(message)
+
+
+def _custom_name(engine: PrefectEngine, node: Node, task: Task[..., Any], task_run: TaskRun) -> str | None:
+    """Return the name that the task has for its run; None if values are in it that would have to be loaded for it."""
+    template = task.task_run_name
+    parameters = dict(node.parameters)
+    if isinstance(template, str):
+        fields = {field.partition(".")[0].partition("[")[0] for _, field, _, _ in Formatter().parse(template) if field}
+        parameters = {name: value for name, value in parameters.items() if name in fields}
+    values = engine.at_hand(parameters)
+    if values is None:
+        return None
+    try:
+        return custom_task_run_name(task, task_run, values)
+    except Exception as error:  # of the user's function
+        engine.session.warn(
+            f"name:{node.spec.key}",
+            f"The name of a run of {node.spec.name} could not be made: {type(error).__name__}: {error}",
+        )
+        return None
 
 
 def _message(trace: Trace) -> str:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
-import logging
 import threading
 import weakref
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from types import FunctionType
-from typing import Any, Protocol, TypeAlias, cast, runtime_checkable
+from typing import Any, Protocol, cast, runtime_checkable
 from uuid import UUID
 
 from prefect.client.schemas.objects import FlowRun, State
@@ -22,20 +21,19 @@ from prefect.logging import get_run_logger
 from prefect.task_runners import TaskRunner
 from prefect.tasks import Task
 
-from prefect_helix.compat import FlowRunContext, get_task_viz_tracker, in_task_run
+from prefect_helix.compat import FlowRunContext, get_task_viz_tracker, in_task_run, parent_flow_run_id
 from prefect_helix.core.errors import HelixError, UpstreamFailedError, VerificationError
 from prefect_helix.core.graph import Decision
 from prefect_helix.core.lineage import Lineage, RunStatus
 from prefect_helix.engine import Dependencies, PrefectEngine
-from prefect_helix.reporting import report
+from prefect_helix.futures import linked
+from prefect_helix.reporting import Log, report
 from prefect_helix.runners import engine_for
 from prefect_helix.runtime.nodes import Node, TaskSpec
 from prefect_helix.runtime.opening import Order, Outlook, Warnings, look_ahead, open_session
 from prefect_helix.runtime.session import Session
 from prefect_helix.settings import FlowOptions, Resolved, resolve
 from prefect_helix.views.steps import count_decisions, plan_line, run_time_summary, step_summary
-
-Log: TypeAlias = "logging.Logger | logging.LoggerAdapter[Any]"
 
 _WRAPPED = "__helix_body__"
 
@@ -132,7 +130,7 @@ class HelixRun:
         call = self.engine.calls[node.key]
         if call.returned is not None:
             return call.state if return_state else call.returned
-        return self.engine.completed(node) if return_state else value
+        return self.engine.completed(node) if return_state else linked(node, value)
 
     def _failed(self, node: Node, error: Exception, *, return_state: bool) -> Any:
         """Return what a direct call that failed gives back, or raise what it failed with."""
@@ -176,7 +174,7 @@ class HelixRun:
         """
         lineage = self.session.finish(status)
         try:
-            report(self.engine, lineage, self._prior)
+            report(self.engine, lineage, self._prior, self._log)
         except Exception as error:  # what is shown of a run must not fail it
             self._log.warning("helix: The run is not shown in the Prefect UI: %s: %s", type(error).__name__, error)
         self._log.info("helix: %s", run_time_line(lineage))
@@ -298,10 +296,19 @@ def _opened(context: FlowRunContext, options: FlowOptions, logger: Log) -> Helix
     if resolved.mode == "off":
         return None
     assert context.flow is not None and context.flow_run is not None
-    warn = Warnings(logger)
-    specs, flow, flow_run = Specs(), context.flow.name, context.flow_run
+    warn, specs, flow_run = Warnings(logger), Specs(), context.flow_run
+    parent_id = parent_flow_run_id(context)
+    if parent_id and (parent := _runs.get(parent_id)):  # what it has computed so far can be reused
+        parent.session.keeper.flush()
     outlook = plan_ahead(
-        resolved, flow, context.parameters or {}, warn, specs, run_id=str(flow_run.id), name=flow_run.name
+        resolved,
+        context.flow.name,
+        context.parameters or {},
+        warn,
+        specs,
+        run_id=str(flow_run.id),
+        name=flow_run.name,
+        parent_run_id=str(parent_id) if parent_id else None,
     )
     logger.info(outlook_line(outlook))
     adopted = engine_for(context.task_runner)
@@ -327,6 +334,7 @@ def plan_ahead(
     *,
     run_id: str = "",
     name: str = "",
+    parent_run_id: str | None = None,
 ) -> Outlook:
     """Return what a run of the flow of that name is expected to be; a run and a preview of it see the same.
 
@@ -342,6 +350,7 @@ def plan_ahead(
         policy=resolved.policy,
         budget_bytes=resolved.budget_bytes,
         spec_of=specs.named,
+        parent_run_id=parent_run_id,
     )
     return look_ahead(resolved.open(), order, warn)
 

@@ -9,7 +9,6 @@ import typing
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 from prefect.tasks import Task
@@ -19,6 +18,7 @@ from prefect_helix.compat import raise_if_flow_run_suspension_requested
 from prefect_helix.core.errors import ConfigurationError
 from prefect_helix.core.fingerprint import Fingerprint, fingerprint
 from prefect_helix.core.materialization import Choice
+from prefect_helix.core.naming import module_name
 from prefect_helix.runs import current_run, register
 from prefect_helix.runtime.nodes import TaskSpec
 from prefect_helix.runtime.values import class_stands_in
@@ -194,12 +194,9 @@ def helix_task(
 
 
 def _task_key(task: Task[..., Any]) -> str:
-    """Return ``module:qualname`` of a task's function; a script's module is the one it would be if it were imported."""
+    """Return ``module:qualname`` of a task's function, the module by the name it has everywhere."""
     fn = task.fn
-    module = getattr(fn, "__module__", "") or ""
-    if module == "__main__" or module.startswith("__prefect_loader"):
-        code = getattr(inspect.unwrap(fn), "__code__", None)
-        module = Path(code.co_filename).stem if code is not None else module
+    module = module_name(getattr(fn, "__module__", "") or "")
     return f"{module}:{getattr(fn, '__qualname__', type(fn).__qualname__)}"
 
 

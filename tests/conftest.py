@@ -1,14 +1,26 @@
-"""What every test gets: a home of its own, a quiet Prefect, and on request a real Prefect server."""
+"""What every test gets: a home of its own, a quiet Prefect, and on request a real Prefect server and a browser."""
 
 from __future__ import annotations
 
 import os
 import shutil
+import socket
+import subprocess
+import sys
 import tempfile
+import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
+
+if TYPE_CHECKING:
+    from selenium import webdriver
+
+PATIENCE_S = 120
 
 _HOME = pytest.StashKey[Path]()
 
@@ -52,3 +64,106 @@ def helix_data() -> Path:
     if not folder:
         pytest.skip("HELIX_DATA names no folder with the full data sets")
     return Path(folder)
+
+
+@dataclass(frozen=True)
+class Server:
+    """A Prefect server of its own.
+
+    Attributes:
+        url: Where its UI is; the API is below it.
+        environment: Environment of processes that use it.
+    """
+
+    url: str
+    environment: dict[str, str]
+
+    def ask(self, path: str, **query: Any) -> Any:
+        """Return the answer of its API: to a POST where there is a query, else to a GET."""
+        url = f"{self.url}/api{path}"
+        answer = httpx.post(url, json=query, timeout=60) if query else httpx.get(url, timeout=60)
+        return answer.raise_for_status().json()
+
+    def change(self, path: str, **fields: Any) -> None:
+        """Change fields of what is at `path` of its API."""
+        httpx.patch(f"{self.url}/api{path}", json=fields, timeout=60).raise_for_status()
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server as a user starts it, with its UI and its scheduler, which is in more of a hurry here."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    home = tmp_path_factory.mktemp("prefect")
+    url = f"http://127.0.0.1:{port}"
+    environment = os.environ | {
+        "PREFECT_HOME": str(home),
+        "PREFECT_API_URL": f"{url}/api",
+        "PREFECT_SERVER_UI_API_URL": f"{url}/api",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_LOGGING_LEVEL": "INFO",
+        "PREFECT_LOGGING_TO_API_ENABLED": "true",
+        "PREFECT_SERVER_SERVICES_SCHEDULER_RECENT_DEPLOYMENTS_LOOP_SECONDS": "1",
+    }
+    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    output = home / "server.log"
+    with output.open("w") as log:
+        process = subprocess.Popen(command, cwd=home, env=environment, stdout=log, stderr=subprocess.STDOUT)
+    try:
+        _wait_for_health(url, process, output)
+        yield Server(url, environment)
+    finally:
+        process.terminate()
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _wait_for_health(url: str, process: subprocess.Popen[bytes], output: Path) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        try:
+            if httpx.get(f"{url}/api/health", timeout=10).is_success:
+                return
+        except httpx.TransportError:
+            pass  # it does not listen yet
+        try:
+            process.wait(0.2)
+        except subprocess.TimeoutExpired:
+            continue
+        break
+    pytest.fail(f"The Prefect server did not start:\n{output.read_text()}")
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
+    """A headless Chromium that reaches this machine only."""
+    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if not chromium or not driver:
+        pytest.skip("Chromium or its chromedriver is not installed (Debian: apt-get install chromium chromium-driver)")
+    from selenium import webdriver  # noqa: PLC0415 - for the few tests that look at a page
+    from selenium.webdriver.chrome.service import Service  # noqa: PLC0415
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    for flag in (
+        "headless=new",
+        "no-sandbox",
+        "disable-gpu",
+        "disable-quic",
+        "no-first-run",
+        "disable-background-networking",
+        "disable-component-update",
+        "disable-sync",
+        "host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+        f"user-data-dir={tmp_path_factory.mktemp('chromium')}",
+        "window-size=1400,1300",
+    ):
+        options.add_argument(f"--{flag}")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    chrome = webdriver.Chrome(options=options, service=Service(driver))
+    yield chrome
+    chrome.quit()

@@ -175,6 +175,7 @@ def test_json_of_runs_has_every_fact_and_only_numbers_that_json_has(commit: Comm
         "run_id": OLD,
         "flow": "census",
         "name": "otter-1",
+        "parent_run_id": None,
         "status": "completed",
         "started": "2026-01-02T12:00:00.000+00:00",
         "finished": None,
@@ -253,6 +254,19 @@ def test_a_step_that_is_not_there_is_answered_with_those_that_are(commit: Commit
 
 
 # -- show ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_subflow_is_shown_with_its_caller_and_a_caller_with_its_subflows(commit: Commit, helix: Helix) -> None:
+    other = "77777777-0000-4000-8000-000000000003"
+    commit(
+        run(OLD, day=1),
+        run(NEW, day=2, flow="clean", parent_run_id=OLD),
+        run(other, day=3, flow="fit", parent_run_id=OLD),
+    )
+    assert "calls clean 9f8e7d6c, fit 77777777 " in words(helix("show", OLD).stdout)
+    assert "called by census 0a1b2c3d " in words(helix("show", NEW).stdout)
+    assert "called by" not in helix("show", OLD).stdout
+    assert [one["parent_run_id"] for one in json.loads(helix("runs", "--json").stdout)] == [OLD, OLD, None]
 
 
 def test_a_run_is_shown_with_its_steps_in_call_order(commit: Commit, helix: Helix) -> None:

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from prefect_helix.cli.output import ago, call_names, warn
-from prefect_helix.core.explain import closest
+from prefect_helix.core.explain import Calls
 from prefect_helix.core.lineage import Lineage, Run, Trace
 from prefect_helix.core.rulings import Rulings
 from prefect_helix.settings import FlowOptions, Resolved, resolve
@@ -133,6 +133,14 @@ class Archive:
         """Return the runs to compare `run` with, best first: the one it was planned from, then its flow's others."""
         return tuple(sorted(self._before(run), key=lambda lineage: lineage.run.run_id != run.prior_run_id))
 
+    def parent_of(self, run: Run) -> Lineage | None:
+        """Return the run that called the flow; None if it is no subflow, or its caller is no run of the store."""
+        return next((lineage for lineage in self.lineages if lineage.run.run_id == run.parent_run_id), None)
+
+    def subflows_of(self, run: Run) -> list[Lineage]:
+        """Return the runs of subflows that `run` called, oldest first."""
+        return [lineage for lineage in reversed(self.lineages) if lineage.run.parent_run_id == run.run_id]
+
     def _before(self, run: Run) -> list[Lineage]:
         """Return the earlier runs of the same flow, newest first."""
         return [
@@ -143,7 +151,7 @@ class Archive:
 
     def compared(self, run: Run, trace: Trace) -> tuple[Lineage, Trace] | None:
         """Return the earlier run and call that `trace` is compared with; None if its task was never called before."""
-        found = ((lineage, closest(trace, lineage.traces)) for lineage in self.earlier(run))
+        found = ((lineage, Calls(lineage.traces).closest(trace)) for lineage in self.earlier(run))
         return next(((lineage, before) for lineage, before in found if before is not None), None)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import math
 import sys
@@ -18,15 +17,12 @@ from rich.text import Text
 from prefect_helix.core.graph import Decision
 from prefect_helix.core.lineage import Trace
 from prefect_helix.runtime.session import now_us
-from prefect_helix.views.steps import call_numbers, saved_us, size_bytes, spent_us, total
+from prefect_helix.views.steps import alike, call_numbers, saved_us, size_bytes, spent_us, total
 from prefect_helix.views.units import format_bytes, format_us, shorten
 
 T = TypeVar("T")
 
 STYLES: Mapping[str, str] = {"compute": "yellow", "load": "blue", "prune": "dim", "failed": "bold red"}
-
-MANY_CALLS = 5
-"""Calls of a task in a row that are one line of a table, if they went alike."""
 
 _RELATIVE_US = 24 * 3600 * 1_000_000
 
@@ -97,7 +93,7 @@ def steps_table(traces: Sequence[Trace]) -> Table:
     for heading in ("cost", "saved", "size"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("reason", overflow="fold")
-    for calls in _alike(traces):
+    for calls in alike(zip(traces, call_names(traces), strict=True)):
         trace, names = calls[0][0], [name for _, name in calls]
         sizes = [size for size in (size_bytes(trace) for trace, _ in calls) if size is not None]
         table.add_row(
@@ -109,14 +105,6 @@ def steps_table(traces: Sequence[Trace]) -> Table:
             shorten(trace.reason, 240),
         )
     return table
-
-
-def _alike(traces: Sequence[Trace]) -> Iterator[list[tuple[Trace, str]]]:
-    """Yield the calls with their names; calls of a task in a row that went alike come together, if these are many."""
-    named = zip(traces, call_names(traces), strict=True)
-    for _, group in itertools.groupby(named, lambda one: (one[0].key, one[0].decision, one[0].status, one[0].reason)):
-        calls = list(group)
-        yield from [calls] if len(calls) >= MANY_CALLS else ([call] for call in calls)
 
 
 def steps_json(traces: Sequence[Trace]) -> list[dict[str, Any]]:

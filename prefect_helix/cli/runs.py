@@ -162,6 +162,8 @@ def _title(lineage: Lineage, archive: Archive) -> Text:
 def _facts(lineage: Lineage, archive: Archive) -> Iterator[tuple[str, str]]:
     run, traces = lineage.run, lineage.traces
     yield "steps", step_summary(count_decisions(traces))
+    yield "called by", _named(archive.parent_of(run), archive)
+    yield "calls", ", ".join(_named(one, archive) for one in archive.subflows_of(run))
     yield "time", run_time_summary(traces) if traces else ""
     yield "planned", time_summary(run.predicted_us, None)
     yield "changed", _what_changed(lineage, archive)
@@ -173,6 +175,11 @@ def _facts(lineage: Lineage, archive: Archive) -> Iterator[tuple[str, str]]:
         yield "problem", problem
 
 
+def _named(lineage: Lineage | None, archive: Archive) -> str:
+    """Return "census 9f8e7d6c"; empty for None."""
+    return "" if lineage is None else f"{lineage.run.flow} {archive.short_ids()[lineage.run.run_id]}"
+
+
 def _run_json(lineage: Lineage, archive: Archive) -> dict[str, Any]:
     run, traces = lineage.run, lineage.traces
     earlier = archive.earlier(run)
@@ -181,6 +188,7 @@ def _run_json(lineage: Lineage, archive: Archive) -> dict[str, Any]:
         "run_id": run.run_id,
         "flow": run.flow,
         "name": run.name,
+        "parent_run_id": run.parent_run_id,
         "status": run.status,
         "started": iso(run.started_us),
         "finished": iso(run.finished_us),

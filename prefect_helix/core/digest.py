@@ -22,8 +22,9 @@ from typing import Any
 from prefect_helix.core.digest_arrays import ARRAY_TYPES
 from prefect_helix.core.digest_frames import FRAME_TYPES
 from prefect_helix.core.digest_objects import EXACT_TYPES, Encoder, family_encoder
-from prefect_helix.core.digest_writer import Place, Refused, Writer, hash_bytes, hash_parts, type_name
+from prefect_helix.core.digest_writer import Place, Refused, Writer, hash_bytes, hash_parts
 from prefect_helix.core.errors import UndigestibleError
+from prefect_helix.core.naming import type_name
 
 __all__ = ["Digest", "digest", "hash_parts", "is_registered", "register_digest", "registrations"]
 

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from prefect_helix.core.digest_objects import Encoder
-from prefect_helix.core.digest_writer import Writer, type_name
+from prefect_helix.core.digest_writer import Writer
+from prefect_helix.core.naming import type_name
 
 _PIECE_BYTES = 1 << 18
 _LIBRARIES = ("numpy", "scipy", "pandas", "pyarrow", "pytz")

@@ -14,7 +14,8 @@ from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from prefect_helix.core.digest_writer import Refused, Writer, type_name
+from prefect_helix.core.digest_writer import Refused, Writer
+from prefect_helix.core.naming import module_name, type_name
 
 Encoder = Callable[[Any, Writer], None]
 
@@ -100,7 +101,7 @@ def _class(value: type, out: Writer) -> None:
 
 def _function(value: types.FunctionType, out: Writer) -> None:
     out.witness()
-    out.add("function", value.__module__ or "", value.__qualname__)
+    out.add("function", module_name(value.__module__ or ""), value.__qualname__)
     names = ("__code__", "__defaults__", "__kwdefaults__", "__closure__", "__dict__")
     out.attributes({name: getattr(value, name) for name in names})
 
@@ -180,7 +181,7 @@ def encode_reduced(value: object, out: Writer) -> None:
     except Exception as error:
         raise Refused(cls, str(error) or type(error).__name__) from error
     if isinstance(reduced, str):
-        out.add("global", type_name(cls), getattr(value, "__module__", None) or "", reduced)
+        out.add("global", type_name(cls), module_name(getattr(value, "__module__", None) or ""), reduced)
         out.child(getattr(value, "__wrapped__", None), ".__wrapped__")
         return
     padded: tuple[Any, ...] = (*reduced, None, None, None, None)
@@ -207,7 +208,7 @@ def _reconstructor(function: Any, out: Writer) -> None:
     is_code = isinstance(function, (type, types.FunctionType, types.BuiltinFunctionType))
     is_bound = not isinstance(getattr(function, "__self__", None), (types.ModuleType, type(None)))
     if is_code and not is_bound and "<" not in function.__qualname__:
-        out.add("by name", f"{function.__module__}:{function.__qualname__}")
+        out.add("by name", type_name(function))
     else:
         out.add("by value")
         out.child(function, ".__reduce__()[0]")

@@ -73,11 +73,6 @@ def hash_parts(tag: str, *parts: str | bytes) -> str:
     return blake3(b"".join(pieces)).hexdigest(_HASH_BYTES)
 
 
-def type_name(cls: type) -> str:
-    """Return ``module:qualname`` of a class."""
-    return f"{cls.__module__}:{cls.__qualname__}"
-
-
 class Writer(ABC):
     """Takes down one composite value.
 

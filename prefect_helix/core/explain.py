@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
@@ -17,6 +18,9 @@ ChangeKind = Literal["new", "removed", "parameter", "code", "argument", "file", 
 
 FOLLOWING: frozenset[ChangeKind] = frozenset({"input", "order"})
 """Changes that come from other steps."""
+
+_COMPARED = 8
+"""Calls before and after one that it is compared with."""
 
 _NAMED = 3
 """Changed inputs that a sentence names."""
@@ -108,14 +112,30 @@ def link_identity(link: ParentLink) -> tuple[object, ...]:
     return (link.digest,) if link.exact else (link.signature, link.leaf, link.digest)
 
 
-def closest(after: Trace, earlier: Iterable[Trace]) -> Trace | None:
-    """Return the call of the same task that differs least from `after`, the nearest in call order of several.
+class Calls:
+    """The calls of an earlier run, to find the one that a call is most like.
 
-    A task that moved to another module goes by its name. Complexity: O(calls of the task · arguments).
+    Args:
+        traces: Them, in call order.
     """
-    calls = list(earlier)
-    same = [t for t in calls if t.key == after.key] or [t for t in calls if t.task == after.task]
-    return min(same, key=lambda t: (len(changes(t, after)), abs(t.call - after.call)), default=None)
+
+    def __init__(self, traces: Iterable[Trace]) -> None:
+        self._by_key: dict[str, list[Trace]] = {}
+        self._by_name: dict[str, list[Trace]] = {}
+        for trace in traces:
+            self._by_key.setdefault(trace.key, []).append(trace)
+            self._by_name.setdefault(trace.task, []).append(trace)
+
+    def closest(self, after: Trace) -> Trace | None:
+        """Return the call of the same task that differs least from `after`, the nearest in call order of several.
+
+        A task that moved to another module goes by its name. Of a task with very many calls, those around the place
+        of `after` are looked at. Complexity: O(arguments + log(calls)).
+        """
+        same = self._by_key.get(after.key) or self._by_name.get(after.task) or []
+        middle = bisect_left(same, after.call, key=lambda trace: trace.call)
+        near = same[max(0, middle - _COMPARED) : middle + _COMPARED]
+        return min(near, key=lambda t: (len(changes(t, after)), abs(t.call - after.call)), default=None)
 
 
 def reason(

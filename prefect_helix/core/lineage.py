@@ -227,6 +227,7 @@ class Run:
         versions: Python, platform and the distributions that matter.
         problems: What the run found wrong, in words.
         host: Name of the machine that the flow ran on; empty if it is not known.
+        parent_run_id: The flow run that called the flow; None if it is no subflow.
     """
 
     run_id: str
@@ -247,6 +248,7 @@ class Run:
     versions: Mapping[str, str] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
     host: str = ""
+    parent_run_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 from prefect_helix.core.digest import hash_parts
 from prefect_helix.core.fingerprint import fingerprint
-from prefect_helix.runtime.values import find, type_name
 from prefect_helix.storage.codec import Code
+from prefect_helix.storage.lookup import find, findable_name
 
 
 class ValueCode:
@@ -23,8 +23,8 @@ class ValueCode:
 
     def named(self, found: Iterable[Code]) -> tuple[str, ...]:
         """Return name and hash of the code `found` in a value, where it can be looked up by its name."""
-        by_name = {type_name(code): code for code in found if self._hash(code) != _PYTHON}
-        return tuple(f"{name} {self._hash(code)}" for name, code in sorted(by_name.items()) if find(name) is code)
+        by_name = {findable_name(code): code for code in found if self._hash(code) != _PYTHON}
+        return tuple(sorted(f"{name} {self._hash(code)}" for name, code in by_name.items() if name is not None))
 
     def changed(self, named: Iterable[str]) -> str | None:
         """Return the name of a class or function that is not what it was, or is gone; None if all are the same.

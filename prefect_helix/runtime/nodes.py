@@ -15,6 +15,9 @@ from prefect_helix.core.lineage import Argument, Leaf, Result, Trace
 from prefect_helix.core.materialization import Choice
 from prefect_helix.core.signature import Input
 
+_MANY = 64
+"""Inputs up to which a node is looked at again whenever one of them becomes known."""
+
 
 @dataclass(frozen=True, slots=True)
 class TaskSpec:
@@ -117,6 +120,8 @@ class Edge:
     def input(self) -> Input:
         """Return what is known of the value now."""
         parent, leaf = self.cell.node, self.cell.leaf
+        if parent.failed:
+            return Input(parent.signature, leaf, self.parameter, parent.failure, exact=True, by_digest=parent.by_digest)
         known = parent.result
         part: Result | Leaf | None = known
         if known is not None and leaf is not None:
@@ -164,11 +169,13 @@ class Node:
         elsewhere: Whether its value is on a worker of the task runner.
         failed: Whether its compute failed.
         error: What it failed with, where that was not told by the task's state.
+        failure: Hash of what is told of its failure: who takes that is made from it.
         tainted: Whether its files changed while it was computed, so that its result stands for nothing.
         lost: Whether its stored result could not be read.
         used: Whether its value was handed out or given to a task.
         opened: Whether its value was handed out but for its leaves.
         by_digest: Whether its signature does not determine its result.
+        known_inputs: How many of its first inputs are known to wait for nothing.
         settled: Set once nobody has to wait for it: it is computed, has failed, or need not be computed.
         watchers: Called once when it is.
     """
@@ -199,6 +206,7 @@ class Node:
     elsewhere: bool = False
     failed: bool = False
     error: BaseException | None = None
+    failure: str = ""
     tainted: bool = False
     lost: bool = False
     used: bool = False
@@ -210,6 +218,7 @@ class Node:
     computed_at_us: int | None = None
     changed_inputs: tuple[str, ...] = ()
     task_run_id: str = ""
+    known_inputs: int = 0
     cells: dict[int | None, Cell] = field(default_factory=dict)
     settled: threading.Event = field(default_factory=threading.Event)
     watchers: list[Callable[[], None]] = field(default_factory=list)
@@ -217,6 +226,22 @@ class Node:
     def cell(self, leaf: int | None = None) -> Cell:
         """Return the one cell for the value, or for a leaf of it."""
         return self.cells.setdefault(leaf, Cell(self, leaf))
+
+    @property
+    def waits_for_many(self) -> bool:
+        """Whether it has so many inputs that looking at all of them after each that becomes known would take too long.
+
+        Complexity: O(inputs) for all times it is asked together.
+        """
+        edges = self.edges
+        if len(edges) <= _MANY:
+            return False
+        while self.known_inputs < len(edges):
+            parent = edges[self.known_inputs].node
+            if parent.result is None and not parent.failed:
+                return True
+            self.known_inputs += 1
+        return False
 
     @property
     def original(self) -> bool:

@@ -17,12 +17,13 @@ from prefect_helix.runtime.code import ValueCode
 from prefect_helix.runtime.keeper import Keeper, Put
 from prefect_helix.runtime.nodes import Node, Standing
 from prefect_helix.runtime.objects import Objects
+from prefect_helix.runtime.planning import replan
 from prefect_helix.runtime.results import Described
-from prefect_helix.runtime.values import type_name
+from prefect_helix.runtime.values import name_of_type
 from prefect_helix.runtime.world import World
 from prefect_helix.storage.files import files
 
-_NONE = type_name(None)
+_NONE = name_of_type(None)
 
 
 class Observer:
@@ -153,19 +154,12 @@ class Observer:
 
     def _update_descendants(self, node: Node) -> list[str]:
         """Classify again what rests on `node`; return the tasks whose used results no longer hold."""
-        contradicted, changed, rest = [], False, [node]
-        while rest:
-            for child in self._world.children(rest.pop()):
-                before = (child.standing, child.signature, child.trace)
-                self._world.classify(child)
-                if (child.standing, child.signature, child.trace) == before:
-                    continue
-                changed = True
-                rest.append(child)
-                if before[0] is Standing.EQUIVALENT and child.original and (child.used or child.opened):
-                    contradicted.append(child.spec.name)
-        if changed:
-            self._world.plan()
+        contradicted, changed = [], [node]
+        for child, before in self._world.spread(node):
+            changed.append(child)
+            if before is Standing.EQUIVALENT and child.original and (child.used or child.opened):
+                contradicted.append(child.spec.name)
+        replan(self._world, changed)
         return contradicted
 
     def changed_inputs(self, node: Node, value: Any, described: Described) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ from prefect_helix.runtime.arguments import literal_digest, shown
 from prefect_helix.runtime.code import ValueCode
 from prefect_helix.runtime.keeper import Keeper
 from prefect_helix.runtime.nodes import TaskSpec
+from prefect_helix.runtime.planning import plan
 from prefect_helix.runtime.prediction import predict
 from prefect_helix.runtime.results import objection, try_digest
 from prefect_helix.runtime.scheduler import Engine
@@ -58,6 +59,7 @@ class Order:
         policy: Decides what is materialized.
         budget_bytes: What the store may hold.
         spec_of: Gives today's task for a key (``module:qualname``) and name; None where it is not loaded yet.
+        parent_run_id: The flow run that calls the flow; None if it is no subflow.
     """
 
     run_id: str
@@ -68,6 +70,7 @@ class Order:
     policy: Policy
     budget_bytes: int
     spec_of: Callable[[str, str], TaskSpec | None]
+    parent_run_id: str | None = None
 
 
 @dataclass
@@ -159,7 +162,7 @@ def look_ahead(store: Store, order: Order, warn: Callable[[str, str], None]) -> 
         warn(problem, problem)
     if len(known.problems) > SHOWN_PROBLEMS:
         warn("problems", f"{len(known.problems) - SHOWN_PROBLEMS} more files of the store are damaged.")
-    plan = None
+    made = None
     if prior is not None:
         predict(
             world,
@@ -170,8 +173,8 @@ def look_ahead(store: Store, order: Order, warn: Callable[[str, str], None]) -> 
             file_digest=_file_digest,
         )
         _tell_lost(prior, keeper, warn)
-        plan = world.plan()
-    return Outlook(replace(head, prior_run_id=prior.run.run_id if prior else None), world, keeper, prior, plan)
+        made = plan(world)
+    return Outlook(replace(head, prior_run_id=prior.run.run_id if prior else None), world, keeper, prior, made)
 
 
 def open_session(outlook: Outlook, engine: Engine, warn: Callable[[str, str], None]) -> Session:
@@ -200,6 +203,7 @@ def _head(order: Order, value_code: ValueCode) -> Run:
         budget_bytes=order.budget_bytes,
         versions=_versions(),
         host=platform.node(),
+        parent_run_id=order.parent_run_id,
     )
 
 

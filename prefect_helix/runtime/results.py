@@ -10,7 +10,7 @@ from prefect_helix.core.digest import Digest, digest
 from prefect_helix.core.errors import CorruptError, NotStorableError, StoreError, UndigestibleError
 from prefect_helix.core.lineage import Copy, Leaf, Result
 from prefect_helix.runtime.code import ValueCode
-from prefect_helix.runtime.values import LeafRef, approximate_size, split, type_name
+from prefect_helix.runtime.values import LeafRef, approximate_size, name_of_type, split
 from prefect_helix.storage.codec import Code, DecodingError, Encoded, decode, encode
 from prefect_helix.storage.copies import copy_of, is_as_it_was, put_back
 from prefect_helix.storage.files import File, files
@@ -65,7 +65,7 @@ def describe(value: object, value_code: ValueCode) -> Described:
         digest=digest_,
         exact=exact,
         size_bytes=(body.size_bytes if body else 0) + sum(leaf.size_bytes for leaf in records),
-        type_name=type_name(value),
+        type_name=name_of_type(value),
         inline=inline,
         blob=body.name if body is not None and inline is None else None,
         leaves=records,
@@ -195,7 +195,7 @@ def _leaf(value: object, encoded: Encoded | None, value_code: ValueCode) -> Leaf
         digest=digest_,
         exact=exact,
         size_bytes=encoded.size_bytes if encoded else approximate_size(value) or 0,
-        type_name=type_name(value),
+        type_name=name_of_type(value),
         blob=encoded.name if encoded else None,
         code=value_code.hash(_code(value, encoded)),
     )

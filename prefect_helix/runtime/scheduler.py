@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Protocol
 
+from prefect_helix.core.digest import hash_parts
 from prefect_helix.core.errors import NondeterministicTaskError, StoreError, UpstreamFailedError
 from prefect_helix.core.graph import Decision
 from prefect_helix.runtime.arguments import frozen
@@ -19,6 +20,7 @@ from prefect_helix.runtime.keeper import Keeper
 from prefect_helix.runtime.nodes import Cell, Node
 from prefect_helix.runtime.objects import Objects
 from prefect_helix.runtime.observation import Observer
+from prefect_helix.runtime.planning import replan
 from prefect_helix.runtime.steps import Compute, Do, Steps, T, Wait, walk
 from prefect_helix.runtime.world import World
 from prefect_helix.storage.files import files
@@ -117,7 +119,7 @@ class Scheduler:
             if node.decision in (None, Decision.PRUNE):
                 with self.lock:
                     node.wanted = True
-                    self._world.plan()
+                    replan(self._world, [node])
             yield from self.verify_ancestors(node)
             if node.original or node.started or node.decision is not Decision.LOAD:
                 yield from self._compute_with_needs(node)
@@ -147,7 +149,7 @@ class Scheduler:
         self._warn(f"load:{node.key}", f"{error} {node.spec.name} is computed again.")
         with self.lock:
             node.lost = node.wanted = True
-            self._world.plan()
+            replan(self._world, [node])
 
     def settle(self, node: Node) -> Steps[None]:
         """Make a provisional standing definite by computing the original parents it hangs on."""
@@ -156,7 +158,7 @@ class Scheduler:
             for parent in waiting:
                 yield from self.settle(parent)
                 if parent.original:
-                    yield from self._compute_with_needs(parent)
+                    yield from self._try(parent)
             self._reclassify(node)
             if not waiting:
                 return
@@ -168,7 +170,7 @@ class Scheduler:
         """
         for ancestor in self._world.ancestors(node):
             if ancestor.decision is Decision.COMPUTE and not ancestor.done and not self._world.proven(ancestor):
-                yield from self._compute_with_needs(ancestor)
+                yield from self._try(ancestor)
 
     def deferrable(self, node: Node) -> bool:
         """Return whether the node's value need not be there yet: it can be loaded, or still be computed later.
@@ -187,7 +189,7 @@ class Scheduler:
     def _reclassify(self, node: Node) -> None:
         with self.lock:
             self._world.classify(node)
-            self._world.plan()
+            replan(self._world, [node])
 
     # -- compute -------------------------------------------------------------------------------------------------
 
@@ -195,15 +197,18 @@ class Scheduler:
         """Have a node computed, and before it all that it needs."""
         if not node.started:
             for parent in self._needed(node):
-                try:
-                    yield from self.settle(parent)
-                    if parent.original or parent.decision is Decision.COMPUTE:
-                        yield from self._compute(parent)
-                except Exception:
-                    if parent.error is not None or not parent.failed:
-                        raise
-                    # its task failed: Prefect tells who takes its value
+                yield from self.settle(parent)
+                if parent.original or parent.decision is Decision.COMPUTE:
+                    yield from self._try(parent, self._compute)
         yield from self._compute(node)
+
+    def _try(self, node: Node, compute: Callable[[Node], Steps[None]] | None = None) -> Steps[None]:
+        """Have a node computed for others; if its task fails, Prefect tells who takes its value."""
+        try:
+            yield from (compute or self._compute_with_needs)(node)
+        except Exception:
+            if node.error is not None or not node.failed:
+                raise
 
     def _compute(self, node: Node) -> Steps[None]:
         """Have a node computed: here, unless somebody else is at it."""
@@ -220,7 +225,7 @@ class Scheduler:
             node.decision = Decision.COMPUTE
             if any(not e.cell.present and e.node.decision in (None, Decision.PRUNE) for e in node.edges):
                 node.wanted = True
-                self._world.plan()
+                replan(self._world, [node])
             return self._world.to_compute_for(node)
 
     def _claim(self, node: Node) -> bool:
@@ -299,11 +304,13 @@ class Scheduler:
 
     # -- the end of a node ---------------------------------------------------------------------------------------
 
-    def fail(self, node: Node, error: BaseException | None = None) -> None:
-        """Take note of a node whose task failed, or that could not be computed because of `error`."""
+    def fail(self, node: Node, error: BaseException | None = None, told: str = "") -> None:
+        """Take note of a node whose task failed; see `Session.fail`."""
         with self.lock:
             node.failed, node.decision, node.error = True, Decision.COMPUTE, error
+            node.failure = hash_parts("failed", told or repr(error))
             trace = self._world.facts(node)
+            replan(self._world, [node, *(child for child, _ in self._world.spread(node))])
         self._keeper.record(trace)
         self.ended(node)
 
@@ -323,7 +330,9 @@ class Scheduler:
                 node.settled.set()
                 watchers, node.watchers = node.watchers, []
                 waiting = [
-                    c for c in self._world.children(node) if c.submitted and not (c.started or c.settled.is_set())
+                    c
+                    for c in self._world.children(node)
+                    if c.submitted and not (c.started or c.settled.is_set() or c.waits_for_many)
                 ]
             for watcher in watchers:
                 watcher()

@@ -18,6 +18,7 @@ from prefect_helix.runtime.keeper import Keeper, Put
 from prefect_helix.runtime.nodes import Cell, Node, Standing, TaskSpec
 from prefect_helix.runtime.objects import Objects
 from prefect_helix.runtime.observation import Observer
+from prefect_helix.runtime.planning import replan
 from prefect_helix.runtime.results import describe
 from prefect_helix.runtime.scheduler import Engine, Scheduler, freeze
 from prefect_helix.runtime.steps import Do, Steps, walk_async
@@ -85,13 +86,13 @@ class Session:
         edges, arguments = bind(spec, given, self.head.parameters, self._value_code, self.warn)
         parameters = {name: one.value for name, one in given.items()}
         with self._scheduler.lock:
-            node, departed = self.world.call(spec, parameters, edges, tuple(wait_for), arguments)
+            node, changed = self.world.call(spec, parameters, edges, tuple(wait_for), arguments)
             entered(node)
             node.submitted, node.started_us = submitted, now_us()
             if node.standing is Standing.ORIGINAL and not spec.lazy and not self.world.expecting:
                 node.decision = Decision.COMPUTE  # there is nothing to choose
-            elif departed or node.decision is None:
-                self.world.plan()
+            elif changed:
+                replan(self.world, changed)
             return node
 
     def reference(self, value: Any) -> Cell | None:
@@ -166,8 +167,7 @@ class Session:
         with self._scheduler.lock:
             for node in nodes:
                 node.demanded = True
-            if any(node.decision in (None, Decision.PRUNE) and not node.done for node in nodes):
-                self.world.plan()
+            replan(self.world, [node for node in nodes if node.decision in (None, Decision.PRUNE) and not node.done])
 
     def supply(self, nodes: Sequence[Node]) -> None:
         """Demand `nodes` together and start those that are to be computed."""
@@ -260,9 +260,15 @@ class Session:
         if contradicted:
             raise NondeterministicTaskError(node.spec.name, contradicted)
 
-    def fail(self, node: Node, error: BaseException | None = None) -> None:
-        """Take note of a node whose task failed, or that could not be computed because of `error`."""
-        self._scheduler.fail(node, error)
+    def fail(self, node: Node, error: BaseException | None = None, told: str = "") -> None:
+        """Take note of a node whose task failed, or that could not be computed because of `error`.
+
+        Args:
+            node: The node.
+            error: What stopped it, where its task did not run to its end.
+            told: What the task told of its failure.
+        """
+        self._scheduler.fail(node, error, told)
 
 
 def _nowhere(names: Collection[str]) -> None:

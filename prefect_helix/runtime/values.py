@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import enum
 import functools
-import importlib
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
@@ -18,7 +17,9 @@ from types import (
 )
 from typing import Any, cast
 
+from prefect_helix.core.naming import type_name
 from prefect_helix.runtime.standin import is_stand_in
+from prefect_helix.storage.lookup import find, findable_name
 
 # Libraries whose own or compiled code asks for the exact type of their objects, and Prefect, whose engine does.
 _EXACT_LIBRARIES = frozenset({"jax", "keras", "numpy", "polars", "pyarrow", "pydantic", "tensorflow", "torch"})
@@ -225,23 +226,13 @@ def _buffers(matrix: Any) -> Iterator[object]:
         yield from (part for part in (member if type(member) is tuple else [member]) if isinstance(part, numpy.ndarray))
 
 
-def type_name(cls_or_value: object) -> str:
-    """Name a class, a function or the class of a value as ``module:qualname``; a stand-in as what it stands for."""
-    named = isinstance(cls_or_value, (type, FunctionType))
-    cls: Any = cls_or_value if named else type(cls_or_value)
-    return f"{cls.__module__}:{cls.__qualname__}"
-
-
-def find(name: str) -> object:
-    """What `type_name` named, its module imported if need be; None if it is not to be found."""
-    module, _, qualname = name.partition(":")
-    try:
-        return functools.reduce(getattr, qualname.split("."), importlib.import_module(module))
-    except (ImportError, AttributeError):
-        return None
+def name_of_type(cls_or_value: object) -> str:
+    """Name a class or the class of a value as ``module:qualname``, so that `find_type` finds it if anybody can."""
+    cls = cls_or_value if isinstance(cls_or_value, type) else type(cls_or_value)
+    return findable_name(cls) or type_name(cls)
 
 
 def find_type(name: str) -> type | None:
-    """The class that `type_name` named, its module imported if need be; None if it is not to be found."""
+    """The class that `name_of_type` named, its module imported if need be; None if it is not to be found."""
     found = find(name)
     return found if isinstance(found, type) else None

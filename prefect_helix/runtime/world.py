@@ -1,4 +1,4 @@
-"""The graph of one run: which calls were made, which are expected, what each is worth, and the plan over them."""
+"""The graph of one run: which calls were made, which are expected, and what the lineage says of each."""
 
 from __future__ import annotations
 
@@ -7,18 +7,17 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from prefect_helix.core.explain import changes, closest, in_short, reason
+from prefect_helix.core.explain import Calls, changes, in_short, reason
 from prefect_helix.core.graph import Decision
 from prefect_helix.core.history import History
 from prefect_helix.core.lineage import Argument, Result, Trace
-from prefect_helix.core.planner import Plan, PlanNode, solve
 from prefect_helix.core.rulings import Acceptance, noted
 from prefect_helix.core.signature import Input, Match, literals_hash, match, signature
 from prefect_helix.runtime.nodes import Edge, Node, Standing, TaskSpec
 
 
 class World:
-    """Holds the nodes of a run and keeps every node's standing and decision up to date.
+    """Holds the nodes of a run and keeps every node's standing up to date.
 
     Not thread-safe: the session guards it.
 
@@ -53,7 +52,7 @@ class World:
         self._object_to = objection
         self._now_us = now_us
         self._mode = mode
-        self._priors = priors
+        self._priors = Calls(priors)
         self._run_id = run_id
         self._keys = (f"n{i}" for i in itertools.count())
         self._calls = itertools.count()
@@ -76,11 +75,11 @@ class World:
         edges: tuple[Edge, ...],
         wait_for: tuple[Node, ...],
         arguments: tuple[Argument, ...],
-    ) -> tuple[Node, bool]:
+    ) -> tuple[Node, list[Node]]:
         """Enter a call that was made.
 
         Returns:
-            Its node, and whether the run departs with it from what was expected.
+            Its node, and the nodes that are not what was expected; none where all is.
         """
         literals = literals_hash(arguments)
         key = self._history_key(spec, literals, [e.input() for e in edges], [n.signature for n in wait_for])
@@ -95,12 +94,13 @@ class World:
         self._connect(node, edges)
         was_original = node.original
         self.classify(node)
+        changed: list[Node] = []
         if departed:
-            node.decision, node.demanded = None, False
-            self._reconsider()
+            node.demanded = False
+            changed = [node, *(child for child, _ in self.spread(node))]
         elif node.original != was_original:  # an equal call of this run has been computed meanwhile
-            node.decision = None
-        return node, departed
+            changed = [node]
+        return node, changed
 
     def _add(self, node: Node) -> None:
         self.nodes.append(node)
@@ -111,7 +111,7 @@ class World:
             self._children[edge.node.key].pop(node.key, None)
         for edge in edges:
             self._children.setdefault(edge.node.key, {})[node.key] = node
-        node.edges = edges
+        node.edges, node.known_inputs = edges, 0
 
     def _take_expected(self, spec: TaskSpec, key: str) -> Node | None:
         """Return the expected call that this one is; else the one call expected of its task, if there is just one."""
@@ -123,6 +123,10 @@ class World:
         if found is not None:
             del expected[found.key]
         return found
+
+    def __getitem__(self, key: str) -> Node:
+        """Return the node of that key."""
+        return self._by_key[key]
 
     def __contains__(self, node: Node) -> bool:
         """Return whether `node` is one of this run."""
@@ -229,11 +233,30 @@ class World:
             return "its result is older than max_age"
         return self._object_to(trace.result)
 
-    def _reconsider(self) -> None:
-        """Classify all expected calls again, after one that they may rest on came out otherwise. O(nodes + edges)."""
-        for node in self.nodes:
-            if not node.called:
-                self.classify(node)
+    def spread(self, node: Node) -> Iterator[tuple[Node, Standing]]:
+        """Classify again what rests on a node that changed, and yield each that changes with it, with its old standing.
+
+        Complexity: O(nodes yielded + their edges).
+        """
+        waiting = [node]
+        while waiting:
+            parent = waiting.pop()
+            for child in self.children(parent):
+                if (parent.done or parent.failed) and self._is_indifferent(child, parent):
+                    continue
+                before = (child.standing, child.signature, child.trace)
+                self.classify(child)
+                if (child.standing, child.signature, child.trace) != before:
+                    waiting.append(child)
+                    yield child, before[0]
+
+    def _is_indifferent(self, child: Node, parent: Node) -> bool:
+        """Return whether what a node takes cannot change its standing by becoming known, or not yet."""
+        if child.done or child.waits_for_many:
+            return True
+        if child.standing is not Standing.ORIGINAL or parent.by_digest or parent.tainted:
+            return False
+        return next(self.candidates(child), None) is None
 
     def loadable(self, node: Node) -> bool:
         """Return whether the node's value can be had without computing."""
@@ -248,7 +271,7 @@ class World:
     def explain(self, node: Node) -> str:
         """Return in words what makes a node original, beside the call of the prior run that is most like it."""
         facts = self.facts(node)
-        found = changes(node.prior or closest(facts, self._priors), facts)
+        found = changes(node.prior or self._priors.closest(facts), facts)
         return in_short(found) or "no earlier result can be used"
 
     def reason(self, node: Node) -> str:
@@ -289,33 +312,6 @@ class World:
             deterministic=node.spec.deterministic,
             code=node.code if node.code != node.fingerprint else "",
             computed_in=self._run_id if node.done else node.trace.computed_in if node.trace else "",
-        )
-
-    # -- plan ----------------------------------------------------------------------------------------------------
-
-    def plan(self) -> Plan:
-        """Solve for every node whose value is not settled yet, and write the decisions to the nodes."""
-        plan = solve([self._plan_node(node) for node in self.nodes])
-        for node in self.nodes:
-            if not node.done and not node.failed:
-                node.decision = plan.decisions[node.key]
-        return plan
-
-    def _plan_node(self, node: Node) -> PlanNode:
-        present = node.cell().present or node.elsewhere
-        costs = self.history.costs
-        load_us = None
-        if present:
-            load_us = 0
-        elif node.result is not None and self.loadable(node):
-            load_us = costs.load(node.result)
-        return PlanNode(
-            key=node.key,
-            parents=tuple(dict.fromkeys(parent.key for parent in node.parents)),
-            compute_us=costs.compute(node.spec.key, node.trace),
-            load_us=load_us,
-            original=node.original and not present,
-            demanded=not node.failed and (node.demanded or node.wanted or (node.original and not node.spec.lazy)),
         )
 
     def recreate_us(self, node: Node) -> int:

@@ -13,6 +13,8 @@ A loaded value computes what the encoded one would, bit for bit. NumPy's and pan
 views with gaps (every `frame.iloc[:n]` is one), and pandas' join the chunks of Arrow columns; either changes how floats
 are summed. Both are kept here.
 Known exceptions: strided object arrays and strided masked arrays come back contiguous, in C order.
+
+Classes and functions are kept by name, those of a script too: an instance of a copied class is none of the class.
 """
 
 from __future__ import annotations
@@ -31,6 +33,8 @@ import cloudpickle
 from blake3 import blake3
 
 from prefect_helix.core.errors import HelixError, NotStorableError
+from prefect_helix.core.naming import is_script
+from prefect_helix.storage.lookup import find, findable_name
 
 if TYPE_CHECKING:
     import numpy
@@ -133,6 +137,8 @@ def encode(value: object) -> Encoded:
         parts: list[Chunk] = [stream.getvalue(), *(buffer.raw() for buffer in buffers)]
     except Exception as error:
         raise NotStorableError(type_name, f"{type(error).__name__}: {error}") from error
+    if pickler.copied:
+        raise NotStorableError(type_name, f"{pickler.copied[0]} is not to be found. Define the class in a module.")
 
     return assemble(parts, [checksum(part) for part in parts], type_name, frozenset(pickler.code))
 
@@ -192,7 +198,7 @@ def decode(data: Chunk | bytearray, *, name: str | None = None, verified: bool =
     parts = _verified_parts(view, name, content=not verified)
     buffers = [bytearray(part) if view.readonly else part for part in parts[1:]]
     try:
-        return pickle.loads(parts[0], buffers=buffers)
+        return _Unpickler(io.BytesIO(parts[0]), buffers=buffers).load()
     except Exception as error:
         raise DecodingError(f"it cannot be unpickled here ({type(error).__name__}: {error})") from error
 
@@ -250,18 +256,49 @@ def _skip_padding(view: memoryview, end: int) -> int:
 
 
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types
-    """cloudpickle, with the memory layout of arrays and columns kept, and the code noted that the value relies on."""
+    """cloudpickle, with the memory layout of arrays and columns kept, and code taken by name wherever it has one.
+
+    Attributes:
+        code: The code that the value relies on.
+        copied: Names of classes that no process finds by them: all that could be stored is a copy.
+    """
 
     def __init__(self, file: io.BytesIO, **options: Any) -> None:
         super().__init__(file, **options)
         self.code: set[Code] = set()
+        self.copied: list[str] = []
 
     def reducer_override(self, obj: Any) -> Any:
         kind = type(obj)
-        self.code.add(obj if isinstance(obj, (type, FunctionType)) else kind)
+        if isinstance(obj, (type, FunctionType)):
+            if obj.__module__ != __name__:  # what restores a value is no part of it
+                self.code.add(obj)
+            if is_script(obj.__module__):
+                name = findable_name(obj)
+                if name is not None:
+                    return _found, (name,)
+                if isinstance(obj, type) and "<locals>" not in obj.__qualname__:
+                    self.copied.append(f"{obj.__module__}.{obj.__qualname__}")
+        else:
+            self.code.add(kind)
         reduce = _LAYOUT_REDUCERS.get((kind.__module__, kind.__qualname__))
         reduced = NotImplemented if reduce is None else reduce(obj)
         return super().reducer_override(obj) if reduced is NotImplemented else reduced
+
+
+class _Unpickler(pickle.Unpickler):
+    """pickle, with what was imported then and is in a script now found there, and the other way round."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        found = find(f"{module}:{name}")
+        return super().find_class(module, name) if found is None else found
+
+
+def _found(name: str) -> object:
+    found = find(name)
+    if found is None:
+        raise AttributeError(f"{name} is not to be found")
+    return found
 
 
 def _reduce_array(array: numpy.ndarray[Any, Any]) -> Any:

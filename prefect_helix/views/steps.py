@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TypeVar
 
 from prefect_helix.core.graph import Decision
 from prefect_helix.core.lineage import Trace
-from prefect_helix.views.units import format_count, format_us
+from prefect_helix.views.units import format_count, format_us, shorten
+
+MANY_CALLS = 5
+"""Calls of a task in a row that are one line of a table, if they went alike."""
+
+SHOWN_TASKS = 5
+
+N = TypeVar("N")
 
 
 def spent_us(trace: Trace) -> int | None:
@@ -58,6 +67,29 @@ def call_numbers(traces: Sequence[Trace]) -> list[int | None]:
         seen[trace.task] += 1
         numbers.append(seen[trace.task] if calls[trace.task] > 1 else None)
     return numbers
+
+
+def alike(steps: Iterable[tuple[Trace, N]]) -> Iterator[list[tuple[Trace, N]]]:
+    """Yield steps with their names or numbers; calls of a task in a row that went alike come together, if many."""
+    for _, group in itertools.groupby(steps, lambda one: (one[0].key, one[0].decision, one[0].status, one[0].reason)):
+        calls = list(group)
+        yield from [calls] if len(calls) >= MANY_CALLS else ([call] for call in calls)
+
+
+def unshown(traces: Sequence[Trace], shown: int) -> str:
+    """Return a sentence about steps without a task run: "Only 2 of 5 loaded and pruned steps ...".
+
+    Args:
+        traces: The steps.
+        shown: How many others have one.
+    """
+    tasks = Counter(trace.task for trace in traces).most_common()
+    calls = [f"{format_count(count, 'call')} of {shorten(task, 80)}" for task, count in tasks[:SHOWN_TASKS]]
+    rest = [f"calls of {len(tasks) - SHOWN_TASKS} more tasks"] if len(tasks) > SHOWN_TASKS else []
+    return (
+        f"Only {shown} of {shown + len(traces)} loaded and pruned steps are shown as task runs, without "
+        f"{', '.join([*calls, *rest])}."
+    )
 
 
 def count_decisions(traces: Iterable[Trace]) -> dict[Decision, int]:

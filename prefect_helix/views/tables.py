@@ -12,6 +12,7 @@ from prefect_helix.core.graph import Decision
 from prefect_helix.core.lineage import Lineage, Run, Trace
 from prefect_helix.views.differences import metric_figures
 from prefect_helix.views.steps import (
+    alike,
     call_numbers,
     count_decisions,
     run_time_summary,
@@ -19,12 +20,13 @@ from prefect_helix.views.steps import (
     size_bytes,
     spent_us,
     step_summary,
+    total,
 )
 from prefect_helix.views.svg import dag_svg
 from prefect_helix.views.units import format_bytes, format_count, format_us, shorten
 
 MAX_ROWS = 100
-"""Steps a table shows, and lines a list of changes."""
+"""Rows of a table of steps, and lines of a list of changes."""
 
 _ENDED = {
     "running": "The run has not ended.",
@@ -39,25 +41,28 @@ _ENDED = {
 def plan_table(lineage: Lineage, *, max_rows: int = MAX_ROWS) -> str:
     """Return a markdown table of the steps: what ran first, then what was loaded and pruned, each in call order.
 
+    Many calls that went alike are one row, with their sums.
+
     Args:
         lineage: The run.
-        max_rows: Steps shown; a line below the table counts the others.
+        max_rows: Rows shown; a line below the table counts the other steps.
     """
     ordered = sorted(lineage.traces, key=lambda trace: trace.call)
     rank = list(Decision)
     steps = sorted(zip(ordered, call_numbers(ordered), strict=True), key=lambda step: rank.index(step[0].decision))
-    rows = [_step_row(trace, number) for trace, number in steps[:max_rows]]
-    table = _table("step | decision | >cost | >saved | >size | reason", rows)
-    hidden = [trace for trace, _ in steps[max_rows:]]
+    groups = list(alike(steps))
+    table = _table("step | decision | >cost | >saved | >size | reason", map(_step_row, groups[:max_rows]))
+    hidden = [trace for calls in groups[max_rows:] for trace, _ in calls]
     return f"{table}\n\nNot shown: {step_summary(count_decisions(hidden))}." if hidden else table
 
 
-def run_markdown(lineage: Lineage, prior: Lineage | None) -> str:
+def run_markdown(lineage: Lineage, prior: Lineage | None, note: str = "") -> str:
     """Return the whole report of a run for the Prefect UI.
 
     Args:
         lineage: The run.
         prior: The run it is compared with; None if there is none.
+        note: A sentence to say below the steps.
     """
     run = lineage.run
     sections = [f"**{_headline(lineage)}**"]
@@ -66,6 +71,8 @@ def run_markdown(lineage: Lineage, prior: Lineage | None) -> str:
     if lineage.traces:
         picture = base64.b64encode(dag_svg(lineage).encode()).decode("ascii")
         sections += [f"![plan](data:image/svg+xml;base64,{picture})", "### Steps", plan_table(lineage)]
+    if note:
+        sections.append(_escape(note, 1_000))
     sections += ["### Changes", _changes(lineage, prior)]
     metrics = _metric_rows(run, prior.run if prior else None)
     if metrics:
@@ -90,14 +97,16 @@ def _headline(lineage: Lineage) -> str:
     return f"{', '.join(parts)}{f': {times}' if times else ''}. {_ENDED[lineage.run.status]}".rstrip()
 
 
-def _step_row(trace: Trace, number: int | None) -> list[str]:
-    size = size_bytes(trace)
+def _step_row(calls: Sequence[tuple[Trace, int | None]]) -> list[str]:
+    trace, number = calls[0]
+    which = f" ({len(calls)} calls)" if len(calls) > 1 else f" #{number}" if number else ""
+    sizes = [size for size in (size_bytes(one) for one, _ in calls) if size is not None]
     return [
-        _escape(trace.task, 80) + (f" #{number}" if number else ""),
+        _escape(trace.task, 80) + which,
         f"{trace.decision}, failed" if trace.status == "failed" else trace.decision.value,
-        "" if trace.decision is Decision.PRUNE else _unbroken(format_us(spent_us(trace))),
-        "" if trace.decision is Decision.COMPUTE else _unbroken(format_us(saved_us(trace))),
-        "" if size is None else _unbroken(format_bytes(size)),
+        "" if trace.decision is Decision.PRUNE else _unbroken(format_us(total(spent_us(one) for one, _ in calls))),
+        "" if trace.decision is Decision.COMPUTE else _unbroken(format_us(total(saved_us(one) for one, _ in calls))),
+        _unbroken(format_bytes(sum(sizes))) if sizes else "",
         _escape(trace.reason, 240),
     ]
 

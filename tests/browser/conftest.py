@@ -1,23 +1,16 @@
-"""What a user sees in the Prefect UI: a real server, two runs of a flow in processes of their own, a real browser."""
+"""What a user sees in the Prefect UI: two runs of a flow in processes of their own."""
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
-import socket
 import subprocess
 import sys
-import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
-from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.support.ui import WebDriverWait
 
 PATIENCE_S = 120
@@ -77,25 +70,6 @@ income_model(**json.loads(sys.argv[1]))
 
 
 @dataclass(frozen=True)
-class Server:
-    """A Prefect server of its own.
-
-    Attributes:
-        url: Where its UI is; the API is below it.
-        environment: Environment of processes that use it.
-    """
-
-    url: str
-    environment: dict[str, str]
-
-    def ask(self, path: str, **query: Any) -> Any:
-        """Return the answer of its API: to a POST where there is a query, else to a GET."""
-        url = f"{self.url}/api{path}"
-        answer = httpx.post(url, json=query, timeout=60) if query else httpx.get(url, timeout=60)
-        return answer.raise_for_status().json()
-
-
-@dataclass(frozen=True)
 class ShownRun:
     """What the API says of one flow run, by name of the task, in the order of the page.
 
@@ -122,55 +96,7 @@ def task_name(task_run_name: str) -> str:
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server as a user starts it."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    home = tmp_path_factory.mktemp("prefect")
-    url = f"http://127.0.0.1:{port}"
-    environment = os.environ | {
-        "PREFECT_HOME": str(home),
-        "PREFECT_API_URL": f"{url}/api",
-        "PREFECT_SERVER_UI_API_URL": f"{url}/api",
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "PREFECT_LOGGING_LEVEL": "INFO",
-        "PREFECT_LOGGING_TO_API_ENABLED": "true",
-    }
-    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
-    output = home / "server.log"
-    with output.open("w") as log:
-        process = subprocess.Popen(command, cwd=home, env=environment, stdout=log, stderr=subprocess.STDOUT)
-    try:
-        _wait_for_health(url, process, output)
-        yield Server(url, environment)
-    finally:
-        process.terminate()
-        try:
-            process.wait(30)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def _wait_for_health(url: str, process: subprocess.Popen[bytes], output: Path) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while time.monotonic() < deadline:
-        try:
-            if httpx.get(f"{url}/api/health", timeout=10).is_success:
-                return
-        except httpx.TransportError:
-            pass  # it does not listen yet
-        try:
-            process.wait(0.2)
-        except subprocess.TimeoutExpired:
-            continue
-        break
-    pytest.fail(f"The Prefect server did not start:\n{output.read_text()}")
-
-
-@pytest.fixture(scope="session")
-def runs(server: Server, tmp_path_factory: pytest.TempPathFactory) -> tuple[ShownRun, ShownRun]:
+def runs(server: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[ShownRun, ShownRun]:
     """A first run, and one with another parameter."""
     script = tmp_path_factory.mktemp("project") / "pipeline.py"
     script.write_text(PIPELINE)
@@ -181,11 +107,12 @@ def runs(server: Server, tmp_path_factory: pytest.TempPathFactory) -> tuple[Show
             command, cwd=script.parent, env=environment, capture_output=True, text=True, timeout=PATIENCE_S
         )
         assert done.returncode == 0, done.stdout + done.stderr
-    first, second = server.ask("/flow_runs/filter", sort="EXPECTED_START_TIME_ASC")
+    of_flow = {"name": {"any_": ["Income Model"]}}
+    first, second = server.ask("/flow_runs/filter", flows=of_flow, sort="EXPECTED_START_TIME_ASC")
     return _shown(server, first), _shown(server, second)
 
 
-def _shown(server: Server, flow_run: dict[str, Any]) -> ShownRun:
+def _shown(server: Any, flow_run: dict[str, Any]) -> ShownRun:
     def recorded(_: object) -> Any:
         of_run = {"id": {"any_": [flow_run["id"]]}}
         task_runs = server.ask("/task_runs/filter", flow_runs=of_run, sort="EXPECTED_START_TIME_ASC")
@@ -199,31 +126,3 @@ def _shown(server: Server, flow_run: dict[str, Any]) -> ShownRun:
         {task_name(node["label"]): node for _, node in server.ask(f"/flow_runs/{flow_run['id']}/graph-v2")["nodes"]},
         server.ask("/artifacts/filter", artifacts={"flow_run_id": {"any_": [flow_run["id"]]}}),
     )
-
-
-@pytest.fixture(scope="session")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
-    """A headless Chromium that reaches this machine only."""
-    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if not chromium or not driver:
-        pytest.skip("Chromium or its chromedriver is not installed (Debian: apt-get install chromium chromium-driver)")
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for flag in (
-        "headless=new",
-        "no-sandbox",
-        "disable-gpu",
-        "disable-quic",
-        "no-first-run",
-        "disable-background-networking",
-        "disable-component-update",
-        "disable-sync",
-        "host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
-        f"user-data-dir={tmp_path_factory.mktemp('chromium')}",
-        "window-size=1400,1300",
-    ):
-        options.add_argument(f"--{flag}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    chrome = webdriver.Chrome(options=options, service=Service(driver))
-    yield chrome
-    chrome.quit()

@@ -33,8 +33,8 @@ class Feature:
         ran: What runs with ours in a first run, in the same again, and after the edit. Separated by spaces.
         concurrent: Whether what runs has no certain order.
         says: Words of the warnings that are given with ours; there may be no others.
-        differs: Why the server's records may differ from those of plain Prefect, beyond states and names; empty if
-            they may not.
+        differs: Why the server's records of runs that spare something are not those of plain Prefect; empty if they
+            are, names of states aside.
     """
 
     name: str

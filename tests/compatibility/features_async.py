@@ -96,6 +96,31 @@ FEATURES = [
         ran=("double add", "", "double add"),
     ),
     Feature(
+        "large results of async tasks",
+        """
+        import pandas as pd
+
+        @helix_task
+        async def table(rows):
+            ran("table")
+            return pd.DataFrame({"a": range(rows)})
+
+        @helix_task
+        async def total(frame):
+            ran("total")
+            return int(frame["a"].sum()) + MORE
+
+        @helix_flow
+        async def main():
+            frame = await table(10_000)
+            return [await total(frame), total.submit(await table(11_000)).result(), len(frame)]
+
+        MORE = 0
+        """,
+        edit=("MORE = 0", "MORE = 1"),
+        ran=("table total table total", "", "total total"),
+    ),
+    Feature(
         "async tasks are submitted in a sync flow",
         """
         @helix_task
@@ -107,8 +132,8 @@ FEATURES = [
         def main():
             return double.submit(double.submit(1)).result()
         """,
-        edit=("double.submit(1)", "double.submit(2)"),
-        ran=("double double", "", "double"),
+        edit=("double.submit(1)", "double.submit(3)"),
+        ran=("double double", "", "double double"),
     ),
     Feature(
         "async tasks are mapped",
@@ -224,7 +249,7 @@ FEATURES = [
 
         @helix_flow
         async def main():
-            return [await double(n) async for n in numbers()]
+            return [await double(n) for n in [n async for n in numbers()]]
         """,
         edit=("END = 2", "END = 3"),
         ran=("numbers double double", "numbers", "numbers double"),

@@ -64,7 +64,7 @@ FEATURES = [
             return [called.is_completed(), called.result(), submitted.is_completed(), submitted.result(), add(called)]
         """,
         edit=("return 1", "return 2"),
-        ran=("add add", "", "add add add"),
+        ran=("add add add", "", "add add add"),
     ),
     Feature(
         "default arguments are filled in",
@@ -177,6 +177,32 @@ FEATURES = [
         ran=("one all all", "", "all all"),
     ),
     Feature(
+        "with_options of a class method or a static method is one",
+        """
+        class Scaled:
+            factor = 2
+
+            @staticmethod
+            @helix_task
+            def one(x):
+                ran("one")
+                return x + 1
+
+            @classmethod
+            @helix_task
+            def all(cls, x):
+                ran("all")
+                return cls.factor * x
+
+        @helix_flow
+        def main():
+            one, all = Scaled.one.with_options(name="next one"), Scaled.all.with_options(retries=1)
+            return [one(1), all(2), one.name, all.retries]
+        """,
+        edit=("factor = 2", "factor = 3"),
+        ran=("one all", "", "all"),
+    ),
+    Feature(
         "a task called in another task runs with it",
         """
         @helix_task
@@ -195,6 +221,7 @@ FEATURES = [
         """,
         edit=("10 * inner", "20 * inner"),
         ran=("outer inner inner", "", "outer inner"),
+        differs="what a task does that is spared, other tasks that it calls included, is not done",
     ),
     Feature(
         "a task called outside of a flow is a plain task",
@@ -205,7 +232,7 @@ FEATURES = [
             return 2 * x
 
         def play(turn):
-            return [double(2), double.fn(3), double(4, return_state=True), double.submit(5).result()]
+            return [double(2), double.fn(3), double(4, return_state=True), double.with_options(retries=1)(5)]
         """,
         edit=("2 * x", "3 * x"),
         ran=("double double double double", "double double double double", "double double double double"),
@@ -252,7 +279,7 @@ FEATURES = [
             return [add(future), add.submit(state).result(), add([future], [plain.submit(5)])]
         """,
         edit=("y=1", "y=2"),
-        ran=("plain plain add add plain add", "plain plain plain", "plain plain add add plain"),
+        ran=("plain plain add add plain add", "plain plain plain", "plain plain add add plain add"),
         concurrent=True,
     ),
     Feature(
@@ -275,6 +302,40 @@ FEATURES = [
         """,
         edit=("y=1", "y=2"),
         ran=("add plain plain add plain", "plain plain plain", "add plain plain add plain"),
+        concurrent=True,
+    ),
+    Feature(
+        "results of helix tasks given to plain tasks",
+        """
+        import pandas as pd
+
+        @helix_task
+        def table(rows):
+            ran("table")
+            return pd.DataFrame({"a": range(rows)})
+
+        @helix_task
+        def named(x, y=1):
+            ran("named")
+            return [[f"{x}{i}" for i in range(y)], f"one of {x}"]
+
+        @task
+        def plain(x):
+            ran("plain")
+            return len(x)
+
+        @helix_flow
+        def main():
+            frame, part = table(10_000), named(1)
+            state, future = named(2, return_state=True), named.submit(3)
+            return [plain(frame), plain(part), plain(part[0]), plain(state.result()), plain(future.result())]
+        """,
+        edit=("y=1", "y=2"),
+        ran=(
+            "table named named named plain plain plain plain plain",
+            "plain plain plain plain plain",
+            "named named named plain plain plain plain plain",
+        ),
         concurrent=True,
     ),
     Feature(
@@ -366,10 +427,32 @@ FEATURES = [
 
         @helix_flow
         def main():
-            return [double(x) for x in numbers()]
+            return [double(x) for x in list(numbers())]
         """,
         edit=("END = 3", "END = 4"),
         ran=("numbers double double double", "numbers", "numbers double"),
+    ),
+    Feature(
+        "what is called between the steps of a generator task is planned",
+        """
+        END = 3
+
+        @helix_task
+        def numbers():
+            ran("numbers")
+            yield from range(END)
+
+        @helix_task
+        def double(x):
+            ran("double")
+            return 2 * x
+
+        @helix_flow
+        def main():
+            return [double(x) for x in numbers()]
+        """,
+        edit=("END = 3", "END = 2"),
+        ran=("numbers double double double", "numbers", "numbers"),
     ),
     Feature(
         "a callable object and a partial are tasks",

@@ -163,6 +163,39 @@ FEATURES = [
         ran=("boom told boom", "boom boom", "boom told boom"),
     ),
     Feature(
+        "a failure that does not come again",
+        """
+        import os
+
+        from prefect import allow_failure
+
+        @helix_task
+        def loaded():
+            ran("loaded")
+            if os.environ.get("COMPATIBILITY_FAILS"):
+                raise OSError("not there")
+            return 3
+
+        @helix_task
+        def told(found):
+            ran("told")
+            return str(found)
+
+        @helix_flow
+        def main():
+            return told(allow_failure(loaded.submit()))
+
+        def play(turn):
+            os.environ["COMPATIBILITY_FAILS"] = "" if turn == "edited" else "yes"
+            return main()
+
+        X = 1
+        """,
+        edit=("X = 1", "X = 2"),
+        ran=("loaded told", "loaded", "loaded told"),
+        says=("loaded() uses os.environ",),
+    ),
+    Feature(
         "a task that takes a failed one does not run",
         """
         @helix_task

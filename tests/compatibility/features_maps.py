@@ -93,7 +93,7 @@ FEATURES = [
         concurrent=True,
     ),
     Feature(
-        "a generator is not mapped",
+        "a generator is mapped",
         """
         @helix_task
         def double(x):
@@ -105,7 +105,7 @@ FEATURES = [
             return double.map(n for n in range(3)).result()
         """,
         edit=("range(3)", "range(4)"),
-        ran=("", "", ""),
+        ran=("double double double", "", "double"),
     ),
     Feature(
         "a list of futures is mapped",
@@ -163,6 +163,36 @@ FEATURES = [
         """,
         edit=("listed(2)", "listed(3)"),
         ran=("listed double0 double1", "", "listed double2"),
+        concurrent=True,
+    ),
+    Feature(
+        "large results of direct calls are mapped",
+        """
+        import pandas as pd
+
+        @helix_task
+        def table(rows):
+            ran(f"table{rows}")
+            return pd.DataFrame({"a": range(rows)})
+
+        @helix_task
+        def texts(n):
+            ran(f"texts{n}")
+            return pd.Series([str(i) * 30_000 for i in range(n)])
+
+        @helix_task
+        def length(x):
+            ran("length")
+            return len(x)
+
+        @helix_flow
+        def main():
+            return length.map([table(10_000), table(ROWS)]).result() + length.map(texts(N)).result()
+
+        ROWS, N = 11_000, 3
+        """,
+        edit=("ROWS, N = 11_000, 3", "ROWS, N = 12_000, 3"),
+        ran=("table10000 table11000 texts3 length length length length length", "", "table12000 length"),
         concurrent=True,
     ),
     Feature(

@@ -203,6 +203,21 @@ FEATURES = [
         ran=("double", "", "double"),
     ),
     Feature(
+        "a task's version is a label",
+        """
+        @helix_task(version="1")
+        def double(x):
+            ran("double")
+            return 2 * x
+
+        @helix_flow
+        def main():
+            return [double(1), double.version]
+        """,
+        edit=('version="1"', 'version="2"'),
+        ran=("double", "", ""),
+    ),
+    Feature(
         "hooks of a task that computes",
         """
         def told(name):
@@ -313,6 +328,7 @@ FEATURES = [
         """,
         edit=("double(1)", "double(2)"),
         ran=("double written undo undone", "written undo", "double written undo undone"),
+        differs="what was not done is not rolled back",
     ),
     Feature(
         "prints are logged",

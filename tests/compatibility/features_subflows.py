@@ -42,6 +42,34 @@ FEATURES = [
         ran=("double double double", "", "double"),
     ),
     Feature(
+        "a subflow takes a large result of the flow",
+        """
+        import pandas as pd
+
+        @helix_task
+        def table(rows):
+            ran("table")
+            return pd.DataFrame({"a": range(rows)})
+
+        @helix_task
+        def total(frame):
+            ran("total")
+            return int(frame["a"].sum())
+
+        @helix_flow
+        def inner(frame: pd.DataFrame):
+            return [isinstance(frame, pd.DataFrame), total(frame)]
+
+        @helix_flow
+        def main():
+            return inner(table(ROWS))
+
+        ROWS = 10_000
+        """,
+        edit=("ROWS = 10_000", "ROWS = 11_000"),
+        ran=("table total", "", "table total"),
+    ),
+    Feature(
         "a subflow called in a task",
         """
         @helix_task
@@ -64,6 +92,7 @@ FEATURES = [
         """,
         edit=("inner(x) + 1", "inner(x) + 2"),
         ran=("outer double", "", "outer"),
+        differs="what a task does that is spared, the flows that it calls included, is not done",
     ),
     Feature(
         "a helix subflow in a plain flow",
@@ -224,7 +253,33 @@ FEATURES = [
                 return [error, state.is_failed(), double(2)]
         """,
         edit=("inner(1,", "inner(3,"),
-        ran=("double double", "", "double"),
+        ran=("double double double", "", "double"),
+    ),
+    Feature(
+        "a subflow of a flow that is retried is not run again",
+        """
+        tries = []
+
+        @helix_task
+        def double(x):
+            ran("double")
+            return 2 * x
+
+        @helix_flow(persist_result=True)
+        def inner(x):
+            ran("inner")
+            return double(x)
+
+        @helix_flow(retries=1)
+        def main():
+            value = inner(1) + inner(2)
+            tries.append(1)
+            if len(tries) == 1:
+                raise ValueError("not yet")
+            return value
+        """,
+        edit=("inner(2)", "inner(3)"),
+        ran=("inner double inner double", "inner inner", "inner inner double"),
     ),
     Feature(
         "a flow returns futures",

@@ -342,6 +342,7 @@ FEATURES = [
         """,
         edit=("X = 1", "X = 2"),
         ran=("outer double", "", "outer double"),
+        differs="what a task does that is spared, other tasks that it calls included, is not done",
     ),
     Feature(
         "a file as an argument and as a result",

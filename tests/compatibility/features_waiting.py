@@ -230,7 +230,7 @@ FEATURES = [
             told, called = threading.Event(), []
 
             def tell(future):
-                called.append(future.state.is_completed())
+                called.append(future.task_run_id is not None)
                 told.set()
 
             future = double.submit(1)
@@ -239,6 +239,25 @@ FEATURES = [
             return [told.wait(30), called, future.result()]
         """,
         edit=("2 * x", "3 * x"),
+        ran=("double", "", "double"),
+    ),
+    Feature(
+        "a future's state is asked for before anybody waits",
+        """
+        @helix_task
+        def double(x):
+            ran("double")
+            return 2 * x
+
+        @helix_flow
+        def main():
+            future = double.submit(1)
+            before = future.state.type.value in ("PENDING", "RUNNING", "COMPLETED")
+            future.wait()
+            state = future.state
+            return [before, state.type.value, state.state_details.task_run_id == future.task_run_id]
+        """,
+        edit=("double.submit(1)", "double.submit(2)"),
         ran=("double", "", "double"),
     ),
     Feature(

@@ -29,11 +29,13 @@ from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, PREFECT_LOCAL_ST
 from .feature import Feature
 
 TURNS = ("fresh", "unchanged", "edited")
-SPARED = ("Loaded", "Pruned")
+SPARED = ("Loaded", "Pruned", "Cached")
+"""States of what was not computed; Prefect's own cache gives the last."""
+
 RECORDS_SECONDS = 30
 """How long the server may take to record what it was told."""
 
-_RANDOM = re.compile(r"-[0-9a-f]{3}$")
+_RANDOM = re.compile(r"-([0-9a-f]{3}|[0-9a-f]{8}-[0-9a-f-]{27})$")
 
 
 class Collected(logging.Handler):
@@ -189,13 +191,11 @@ class Records:
     Attributes:
         flow_runs: Flow, type and name of the state, and the state's message, of each flow run.
         task_runs: Name, tags, type and name of the state, and the names of the task runs that it takes results of, of
-            each task run; those loaded and pruned as if they were computed.
-        spared: How many task runs were loaded or pruned.
+            each task run; those spared as if they were computed.
     """
 
     flow_runs: Counter[Any]
     task_runs: Counter[Any]
-    spared: int
 
 
 def records(played: Played) -> Records:
@@ -203,7 +203,9 @@ def records(played: Played) -> Records:
     turn = FlowRunFilter(expected_start_time={"after_": played.began, "before_": played.ended})
     with get_client(sync_client=True) as client:
         flow_runs = client.read_flow_runs(flow_run_filter=turn)
-        task_runs = client.read_task_runs(flow_run_filter=turn, limit=200)
+        ids = {run.id for run in flow_runs}
+        of_them = FlowRunFilter(id={"any_": list(ids)})
+        task_runs = [run for run in client.read_task_runs(flow_run_filter=of_them, limit=200) if run.flow_run_id in ids]
         flows = {run.flow_id: client.read_flow(run.flow_id).name for run in flow_runs}
     names = {run.id: _RANDOM.sub("", run.name) for run in task_runs}
 
@@ -223,7 +225,6 @@ def records(played: Played) -> Records:
             )
             for run in task_runs
         ),
-        sum(run.state_name in SPARED for run in task_runs),
     )
 
 

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 
 import pytest
+from prefect import flow, task
 
 from . import (
     features_async,
@@ -67,6 +68,7 @@ def plays(prefect_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iter
             return known[feature.name]
 
         with stage.settings():
+            flow(task(lambda: None, name="any"), name="first")()  # Prefect counts tasks outside of flows to the first
             yield play
 
 
@@ -101,9 +103,9 @@ def test_only_the_warnings_that_are_due_are_given(feature: Feature, plays: Plays
 @each_feature
 def test_the_server_records_the_same_flow_runs_and_task_runs(feature: Feature, plays: Plays) -> None:
     plain, helix = plays(feature)
-    for turn, like in (("fresh", "fresh"), ("unchanged", "fresh"), ("edited", "edited")):
+    turns = (("fresh", "fresh"), ("unchanged", "fresh"), ("edited", "edited"))
+    for turn, like in turns[:1] if feature.differs else turns:
         want = settled(plain[like], lambda found: all(run[2] != "RUNNING" for run in found.task_runs))
-        got = settled(helix[turn], lambda found, want=want: found.task_runs == want.task_runs)
+        got = settled(helix[turn], lambda found, want=want: found == want)
 
-        assert got.flow_runs == want.flow_runs, turn
-        assert got.task_runs == want.task_runs, turn
+        assert (got.flow_runs, got.task_runs) == (want.flow_runs, want.task_runs), turn

@@ -8,7 +8,7 @@ import pytest
 
 from prefect_helix.core.causes import MAX_DEPTH, Step, trace_back
 from prefect_helix.core.comparison import run_changes
-from prefect_helix.core.explain import ComponentChange, closest, component_changes, reason
+from prefect_helix.core.explain import Calls, ComponentChange, component_changes, reason
 from prefect_helix.core.fingerprint import Component
 from prefect_helix.core.graph import Decision
 from prefect_helix.core.lineage import Argument, Lineage, ParentLink, Result, Run, RunStatus, Trace
@@ -63,15 +63,22 @@ def test_the_closest_call_differs_least_then_is_nearest() -> None:
         return call("fit", signature, call=at, arguments=(Argument("reg", reg),), fingerprint=code)
 
     earlier = [fit("a", 0, "1", "old"), fit("b", 1, "2", "old"), fit("c", 2, "3", "old"), call("scan")]
-    assert closest(fit("x", 0, "2"), earlier) is earlier[1]
-    assert closest(fit("x", 2, "9"), earlier) is earlier[2]
-    assert closest(call("load"), earlier) is None
+    assert Calls(earlier).closest(fit("x", 0, "2")) is earlier[1]
+    assert Calls(earlier).closest(fit("x", 2, "9")) is earlier[2]
+    assert Calls(earlier).closest(call("load")) is None
 
 
 def test_a_task_that_moved_to_another_module_is_found_by_name() -> None:
     before = call("fit", key="__main__:fit")
-    assert closest(call("fit"), [before]) is before
-    assert closest(call("fit"), [before, found := call("fit")]) is found
+    assert Calls([before]).closest(call("fit")) is before
+    assert Calls([before, found := call("fit")]).closest(call("fit")) is found
+
+
+def test_of_very_many_calls_those_around_the_place_are_compared() -> None:
+    earlier = [call("fit", f"s{i}", call=i, arguments=(Argument("reg", str(i)),)) for i in range(1000)]
+
+    assert Calls(earlier).closest(call("fit", "x", call=500, arguments=(Argument("reg", "495"),))) is earlier[495]
+    assert Calls(earlier).closest(call("fit", "x", call=500, arguments=(Argument("reg", "7"),))) is earlier[500]
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import Bunch
 
 from prefect_helix.runtime.standin import is_touched, stand_in
-from prefect_helix.runtime.values import LeafRef, approximate_size, find_type, join, split, stands_in_for, type_name
+from prefect_helix.runtime.values import LeafRef, approximate_size, find_type, join, name_of_type, split, stands_in_for
 
 
 class Part:
@@ -91,7 +91,7 @@ Pair = collections.namedtuple("Pair", "a b")
         Part(),
         Child(),
     ],
-    ids=type_name,
+    ids=name_of_type,
 )
 def test_safe_types_are_stood_in_for(value: object) -> None:
     assert stands_in_for(value)
@@ -109,7 +109,7 @@ def test_safe_types_are_stood_in_for(value: object) -> None:
         *(Completed(), prefect.unmapped(1), prefect.task(lambda: 1)),
         stand_in(Part, Part, None),
     ],
-    ids=type_name,
+    ids=name_of_type,
 )
 def test_other_types_are_not(value: object) -> None:
     assert not stands_in_for(value)
@@ -256,12 +256,12 @@ def test_the_size_of_a_frame_counts_every_column_and_the_text_in_it() -> None:
 
 @pytest.mark.parametrize("cls", [pd.DataFrame, sp.csr_matrix, LogisticRegression, collections.OrderedDict, int])
 def test_a_class_is_found_by_its_name(cls: type) -> None:
-    assert find_type(type_name(cls)) is cls
+    assert find_type(name_of_type(cls)) is cls
 
 
 def test_a_value_is_named_by_its_class_and_a_stand_in_by_what_it_stands_for() -> None:
     x = stand_in(pd.DataFrame, pd.DataFrame, None)
-    assert type_name(x) == type_name(pd.DataFrame()) == "pandas:DataFrame"
+    assert name_of_type(x) == name_of_type(pd.DataFrame()) == "pandas:DataFrame"
     assert not is_touched(x)
 
 

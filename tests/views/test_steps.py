@@ -6,7 +6,15 @@ import pytest
 
 from prefect_helix.core.graph import Decision
 from prefect_helix.core.lineage import Trace
-from prefect_helix.views.steps import call_numbers, plan_line, run_time_summary, saved_us, spent_us, time_summary
+from prefect_helix.views.steps import (
+    call_numbers,
+    plan_line,
+    run_time_summary,
+    saved_us,
+    spent_us,
+    time_summary,
+    unshown,
+)
 
 COMPUTE, LOAD, PRUNE = Decision.COMPUTE, Decision.LOAD, Decision.PRUNE
 
@@ -39,6 +47,16 @@ def test_what_a_step_cost_and_saved_follows_from_its_decision(
 def test_calls_are_numbered_where_a_task_is_called_again(make_trace: Callable[..., Trace]) -> None:
     traces = [make_trace(task) for task in ("scan", "fit", "scan", "scan")]
     assert call_numbers(traces) == [1, None, 2, 3]
+
+
+def test_steps_without_a_task_run_are_told_by_task_those_with_most_first(make_trace: Callable[..., Trace]) -> None:
+    few = [make_trace(task) for task in ("scan", "fit", "scan")]
+    many = [make_trace(f"task {i}") for i in range(8)]
+
+    assert unshown(few, 2) == (
+        "Only 2 of 5 loaded and pruned steps are shown as task runs, without 2 calls of scan, 1 call of fit."
+    )
+    assert unshown(many, 0).endswith("1 call of task 4, calls of 3 more tasks.")
 
 
 @pytest.mark.parametrize(

@@ -47,11 +47,29 @@ def test_the_table_has_a_row_per_step_with_what_ran_first(make_trace: MakeTrace,
 
 
 def test_a_long_table_says_what_it_leaves_out(make_trace: MakeTrace, make_lineage: MakeLineage) -> None:
-    traces = [make_trace("scan", str(i), call=i, decision=PRUNE if i < 8 else COMPUTE) for i in range(10)]
+    traces = [
+        make_trace("scan", str(i), call=i, decision=PRUNE if i < 8 else COMPUTE, reason=f"no {i}") for i in range(10)
+    ]
     table = plan_table(make_lineage(traces), max_rows=3)
     assert re.findall(r"scan #(\d+)", table) == ["9", "10", "1"]
     assert table.endswith("\n\nNot shown: 7 steps: compute 0, load 0, prune 7.")
     assert "Not shown" not in plan_table(make_lineage(traces), max_rows=10)
+
+
+def test_many_calls_that_went_alike_are_one_row_with_their_sums(
+    make_trace: MakeTrace, make_lineage: MakeLineage
+) -> None:
+    elements = [make_trace("scan", str(i), call=i, decision=PRUNE, reason="unchanged") for i in range(9)]
+    elements[4] = make_trace("scan", "4", call=4)
+    assert plan_table(make_lineage(elements)).splitlines()[2:] == [
+        "| scan #5 | compute | 1.0\u00a0s |  | 1.0\u00a0kB | its code changed |",
+        "| scan (8 calls) | prune |  | 8.0\u00a0s | 8.0\u00a0kB | unchanged |",
+    ]
+
+
+def test_a_note_comes_below_the_steps(make_trace: MakeTrace, make_lineage: MakeLineage) -> None:
+    report = run_markdown(make_lineage([make_trace("fit")]), None, "Not all of *it*.").split("\n\n")
+    assert report[report.index("### Changes") - 1] == "Not all of \\*it\\*."
 
 
 @pytest.mark.parametrize(

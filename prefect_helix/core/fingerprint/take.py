@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import gc
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 
 from prefect_helix.core.fingerprint.components import Edge, Fingerprint, Node, summarise
 from prefect_helix.core.fingerprint.live import Live
 from prefect_helix.core.fingerprint.objects import expand
 from prefect_helix.core.fingerprint.reach import Reach
+from prefect_helix.core.garbage import garbage_kept
 
 
 def take(fn: Callable[..., object], depends_on: Sequence[object], code_version: str | None) -> tuple[Fingerprint, Live]:
@@ -20,22 +19,10 @@ def take(fn: Callable[..., object], depends_on: Sequence[object], code_version: 
     python = Node("distribution", f"python {version}", version)
     root = Node(None, "", "task")
     root.edges = [Edge("python", "", lambda: python), *reach.declared(fn, code_version, depends_on)]
-    with _garbage_kept():
+    with garbage_kept():
         reach.walk()
         hash_, components = summarise(root)
     return Fingerprint(hash_, components, tuple(reach.notes + _opaque_note(reach))), reach.live
-
-
-@contextmanager
-def _garbage_kept() -> Iterator[None]:
-    """Let no garbage be collected: syntax trees are none, and going over them all the time doubles the cost."""
-    collects = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if collects:
-            gc.enable()
 
 
 def _opaque_note(reach: Reach) -> list[str]:

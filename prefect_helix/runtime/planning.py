@@ -1,0 +1,88 @@
+"""The plan over the nodes of a run: made as it begins, and made again around what turns out otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from prefect_helix.core.graph import Decision
+from prefect_helix.core.planner import Plan, PlanNode, solve
+from prefect_helix.core.replanning import affected
+from prefect_helix.runtime.nodes import Node
+from prefect_helix.runtime.world import World
+
+
+def plan(world: World) -> Plan:
+    """Decide for every node of a run that begins."""
+    made = solve(_with_parents(node, _plan_node(world, node)) for node in world.nodes)
+    _decide(world, made)
+    return made
+
+
+def replan(world: World, changed: Iterable[Node]) -> None:
+    """Decide again for the nodes that a change can matter to.
+
+    Args:
+        world: The nodes of the run, as they are now.
+        changed: Those whose standing, costs, parents or demand have changed, or whose values came to be there.
+
+    Complexity: O(nodes whose decisions hang on the change + their edges), and a maximum flow over them.
+    """
+    nodes = affected(_Planned(world), [node.key for node in changed])
+    if nodes:
+        _decide(world, solve(nodes))
+
+
+def _decide(world: World, made: Plan) -> None:
+    for key, decision in made.decisions.items():
+        node = world[key]
+        if not node.done and not node.failed:
+            node.decision = decision
+
+
+class _Planned:
+    """The nodes of a run as `affected` looks at them."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def open_node(self, key: str) -> PlanNode | None:
+        node = self._world[key]
+        return None if node.done or node.failed or is_there(node) else _plan_node(self._world, node)
+
+    def parents(self, key: str) -> Iterable[str]:
+        return (edge.node.key for edge in self._world[key].edges)
+
+    def children(self, key: str) -> Iterable[str]:
+        return (child.key for child in self._world.children(self._world[key]))
+
+    def decision(self, key: str) -> Decision | None:
+        return self._world[key].decision
+
+
+def is_there(node: Node) -> bool:
+    """Return whether having the node's value costs nothing: it is in memory, or on a worker."""
+    cell = node.cells.get(None)
+    return node.elsewhere or (cell is not None and cell.present)
+
+
+def _plan_node(world: World, node: Node) -> PlanNode:
+    """Return a node as the planner sees it, without its parents."""
+    there = is_there(node)
+    costs = world.history.costs
+    load_us = None
+    if there:
+        load_us = 0
+    elif node.result is not None and world.loadable(node):
+        load_us = costs.load(node.result)
+    return PlanNode(
+        key=node.key,
+        compute_us=costs.compute(node.spec.key, node.trace),
+        load_us=load_us,
+        original=node.original and not there,
+        demanded=not node.failed and (node.demanded or node.wanted or (node.original and not node.spec.lazy)),
+    )
+
+
+def _with_parents(node: Node, planned: PlanNode) -> PlanNode:
+    return replace(planned, parents=tuple(dict.fromkeys(edge.node.key for edge in node.edges)))

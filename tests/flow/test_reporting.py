@@ -1,0 +1,95 @@
+"""What a run of many steps tells the server: as much as it can take, and in words what is left out."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from typing import Any
+
+import pytest
+from prefect import task
+from prefect.artifacts import Artifact
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowRunFilter
+from prefect.client.schemas.objects import TaskRun
+from prefect.runtime import flow_run
+
+from prefect_helix import helix_flow, helix_task
+
+RAN = logging.getLogger("ran")
+TOLD = 30
+"""How many steps the server is told of here: the real number would keep it busy for minutes."""
+
+ELEMENTS = 80
+EFFECTS = 20
+RECORDS_SECONDS = 120
+"""How long the server may take to record what it was told."""
+
+
+@helix_task
+def listed(count: int) -> list[int]:
+    RAN.info("listed")
+    return list(range(count))
+
+
+@helix_task
+def double(x: int) -> int:
+    RAN.info("double")
+    return 2 * x
+
+
+@helix_task
+def total(numbers: list[int]) -> int:
+    RAN.info("total")
+    return sum(numbers)
+
+
+@task
+def written(x: int) -> None:
+    RAN.info("written")
+
+
+def test_of_more_steps_than_the_server_takes_the_last_of_a_map_are_told_in_one_line(
+    store: str, ran: Any, said: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("prefect_helix.reporting.REPORTED_NODES", TOLD)
+
+    @helix_flow(store=store)
+    def wide() -> str:
+        total(double.map(listed(ELEMENTS)))
+        written.map(range(EFFECTS)).wait()
+        return str(flow_run.id)
+
+    wide()
+    ran.take()
+    second = wide()
+
+    assert Counter(ran.take()) == {"written": EFFECTS}
+    shown = TOLD - 2  # beside the two tasks that are called once
+    assert recorded(second, TOLD + EFFECTS) == {
+        ("listed", "Loaded"): 1,
+        ("double", "Pruned"): shown,
+        ("total", "Loaded"): 1,
+        ("written", "Completed"): EFFECTS,
+    }
+    left_out = (
+        f"Only {TOLD} of {ELEMENTS + 2} loaded and pruned steps are shown as task runs, without "
+        f"{ELEMENTS - shown} calls of double."
+    )
+    assert said.lines.count(f"INFO: helix: {left_out}") == 1
+    artifact = Artifact.get("helix-wide")
+    assert artifact is not None
+    assert left_out in str(artifact.data)
+    assert f"| double ({ELEMENTS} calls) | prune |" in str(artifact.data)
+
+
+def recorded(flow_run_id: str, count: int) -> Counter[tuple[str, str]]:
+    """Tasks and states of the task runs of a flow run, once the server has recorded so many ends, or after a while."""
+    until = time.monotonic() + RECORDS_SECONDS
+    chosen = FlowRunFilter(id={"any_": [flow_run_id]})
+    ended: list[TaskRun] = []
+    with get_client(sync_client=True) as client:
+        while len(ended) < count and time.monotonic() < until:
+            ended = [run for run in client.read_task_runs(flow_run_filter=chosen) if run.end_time is not None]
+    return Counter((run.name.rpartition("-")[0], str(run.state_name)) for run in ended)
