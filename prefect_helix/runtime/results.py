@@ -55,7 +55,9 @@ def describe(value: object, value_code: ValueCode) -> Described:
         *_code(skeleton, body),
         *(part for leaf, blob in zip(leaves, encoded, strict=True) for part in _code(leaf, blob)),
     }
-    inline = b"".join(body.verified_chunks()) if body is not None and body.size_bytes <= INLINE_BYTES else None
+    inline = (
+        b"".join(map(bytes, body.verified_chunks())) if body is not None and body.size_bytes <= INLINE_BYTES else None
+    )
     copied = _copies(skeleton) if File in code else []
     standin = isinstance(skeleton, LeafRef)
     digest_, exact = (records[0].digest, records[0].exact) if standin else _digest(value)

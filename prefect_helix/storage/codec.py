@@ -92,17 +92,23 @@ class Encoded:
     type_name: str
     code: frozenset[Code] = frozenset()
 
-    def verified_chunks(self) -> Iterator[bytes]:
+    def verified_chunks(self) -> Iterator[Chunk]:
         """Yield the blob in pieces of bounded size, each hashed in the very copy that is yielded.
+
+        A piece is good until the next one is asked for: all copies are made into the same memory, which stays in the
+        processor's cache while it is hashed and written.
 
         Raises:
             ChangedWhileWritingError: After a chunk that is no longer what was encoded; what was written is to be
                 thrown away.
         """
+        copy = memoryview(bytearray(min(_PIECE_BYTES, max(map(len, self.chunks)))))
         for chunk, expected in zip(self.chunks, self.checksums, strict=True):
             written = blake3()
             for start in range(0, len(chunk), _PIECE_BYTES):
-                piece = bytes(chunk[start : start + _PIECE_BYTES])
+                live = chunk[start : start + _PIECE_BYTES]
+                piece = copy[: len(live)]
+                piece[:] = live
                 written.update(piece)
                 yield piece
             if written.digest(CHECKSUM_BYTES) != expected:
