@@ -193,6 +193,20 @@ def committed(catalog: Catalog, count: int, seed: int = 1) -> list[Lineage]:
     return made
 
 
+def test_what_has_the_signature_comes_first_and_the_others_follow(tmp_path: Path) -> None:
+    past, catalog = Past(4), Catalog(open_store(tmp_path))
+    for _ in range(12):
+        catalog.commit(past.run())
+    history = catalog.read().history()
+    for trace in past.made.values():
+        call = trace.computed_by, trace.literals
+        plain, found = [*history.candidates(*call)], [*history.candidates(*call, trace.signature)]
+        signed = [one.signature == trace.signature for one in found]
+        assert signed == sorted(signed, reverse=True)
+        assert any(signed)
+        assert sorted(found, key=plain.index) == plain
+
+
 def test_an_index_alone_is_as_good_as_the_segments_it_covers(store: Store) -> None:
     made = committed(Catalog(store), 4)
     for entry in store.list("lineage"):
