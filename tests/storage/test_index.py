@@ -19,8 +19,9 @@ from prefect_helix.core.graph import Decision
 from prefect_helix.core.history import History, identity
 from prefect_helix.core.lineage import Argument, Leaf, Lineage, ParentLink, Result, Run, Trace
 from prefect_helix.core.rulings import Acceptance, Revocation, Ruling, Rulings, Withdrawal
-from prefect_helix.storage import catalog as catalog_module
 from prefect_helix.storage import index as index_module
+from prefect_helix.storage import index_writing
+from prefect_helix.storage import known as known_module
 from prefect_helix.storage.catalog import GRACE_US, Catalog
 from prefect_helix.storage.store import Store, open_store
 
@@ -40,8 +41,8 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
 @pytest.fixture(autouse=True)
 def small_indexes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Indexes are written as soon as there are four lineages, in blocks of some lines, the front in two reads."""
-    monkeypatch.setattr(catalog_module, "COVERED_LINEAGES", 4)
-    monkeypatch.setattr(index_module, "_BLOCK_BYTES", 2_000)
+    monkeypatch.setattr(known_module, "COVERED_LINEAGES", 4)
+    monkeypatch.setattr(index_writing, "_BLOCK_BYTES", 2_000)
     monkeypatch.setattr(index_module, "_FRONT_BYTES", 1_000)
 
 
@@ -309,7 +310,7 @@ def test_a_run_that_is_still_going_on_is_not_covered(store: Store) -> None:
 
 
 def test_one_large_run_is_worth_an_index(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(catalog_module, "COVERED_TRACES", 2)
+    monkeypatch.setattr(known_module, "COVERED_TRACES", 2)
     past = Past(1)
     Catalog(store).commit(next(run for run in iter(past.run, None) if len(run.traces) == 3))
     assert len(store.list("index")) == 1
