@@ -4,14 +4,20 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 # -qq: errors only.
-INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt
+INSTALL := -m pip install -qq --disable-pip-version-check
+
+# The newest minor version of Prefect that is supported, in an environment of its own.
+NEWEST := .venv-newest
+
+# Test files that run at the same time.
+JOBS ?= 2
 
 # The temporary server that Prefect starts for a local run: time to start on a busy machine, and nothing sent anywhere.
 export PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS ?= 120
 export PREFECT_SERVER_ANALYTICS_ENABLED ?= false
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint browser clean
+.PHONY: help demo test lint browser newest clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,7 +26,11 @@ demo: $(VENV)/.stamp ## Run the demonstration
 	@$(BIN)/python flows/demo.py
 
 test: lint browser ## Check style and types, then run the tests
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+	@$(MAKE) --no-print-directory newest
+
+newest: $(NEWEST)/.stamp ## Play every way to use Prefect on its newest version too
+	@$(NEWEST)/bin/python -m pytest tests/compatibility
 
 lint: $(VENV)/.stamp-dev ## Check style and types
 	@$(BIN)/ruff check
@@ -39,17 +49,23 @@ browser: ## Install Chromium for the browser tests, where apt-get can
 	else echo "Chromium is missing: the browser tests will be skipped."; fi
 
 clean: ## Remove the virtual environment and all that was built
-	@rm -rf $(VENV) build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf $(VENV) $(NEWEST) build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.stamp: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "constraints.txt needs Python 3.11 or later. Name one: make PYTHON=python3.11")'
 	@echo "Setting up $(VENV)"
 	@$(PYTHON) -m venv $(VENV)
-	@$(INSTALL) -e '.[demo]'
+	@$(BIN)/python $(INSTALL) -c constraints.txt -e '.[demo]'
 	@touch $@
 
 $(VENV)/.stamp-dev: $(VENV)/.stamp
 	@echo "Adding the development tools to $(VENV)"
-	@$(INSTALL) -e '.[demo,dev]'
+	@$(BIN)/python $(INSTALL) -c constraints.txt -e '.[demo,dev]'
+	@touch $@
+
+$(NEWEST)/.stamp: pyproject.toml constraints-newest.txt
+	@echo "Setting up $(NEWEST)"
+	@$(PYTHON) -m venv $(NEWEST)
+	@$(NEWEST)/bin/python $(INSTALL) -c constraints-newest.txt -e '.[demo]' prefect pytest pytest-timeout
 	@touch $@

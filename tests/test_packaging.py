@@ -50,8 +50,9 @@ def test_the_changelog_tells_of_this_version() -> None:
     assert f"\n## {PROJECT['version']} " in (ROOT / "CHANGELOG.md").read_text("utf-8")
 
 
-def test_constraints_hold_names_and_exact_versions_only() -> None:
-    lines = (ROOT / "constraints.txt").read_text("utf-8").splitlines()
+@pytest.mark.parametrize("file", ["constraints.txt", "constraints-newest.txt"])
+def test_constraints_hold_names_and_exact_versions_only(file: str) -> None:
+    lines = (ROOT / file).read_text("utf-8").splitlines()
     assert [line for line in lines if not re.fullmatch(r"[A-Za-z0-9._-]+==[0-9][A-Za-z0-9.]*", line)] == []
 
 

@@ -6,11 +6,12 @@ import logging
 import queue
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from prefect_helix.core.errors import BlobMissingError, CorruptError, NotStorableError, StoreError
+from prefect_helix.core.errors import BlobMissingError, CorruptError, NoRoomError, NotStorableError, StoreError
 from prefect_helix.core.lineage import Lineage, Result, Run, Trace
 from prefect_helix.core.materialization import (
     Candidate,
@@ -92,6 +93,7 @@ class Keeper:
         self._wrote = False
         self._unreadable: set[str] = set()
         self._extra: dict[str, int] = {}
+        self._coming: Counter[str] = Counter()
         self._lock = threading.Condition()
         self._pending_bytes = 0
         self._readable = self._writable = True
@@ -121,8 +123,9 @@ class Keeper:
         return blobs is not None and all(map(self.has, blobs))
 
     def has(self, name: str) -> bool:
-        """Return whether the store has a blob, as far as known."""
-        return self._readable and name in self._blobs and name not in self._unreadable
+        """Return whether the store has a blob, or is about to have it, as far as known."""
+        held = name in self._blobs and name not in self._unreadable
+        return self._readable and (held or name in self._coming)
 
     @property
     def unnamed(self) -> int:
@@ -130,12 +133,16 @@ class Keeper:
         return len(self._blobs.keys() - self._last_used_us.keys() - self._written_us.keys())
 
     def get(self, name: str) -> object:
-        """Return the value of a blob.
+        """Return the value of a blob, once it is written.
 
         Raises:
             StoreError: If it cannot be read. It counts as not materialized from then on, and so does everything if it
                 is the store that fails, which has been asked more than once by then: nobody waits for it again.
         """
+        if name in self._coming:
+            self.flush()
+            if not self.has(name):
+                raise NoRoomError(self.store.url, f"read blob {name}", "there was no room for it")
         try:
             return self.store.get_blob(name)
         except StoreError as error:
@@ -168,6 +175,7 @@ class Keeper:
                     lambda: not self._pending_bytes or self._pending_bytes + size_bytes <= PENDING_BYTES
                 )
                 self._pending_bytes += size_bytes
+                self._coming.update(new.keys())
                 if not keeps:
                     self._extra.update(new)
         self._queue.put(_Write(trace, new, room_for, put))
@@ -263,6 +271,8 @@ class Keeper:
         finally:
             with self._lock:
                 self._pending_bytes -= write.room_for
+                if write.room_for:
+                    self._coming -= Counter(write.sizes.keys())
                 self._lock.notify_all()
 
     def _make_room(self, size_bytes: int, spare: Collection[str] | None = None) -> bool:

@@ -186,3 +186,14 @@ def test_a_task_that_returns_none_is_told_to_be_a_plain_task(store: str, said: A
 
     notifying()
     assert any("notify returned None" in line and "plain @task" in line for line in said.warnings)
+
+
+def test_a_cache_key_is_refused_when_the_task_is_defined() -> None:
+    def key(context: Any, parameters: dict[str, Any]) -> str:
+        return "one"
+
+    with pytest.raises(ConfigurationError, match=r"cache_key_fn.*known by its code and its inputs.*depends_on="):
+
+        @helix_task(cache_key_fn=key)
+        def double(x: int) -> int:
+            return 2 * x

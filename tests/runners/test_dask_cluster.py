@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
-import json
-import os
-import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-HERE = Path(__file__).parent
-MEGABYTE = 1 << 20
+from .telling import MEGABYTE, told, warnings
+
 STORIES = (
     "moved_bytes",
     "moved_bytes_of_a_load",
@@ -36,31 +30,11 @@ pytestmark = [
 ]
 
 
-def told(folder: Path, api_url: str, store: str, options: dict[str, str], *stories: str) -> dict[str, list[Any]]:
-    """Have stories told in a fresh process."""
-    for name in ("steps.py", "go.py", "troubles.py"):
-        shutil.copy(HERE / name, folder)
-    log = folder / "log.txt"  # a pipe would stay open for as long as any worker lives
-    with log.open("w") as output:
-        process = subprocess.run(
-            [sys.executable, "troubles.py", "result.json", store, json.dumps(options), *stories],
-            cwd=folder,
-            env={**os.environ, "PREFECT_API_URL": api_url},
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            timeout=800,
-            check=False,
-        )
-    assert process.returncode == 0, log.read_text()
-    found: dict[str, list[Any]] = json.loads((folder / "result.json").read_text())
-    return found
-
-
 @pytest.fixture(scope="module")
 def stories(prefect_server: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Any]]:
     """All stories, over a store in a folder."""
     folder = tmp_path_factory.mktemp("project")
-    return told(folder, prefect_server, str(folder / "store"), {}, *STORIES)
+    return told("dask", folder, prefect_server, str(folder / "store"), {}, *STORIES)
 
 
 @pytest.fixture(scope="module")
@@ -75,12 +49,8 @@ def on_s3(prefect_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iter
     host, port = server.get_host_and_port()
     options = {"key": "helixhelix", "secret": "helixhelix", "endpoint_url": f"http://{host}:{port}"}
     s3fs.S3FileSystem(**options).mkdir("bucket")
-    yield told(tmp_path_factory.mktemp("s3"), prefect_server, "s3://bucket/helix", options, *STORIES[:2])
+    yield told("dask", tmp_path_factory.mktemp("s3"), prefect_server, "s3://bucket/helix", options, *STORIES[:2])
     server.stop()
-
-
-def warnings(run: dict[str, Any]) -> list[str]:
-    return [line for line in run["told"] if line.startswith("WARNING")]
 
 
 @pytest.mark.parametrize("place", ["stories", "on_s3"])

@@ -41,6 +41,8 @@ RAN = {
 }
 NEEDS = {"dask": "prefect_dask", "ray": "prefect_ray"}
 SHARE_OBJECTS = ("threads", "dask")
+READ_ONLY = {("ray", "changed_in_place")}
+"""Where plain Prefect fails as well: Ray gives tasks arrays that cannot be written to."""
 
 
 class Project:
@@ -90,39 +92,48 @@ def plain(make_project: Callable[[], Project]) -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="module", params=["processes", "dask", "ray"])
-def runs(request: pytest.FixtureRequest, make_project: Callable[[], Project]) -> tuple[str, list[dict[str, Any]]]:
-    """A first run, the same again, and one after the edit, each of the last two in another process than the first."""
+def runs(
+    request: pytest.FixtureRequest, make_project: Callable[[], Project], plain: list[dict[str, Any]]
+) -> tuple[str, list[dict[str, Any]], list[dict[str, Any]]]:
+    """A task runner; a first run, the same again, and one after the edit in another process; and what they should give.
+
+    That is what plain Prefect gives in threads, but for ways in which the task runner itself is the difference.
+    """
     kind = request.param
     if kind in NEEDS and importlib.util.find_spec(NEEDS[kind]) is None:
         pytest.skip(f"{NEEDS[kind]} is not installed: pip install prefect-helix[{kind}]")
     project = make_project()
-    found = project.run(kind, "auto", "auto")
+    own = [way for runner, way in READ_ONLY if runner == kind]
+    first, again, *off = project.run(kind, "auto", "auto", *(["off"] if own else []))
     project.edit()
-    return kind, found + project.run(kind, "auto")
+    wanted = [{**turn["ways"], **{way: one["ways"][way] for one in off for way in own}} for turn in plain]
+    return kind, [first, again, *project.run(kind, "auto")], [wanted[0], wanted[0], wanted[1]]
 
 
 @pytest.mark.parametrize("way", RAN)
-def test_a_way_gives_what_plain_prefect_gives(way: str, runs: Any, plain: list[dict[str, Any]]) -> None:
-    before, after = (turn["ways"][way][0] for turn in plain)
+def test_a_way_gives_what_plain_prefect_gives(way: str, runs: Any) -> None:
+    _, turns, wanted = runs
 
-    assert [turn["ways"][way][0] for turn in runs[1]] == [before, before, after]
+    assert [turn["ways"][way][0] for turn in turns] == [ways[way][0] for ways in wanted]
 
 
 @pytest.mark.parametrize("way", RAN)
 def test_a_way_runs_the_bodies_that_are_due_and_no_others(way: str, runs: Any) -> None:
-    kind, turns = runs
+    kind, turns, _ = runs
     ran = [turn["ways"][way][1] for turn in turns]
     due = [names.split() for names in RAN[way]]
     if way == "changed_in_place" and kind in SHARE_OBJECTS:
         due[1:] = [["zeroed"], ["zeroed"]]  # others on its worker may have seen what it did
         # What is changed while it is being stored is not kept: which of the two is first, nobody can say.
         ran[1:] = [[name for name in names if name != "table"] for names in ran[1:]]
+    if (kind, way) in READ_ONLY:
+        due[1:] = [["zeroed"], ["zeroed"]]  # it fails each time
 
     assert ran == due
 
 
 def test_nothing_is_told_that_should_not_be(runs: Any) -> None:
-    kind, turns = runs
+    kind, turns, _ = runs
     warnings = {line.split(": ", 1)[1] for turn in turns for line in turn["told"] if line.startswith("WARNING")}
     in_place = ["zeroed changed", "The result of table was changed in place while it was being stored"]
     expected = ["Not all that", "nothing returned", *(in_place if kind in SHARE_OBJECTS else [])]

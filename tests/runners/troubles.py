@@ -1,4 +1,4 @@
-"""What can happen on a Dask cluster, one story after the other: ``troubles.py RESULT STORE OPTIONS STORY...``."""
+"""What can happen on a cluster, one story after the other: ``troubles.py RUNNER RESULT STORE OPTIONS STORY...``."""
 
 from __future__ import annotations
 
@@ -12,46 +12,58 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import dask
+import cloudpickle
 import numpy as np
 import steps
-import tornado.iostream
-from distributed import LocalCluster
-from go import listening
+from go import listening, runners
 from prefect import task
 from prefect.context import FlowRunContext
 from prefect.futures import wait
-from prefect_dask import DaskTaskRunner
 from steps import ran, scaled, table, tagged, text, total, zeroed
 
 from prefect_helix import helix_flow, helix_task
 
 MEGABYTES = 100
 
-RESULT, STORE, OPTIONS, *STORIES = sys.argv[1:]
-socket_bytes = 0
+KIND, RESULT, STORE, OPTIONS, *STORIES = sys.argv[1:]
+make_runner: Callable[[], Any]
+counted_bytes = 0
 
 
-def counted(method: Callable[..., int | None]) -> Callable[..., int | None]:
-    """Count every byte that goes through this process's sockets to Dask, the scheduler's included."""
+def counted(method: Callable[..., Any], size_of: Callable[[Any], int]) -> Callable[..., Any]:
+    """Count the bytes that a method is about, by what it gives."""
 
-    def count(*args: Any) -> int | None:
-        global socket_bytes
-        size_bytes = method(*args)
-        socket_bytes += size_bytes or 0
-        return size_bytes
+    def count(*args: Any, **kwargs: Any) -> Any:
+        global counted_bytes
+        given = method(*args, **kwargs)
+        counted_bytes += size_of(given)
+        return given
 
     return count
+
+
+def count_bytes() -> None:
+    """Count what goes through this process: its sockets to Dask, the scheduler's included; what it gets from Ray."""
+    if KIND == "dask":
+        import dask  # noqa: PLC0415
+        from tornado.iostream import IOStream  # noqa: PLC0415
+
+        dask.config.set({"distributed.scheduler.allowed-failures": 0})
+        for name in ("read_from_fd", "write_to_fd"):
+            setattr(IOStream, name, counted(getattr(IOStream, name), lambda size_bytes: size_bytes or 0))
+    else:
+        import ray  # noqa: PLC0415
+
+        ray.get = counted(ray.get, lambda value: len(cloudpickle.dumps(value)))
 
 
 def run(body: Callable[..., Any], look: bool | None = None, **options: Any) -> dict[str, Any]:
     """Run a flow; give its result, the bodies that ran and what was told."""
     (steps.HERE / "ran.log").write_text("")
-    runner = DaskTaskRunner(address=steps.ADDRESSES[-1])
     store = {"store": STORE, "policy": "always", "storage_options": json.loads(OPTIONS) or None, **options}
     with listening() as told:
         try:
-            made = helix_flow(task_runner=runner, name=body.__name__, **store)(body)
+            made = helix_flow(task_runner=make_runner(), name=body.__name__, **store)(body)
             arguments = () if look is None else (look,)
             result = asyncio.run(made()) if asyncio.iscoroutinefunction(body) else made(*arguments)
         except Exception as error:
@@ -109,10 +121,10 @@ def moved_bytes_of_a_load() -> list[Any]:
 
 
 def measured(body: Callable[[], Any]) -> list[Any]:
-    global socket_bytes
-    socket_bytes, before = 0, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    global counted_bytes
+    counted_bytes, before = 0, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     found = run(body)
-    return [found, socket_bytes, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024]
+    return [found, counted_bytes, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024]
 
 
 def a_worker_dies() -> list[Any]:
@@ -205,14 +217,11 @@ def an_async_flow() -> list[Any]:
 
 
 def main() -> None:
-    tornado.iostream.IOStream.read_from_fd = counted(tornado.iostream.IOStream.read_from_fd)  # type: ignore[method-assign]
-    tornado.iostream.IOStream.write_to_fd = counted(tornado.iostream.IOStream.write_to_fd)  # type: ignore[method-assign]
-    dask.config.set({"distributed.scheduler.allowed-failures": 0})
-    options = {"dashboard_address": None, "memory_limit": 0, "host": "127.0.0.1"}
+    global make_runner
+    count_bytes()
     found = {}
     for story in STORIES:
-        with LocalCluster(n_workers=2, threads_per_worker=1, **options) as cluster:
-            steps.ADDRESSES.append(cluster.scheduler_address)
+        with runners(KIND) as make_runner:
             found[story] = globals()[story]()
     Path(RESULT).write_text(json.dumps(found))
 
