@@ -113,6 +113,7 @@ class History:
         self._index = index
         self._recent = tuple(recent)
         self._by_call: dict[tuple[str, str], list[Trace]] = defaultdict(list)
+        self._by_signature: dict[str, list[Trace]] = defaultdict(list)
         self._revoked: dict[tuple[str, str], list[tuple[Trace, Revocation]]] = defaultdict(list)
         self._digests: dict[tuple[str, str], dict[str, int]] = {}
         self._ambiguous = {*facts.ambiguous}
@@ -144,6 +145,7 @@ class History:
         if trace.decision is Decision.COMPUTE and digest is not None:
             self._count(trace, code, digest, exact=trace.result.exact)
         self._by_call[code, trace.literals].append(trace)
+        self._by_signature[trace.signature].append(trace)
 
     def _count(self, trace: Trace, code: str, digest: str, *, exact: bool) -> None:
         seen = self._digests.get((code, trace.signature))
@@ -170,15 +172,28 @@ class History:
     def _signed(self, signature: str) -> Iterator[Trace]:
         return self._index.signed(signature) if self._index is not None else iter(())
 
-    def candidates(self, fingerprint: str, literals: str) -> Iterator[Trace]:
+    def candidates(self, fingerprint: str, literals: str, signature: str = "") -> Iterator[Trace]:
         """Yield the traces of calls with this code and these literal arguments, newest first.
+
+        Complexity: O(log traces) to the first one with the signature, if there is one.
 
         Args:
             fingerprint: What the code stands for.
             literals: Hash of the arguments.
+            signature: Traces with this signature come before all others: one of them is most likely asked for, and
+                thousands of calls of a map may have equal code and literals.
         """
-        yield from self._by_call.get((fingerprint, literals), [])[::-1]
-        yield from (trace for trace in self._indexed(fingerprint, literals) if self.rulings.revocation(trace) is None)
+        call = (fingerprint, literals)
+        if signature:
+            signed = (*self._by_signature.get(signature, [])[::-1], *self._signed(signature))
+            yield from (trace for trace in signed if self._call(trace) == call and not self.rulings.revocation(trace))
+        yield from (trace for trace in self._by_call.get(call, [])[::-1] if trace.signature != signature)
+        for trace in self._indexed(fingerprint, literals):
+            if trace.signature != signature and not self.rulings.revocation(trace):
+                yield trace
+
+    def _call(self, trace: Trace) -> tuple[str, str]:
+        return self.rulings.stands_for(trace.computed_by), trace.literals
 
     def revoked(self, fingerprint: str, literals: str) -> Iterator[tuple[Trace, Revocation]]:
         """Yield the traces that would be candidates if their results had not been revoked, newest first."""

@@ -206,8 +206,8 @@ class World:
                 node.reason = f"its earlier result was revoked {noted(revocation)}"
 
     def candidates(self, node: Node) -> Iterator[Trace]:
-        """Yield the traces with the node's code and literal arguments, newest first."""
-        return self.history.candidates(self._stands_for(node.spec), node.literals)
+        """Yield the traces with the node's code and literal arguments, newest first, those with its key before all."""
+        return self.history.candidates(self._stands_for(node.spec), node.literals, node.history_key)
 
     def accepted(self, node: Node) -> Acceptance | None:
         """Return the acceptance by which the node's code stands for that of an earlier result of it; None without."""

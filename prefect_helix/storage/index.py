@@ -16,32 +16,26 @@ before the blocks, and of the blocks what is asked for. Numbers are little-endia
 from __future__ import annotations
 
 import functools
-import itertools
 import json
 import logging
-import sys
 import zlib
-from array import array
 from bisect import bisect_left, bisect_right
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import accumulate
-from typing import Any, NamedTuple, overload
+from typing import overload
 
-from prefect_helix.core.costs import Samples
-from prefect_helix.core.digest import hash_parts
 from prefect_helix.core.errors import StoreError
-from prefect_helix.core.history import Facts, Head, head_of, identity, with_origin
-from prefect_helix.core.lineage import Lineage, Run, Trace, run_to_json
+from prefect_helix.core.history import Facts, Head, identity, with_origin
+from prefect_helix.core.lineage import Lineage, Run, Trace
 from prefect_helix.core.rulings import Rulings
 from prefect_helix.storage.codec import checksum
+from prefect_helix.storage.index_parts import Block, Table, call_hash, facts_from_json, signature_hash
 from prefect_helix.storage.segments import (
     FORMAT_VERSION,
     BadLineError,
     checked,
-    encode_line,
-    encode_trace,
     parse_line,
     parse_run,
     parse_trace,
@@ -50,53 +44,12 @@ from prefect_helix.storage.signing import SEAL_BYTES, is_sealed
 from prefect_helix.storage.store import Store
 
 _FRONT_BYTES = 4 << 20
-_BLOCK_BYTES = 256 << 10
 _KEPT_BLOCKS = 64
 _COPIED_BLOCKS = 64
 _SINGLE_READS = 8
 """Blocks that are read one by one from a store that is far away; who needs more gets them all at once."""
 
 log = logging.getLogger(__name__)
-
-
-class Table:
-    """Rows by the hash of what they are looked up by. Complexity: O(log n) for a look-up."""
-
-    def __init__(self, hashes: array[int], rows: array[int]) -> None:
-        self.hashes = hashes
-        self.rows = rows
-
-    @classmethod
-    def of(cls, entries: Iterable[tuple[int, int]]) -> Table:
-        """Return the table of pairs of a hash and a row."""
-        ordered = sorted(entries)
-        return cls(array("Q", (key for key, _ in ordered)), array("I", (row for _, row in ordered)))
-
-    @classmethod
-    def parse(cls, data: bytes) -> Table:
-        """Return the table that `encode` wrote; raises ValueError if it is none."""
-        hashes, rows = array("Q"), array("I")
-        split = len(data) // 12 * 8
-        hashes.frombytes(data[:split])
-        rows.frombytes(data[split:])
-        for numbers in (hashes, rows) if sys.byteorder == "big" else ():
-            numbers.byteswap()
-        return cls(hashes, rows)
-
-    def encode(self) -> bytes:
-        """Return the table as bytes."""
-        copies = self.hashes[:], self.rows[:]
-        for numbers in copies if sys.byteorder == "big" else ():
-            numbers.byteswap()
-        return b"".join(numbers.tobytes() for numbers in copies)
-
-    def find(self, key: int) -> list[int]:
-        """Return the rows of a hash, ascending."""
-        return self.rows[bisect_left(self.hashes, key) : bisect_right(self.hashes, key)].tolist()
-
-    def entries(self) -> Iterator[tuple[int, int]]:
-        """Yield the pairs of a hash and a row."""
-        return zip(self.hashes, self.rows, strict=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,25 +60,6 @@ class Entry:
     head: Head
     run: str
     first_row: int
-
-
-class Block(NamedTuple):
-    """What is known of a block.
-
-    Attributes:
-        rows: Number of its lines.
-        size_bytes: Its length.
-        checksum: Checksum of it as it is stored.
-    """
-
-    rows: int
-    size_bytes: int
-    checksum: str
-
-    @classmethod
-    def of(cls, rows: int, data: bytes) -> Block:
-        """Return what is known of stored bytes."""
-        return cls(rows, len(data), checksum(data).hex())
 
 
 class StoredIndex:
@@ -185,7 +119,7 @@ class StoredIndex:
             for (name, head, run), first in zip(summary["runs"], steps, strict=False)
         ]
         self.replaces: frozenset[str] = frozenset(summary["replaces"])
-        self.facts: Facts = checked(_facts_from_json, summary["facts"], Facts)
+        self.facts: Facts = checked(facts_from_json, summary["facts"], Facts)
         self.blocks = [Block(*block) for block in summary["blocks"]]
         self._first_rows = [*accumulate((block.rows for block in self.blocks), initial=0)]
         self._starts = [*accumulate((block.size_bytes for block in self.blocks), initial=start)]
@@ -215,20 +149,20 @@ class StoredIndex:
     def calls(self, codes: Iterable[str], literals: str) -> Iterator[Trace]:
         """Yield the traces with a result that one of these codes computed from these arguments, newest first."""
         wanted = frozenset(codes)
-        rows = {row for code in wanted for row in self.call_table.find(_call_hash(code, literals))}
+        rows = {row for code in wanted for row in self.call_table.find(call_hash(code, literals))}
         for trace in filter(None, map(self.trace, sorted(rows, reverse=True))):
             if trace.computed_by in wanted and trace.literals == literals:
                 yield trace
 
     def signed(self, signature: str) -> Iterator[Trace]:
         """Yield the traces with a result and this signature, newest first."""
-        rows = reversed(self.signature_table.find(_signature_hash(signature)))
+        rows = reversed(self.signature_table.find(signature_hash(signature)))
         return (trace for trace in filter(None, map(self.trace, rows)) if trace.signature == signature)
 
     def rows_like(self, trace: Trace, rulings: Rulings) -> Iterator[int]:
         """Yield the rows that need not be looked up any more once `trace` can be."""
         wanted = identity(trace, rulings)
-        for row in self.signature_table.find(_signature_hash(trace.signature)):
+        for row in self.signature_table.find(signature_hash(trace.signature)):
             old = self.trace(row)
             if old is not None and identity(old, rulings) == wanted:
                 yield row
@@ -339,122 +273,3 @@ class _Traces(Sequence[Trace]):
 
     def __hash__(self) -> int:
         return hash(self._all)
-
-
-def compose(
-    index: StoredIndex | None,
-    recent: Sequence[tuple[str, Lineage]],
-    facts: Facts,
-    rulings: Rulings,
-    replaces: Iterable[str],
-) -> Iterator[bytes]:
-    """Yield an index of what `index` covers and of other lineages, with the names of their segments.
-
-    The blocks of `index` are copied as they are, and so are its tables unless its facts are those of other rulings.
-    Complexity: O(bytes), and O(traces) of those that are new.
-
-    Args:
-        index: An earlier one.
-        recent: The others, oldest first.
-        facts: What all of it tells.
-        rulings: Those under which it does.
-        replaces: Paths of the indexes that nobody need read any more who reads this one.
-    """
-    runs = [(entry.name, entry.head, entry.run) for entry in index.entries] if index else []
-    row = sum(head.steps for _, head, _ in runs)
-    builder = _Tables(index if index and index.facts.rulings == rulings.name else None, rulings)
-    if index and builder.index is None:
-        builder.add((at, trace) for at in range(row) if (trace := index.trace(at)) is not None)
-    blocks: list[tuple[int, bytes]] = []
-    for name, lineage in recent:
-        builder.add((at, with_origin(trace, lineage.run)) for at, trace in enumerate(lineage.traces, row))
-        row += len(lineage.traces)
-        blocks.extend(_deflated(lineage.traces))
-        runs.append((name, head_of(lineage), json.dumps(run_to_json(lineage.run), separators=(",", ":"))))
-    summary = {
-        "runs": runs,
-        "blocks": [*(index.blocks if index else ()), *itertools.starmap(Block.of, blocks)],
-        "replaces": sorted(replaces),
-        "facts": _facts_to_json(facts),
-    }
-    sections = [
-        zlib.compress(json.dumps(summary, separators=(",", ":")).encode("ascii"), 1),
-        *(table.encode() for table in builder.tables()),
-    ]
-    yield encode_line(
-        {"format": FORMAT_VERSION, "sections": [(len(section), checksum(section).hex()) for section in sections]}
-    )
-    yield from sections
-    yield from index.stored_blocks() if index else ()
-    yield from (data for _, data in blocks)
-
-
-class _Tables:
-    """The tables of an index in the making: those of an earlier one, if there is one that serves, and new rows."""
-
-    def __init__(self, index: StoredIndex | None, rulings: Rulings) -> None:
-        self.index = index
-        self._rulings = rulings
-        self._newest: dict[object, tuple[int, Trace]] = {}
-
-    def add(self, rows: Iterable[tuple[int, Trace]]) -> None:
-        """Add traces with their rows, newer than all before them."""
-        for row, trace in rows:
-            if trace.status == "completed" and trace.result is not None:
-                self._newest[identity(trace, self._rulings)] = (row, trace)
-
-    def tables(self) -> tuple[Table, Table]:
-        """Return the table of calls and the table of signatures."""
-        added = [*self._newest.values()]
-        calls = [(_call_hash(trace.computed_by, trace.literals), row) for row, trace in added]
-        signatures = [(_signature_hash(trace.signature), row) for row, trace in added]
-        if self.index is not None:
-            old = {row for _, trace in added for row in self.index.rows_like(trace, self._rulings)}
-            calls += [entry for entry in self.index.call_table.entries() if entry[1] not in old]
-            signatures += [entry for entry in self.index.signature_table.entries() if entry[1] not in old]
-        return Table.of(calls), Table.of(signatures)
-
-
-def _deflated(traces: Sequence[Trace]) -> Iterator[tuple[int, bytes]]:
-    """Yield the lines of traces in deflated blocks, each with its number of lines."""
-    lines: list[bytes] = []
-    size_bytes = 0
-    for trace in traces:
-        lines.append(encode_trace(trace))
-        size_bytes += len(lines[-1])
-        if size_bytes > _BLOCK_BYTES:
-            yield len(lines), zlib.compress(b"".join(lines), 1)
-            lines, size_bytes = [], 0
-    if lines:
-        yield len(lines), zlib.compress(b"".join(lines), 1)
-
-
-def _call_hash(code: str, literals: str) -> int:
-    return int(hash_parts("call", code, literals)[:16], 16)
-
-
-def _signature_hash(signature: str) -> int:
-    return int(hash_parts("signed", signature)[:16], 16)
-
-
-def _facts_to_json(facts: Facts) -> dict[str, Any]:
-    return {
-        "rulings": facts.rulings,
-        **{name: sorted(getattr(facts, name)) for name in ("ambiguous", "unsteady", "proven")},
-        "moot": {signature: sorted(reasons) for signature, reasons in facts.moot.items()},
-        "samples": asdict(facts.samples),
-        "last_used_us": dict(facts.last_used_us),
-    }
-
-
-def _facts_from_json(data: dict[str, Any]) -> Facts:
-    samples = data["samples"]
-    times = {key: tuple(values) for key, values in samples["compute_us"].items()}
-    return Facts(
-        **{
-            **data,
-            **{name: frozenset(data[name]) for name in ("ambiguous", "unsteady", "proven")},
-            "moot": {signature: frozenset(reasons) for signature, reasons in data["moot"].items()},
-            "samples": Samples(times, tuple(samples["bytes_per_us"])),
-        }
-    )

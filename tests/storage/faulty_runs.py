@@ -25,11 +25,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from prefect_helix.storage import catalog as catalog_module
+from prefect_helix.storage import known as known_module
 from prefect_helix.storage.catalog import Catalog
 from prefect_helix.storage.store import open_store
 
-catalog_module.COVERED_LINEAGES = 3  # indexes are written while runs are killed
+known_module.COVERED_LINEAGES = 3  # indexes are written while runs are killed
 
 ROWS = 200_000
 BUDGET_BYTES = 12 * ROWS * 8

@@ -24,8 +24,9 @@ from prefect_helix.core.lineage import (
     trace_to_json,
 )
 from prefect_helix.core.rulings import Acceptance, Revocation, Rulings, Withdrawal, ruling_to_json
-from prefect_helix.storage.catalog import Catalog, Known
+from prefect_helix.storage.catalog import Catalog
 from prefect_helix.storage.codec import checksum
+from prefect_helix.storage.known import Known
 from prefect_helix.storage.segments import encode_line
 from prefect_helix.storage.store import Store, open_store
 

@@ -259,7 +259,7 @@ def test_a_map_is_used_in_place_and_never_changes_the_file(tmp_path: Any) -> Non
 def test_verified_chunks_are_the_blob() -> None:
     value = {"x": RANDOM.random(300_000), "y": [1, 2]}
     encoded = encode(value)
-    assert b"".join(encoded.verified_chunks()) == b"".join(encoded.chunks)
+    assert b"".join(map(bytes, encoded.verified_chunks())) == b"".join(encoded.chunks)
 
 
 def test_a_buffer_changed_before_or_while_it_is_written_is_detected() -> None:

@@ -11,8 +11,8 @@ import pytest
 
 from prefect_helix.core.errors import ConfigurationError, CorruptError
 from prefect_helix.core.rulings import Revocation
-from prefect_helix.storage import catalog as catalog_module
 from prefect_helix.storage import compression
+from prefect_helix.storage import known as known_module
 from prefect_helix.storage.catalog import Catalog
 from prefect_helix.storage.codec import ChangedWhileWritingError, encode
 from prefect_helix.storage.signing import SEAL_BYTES
@@ -145,7 +145,7 @@ def test_a_mapped_array_in_a_sealed_blob_is_aligned(tmp_path: Path) -> None:
 
 
 def test_lineages_rulings_and_indexes_of_others_do_not_count(opens: OpenStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(catalog_module, "COVERED_LINEAGES", 4)
+    monkeypatch.setattr(known_module, "COVERED_LINEAGES", 4)
     ours, theirs = opens(key=KEY), opens()
     made = committed(Catalog(ours), 5)
     foreign = Past(2)

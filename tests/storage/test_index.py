@@ -19,8 +19,9 @@ from prefect_helix.core.graph import Decision
 from prefect_helix.core.history import History, identity
 from prefect_helix.core.lineage import Argument, Leaf, Lineage, ParentLink, Result, Run, Trace
 from prefect_helix.core.rulings import Acceptance, Revocation, Ruling, Rulings, Withdrawal
-from prefect_helix.storage import catalog as catalog_module
 from prefect_helix.storage import index as index_module
+from prefect_helix.storage import index_writing
+from prefect_helix.storage import known as known_module
 from prefect_helix.storage.catalog import GRACE_US, Catalog
 from prefect_helix.storage.store import Store, open_store
 
@@ -40,8 +41,8 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
 @pytest.fixture(autouse=True)
 def small_indexes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Indexes are written as soon as there are four lineages, in blocks of some lines, the front in two reads."""
-    monkeypatch.setattr(catalog_module, "COVERED_LINEAGES", 4)
-    monkeypatch.setattr(index_module, "_BLOCK_BYTES", 2_000)
+    monkeypatch.setattr(known_module, "COVERED_LINEAGES", 4)
+    monkeypatch.setattr(index_writing, "_BLOCK_BYTES", 2_000)
     monkeypatch.setattr(index_module, "_FRONT_BYTES", 1_000)
 
 
@@ -193,6 +194,20 @@ def committed(catalog: Catalog, count: int, seed: int = 1) -> list[Lineage]:
     return made
 
 
+def test_what_has_the_signature_comes_first_and_the_others_follow(tmp_path: Path) -> None:
+    past, catalog = Past(4), Catalog(open_store(tmp_path))
+    for _ in range(12):
+        catalog.commit(past.run())
+    history = catalog.read().history()
+    for trace in past.made.values():
+        call = trace.computed_by, trace.literals
+        plain, found = [*history.candidates(*call)], [*history.candidates(*call, trace.signature)]
+        signed = [one.signature == trace.signature for one in found]
+        assert signed == sorted(signed, reverse=True)
+        assert any(signed)
+        assert sorted(found, key=plain.index) == plain
+
+
 def test_an_index_alone_is_as_good_as_the_segments_it_covers(store: Store) -> None:
     made = committed(Catalog(store), 4)
     for entry in store.list("lineage"):
@@ -295,7 +310,7 @@ def test_a_run_that_is_still_going_on_is_not_covered(store: Store) -> None:
 
 
 def test_one_large_run_is_worth_an_index(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(catalog_module, "COVERED_TRACES", 2)
+    monkeypatch.setattr(known_module, "COVERED_TRACES", 2)
     past = Past(1)
     Catalog(store).commit(next(run for run in iter(past.run, None) if len(run.traces) == 3))
     assert len(store.list("index")) == 1
