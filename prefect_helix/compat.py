@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Any
 
+from prefect._internal.control_listener import get_intent
 from prefect.context import FlowRunContext, TaskRunContext
 from prefect.task_engine import (
     _create_task_run_locally as create_task_run,  # pyright: ignore[reportPrivateUsage]
@@ -28,6 +29,7 @@ __all__ = [
     "emit_task_run_state_change_event",
     "get_task_viz_tracker",
     "in_task_run",
+    "is_being_cancelled",
     "is_resolving_for",
     "note_of",
     "raise_if_flow_run_suspension_requested",
@@ -36,6 +38,11 @@ __all__ = [
     "run_task_sync",
     "staged_record",
 ]
+
+
+def is_being_cancelled() -> bool:
+    """Return whether what ends this process is somebody's wish that its flow run be cancelled."""
+    return get_intent() == "cancel"
 
 
 def in_task_run() -> bool:

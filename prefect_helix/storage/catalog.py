@@ -51,7 +51,8 @@ class Known:
     """What a catalog holds.
 
     Attributes:
-        lineages: Every readable lineage, oldest first; runs that have not ended have the status ``running``.
+        lineages: Every readable lineage, oldest first. A run whose lineage was not written has the status that its
+            journal ends with: ``running``, unless it was about to end.
         problems: What could not be read and what follows, in sentences.
         rulings: What people have ruled about results.
     """
@@ -251,7 +252,7 @@ def _unfinished(segments: Iterable[Lineage]) -> Iterator[Lineage]:
         )
     for run_id, run in runs.items():
         in_call_order = sorted(traces[run_id].values(), key=lambda trace: trace.call)
-        yield Lineage(dataclasses.replace(run, status="running"), tuple(in_call_order))
+        yield Lineage(run, tuple(in_call_order))
 
 
 def _checked(from_json: Callable[[Any], Any], data: Any, kind: type) -> Any:
