@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from prefect._internal.compatibility.async_dispatch import async_dispatch
+from prefect._internal.control_listener import get_intent
 from prefect._internal.engine import resolve_custom_task_run_name
 from prefect.client.schemas.objects import TaskRun
 from prefect.context import FlowRunContext, TaskRunContext
@@ -47,6 +48,7 @@ __all__ = [
     "get_state_for_result",
     "get_task_viz_tracker",
     "in_task_run",
+    "is_being_cancelled",
     "is_resolving_for",
     "link_state_to_task_run_result",
     "note_of",
@@ -59,6 +61,11 @@ __all__ = [
 ]
 
 _GENERATOR_ENGINES = frozenset({run_generator_task_sync.__code__, run_generator_task_async.__code__})
+
+
+def is_being_cancelled() -> bool:
+    """Return whether what ends this process is somebody's wish that its flow run be cancelled."""
+    return get_intent() == "cancel"
 
 
 def in_task_run() -> bool:

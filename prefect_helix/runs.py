@@ -21,7 +21,13 @@ from prefect.logging import get_run_logger
 from prefect.task_runners import TaskRunner
 from prefect.tasks import Task
 
-from prefect_helix.compat import FlowRunContext, get_task_viz_tracker, in_task_run, parent_flow_run_id
+from prefect_helix.compat import (
+    FlowRunContext,
+    get_task_viz_tracker,
+    in_task_run,
+    is_being_cancelled,
+    parent_flow_run_id,
+)
 from prefect_helix.core.errors import HelixError, UpstreamFailedError, VerificationError
 from prefect_helix.core.graph import Decision
 from prefect_helix.core.lineage import Lineage, RunStatus
@@ -33,6 +39,7 @@ from prefect_helix.runtime.nodes import Node, TaskSpec
 from prefect_helix.runtime.opening import Order, Outlook, Warnings, look_ahead, open_session
 from prefect_helix.runtime.session import Session
 from prefect_helix.settings import FlowOptions, Resolved, resolve
+from prefect_helix.storage.lookup import Program
 from prefect_helix.views.steps import count_decisions, plan_line, run_time_summary, step_summary
 
 _WRAPPED = "__helix_body__"
@@ -92,9 +99,12 @@ class Specs:
 class HelixRun:
     """One flow run: its session, and the engine that computes for it."""
 
-    def __init__(self, session: Session, engine: PrefectEngine, specs: Specs, prior: Lineage | None, log: Log) -> None:
+    def __init__(
+        self, session: Session, engine: PrefectEngine, specs: Specs, prior: Lineage | None, log: Log, program: Program
+    ) -> None:
         self.session = session
         self.engine = engine
+        self._program = program
         self._specs = specs
         self._prior = prior
         self._log = log
@@ -172,7 +182,10 @@ class HelixRun:
         Raises:
             VerificationError: In mode ``verify``, if results differ from the recorded ones.
         """
-        lineage = self.session.finish(status)
+        try:
+            lineage = self.session.finish(status)
+        finally:
+            self._program.end()
         try:
             report(self.engine, lineage, self._prior, self._log)
         except Exception as error:  # what is shown of a run must not fail it
@@ -277,21 +290,23 @@ def _raise_escaped(run: HelixRun | None) -> None:
 
 def _open(context: FlowRunContext, options: FlowOptions) -> HelixRun | None:
     """Open the helix run of a flow run. What goes wrong is told, and the flow runs as plain Prefect."""
-    assert context.flow_run is not None
+    assert context.flow is not None and context.flow_run is not None
     _close(context.flow_run.id, "failed")  # an earlier attempt that no hook has closed
     logger = get_run_logger(context)
-    run = None
+    run, program = None, Program(context.flow.fn)
     try:
-        run = _opened(context, options, logger)
+        run = _opened(context, options, logger, program)
     except HelixError as error:
         logger.error("helix: %s This run computes every step and keeps nothing.", error)
     except Exception:
         logger.exception("helix: The plan could not be made; this run computes every step and keeps nothing.")
+    if run is None:
+        program.end()
     _runs[context.flow_run.id] = run
     return run
 
 
-def _opened(context: FlowRunContext, options: FlowOptions, logger: Log) -> HelixRun | None:
+def _opened(context: FlowRunContext, options: FlowOptions, logger: Log, program: Program) -> HelixRun | None:
     resolved = resolve(options)
     if resolved.mode == "off":
         return None
@@ -314,7 +329,7 @@ def _opened(context: FlowRunContext, options: FlowOptions, logger: Log) -> Helix
     adopted = engine_for(context.task_runner)
     engine = adopted or PrefectEngine(None)
     engine.session = open_session(outlook, engine, warn)
-    run = HelixRun(engine.session, engine, specs, outlook.prior, logger)
+    run = HelixRun(engine.session, engine, specs, outlook.prior, logger, program)
     if adopted is not None:
         run.adopt(context.task_runner)
     else:
@@ -394,6 +409,6 @@ def _finish_helix_run(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]
 def _status(error: BaseException) -> RunStatus:
     if isinstance(error, Pause):
         return "suspended"
-    if isinstance(error, Abort):
+    if isinstance(error, Abort) or (is_being_cancelled() and not isinstance(error, Exception)):
         return "cancelled"
     return "failed" if isinstance(error, Exception) else "crashed"

@@ -8,11 +8,11 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from prefect_helix.core.errors import BlobMissingError, CorruptError, NoRoomError, NotStorableError, StoreError
-from prefect_helix.core.lineage import Lineage, Result, Run, Trace
+from prefect_helix.core.lineage import Lineage, Result, Run, RunStatus, Trace
 from prefect_helix.core.materialization import (
     Candidate,
     Policy,
@@ -191,6 +191,12 @@ class Keeper:
         if self._thread is not None and self._thread.is_alive():
             done.wait()
 
+    def end(self, status: RunStatus) -> None:
+        """Journal how the run ends, in case it is killed before its lineage is written."""
+        if self._head is not None:
+            self._head = replace(self._head, status=status)
+            self._append([])
+
     def drain(self) -> None:
         """Finish writing, give up what was only kept in case the run is killed, and keep the budget."""
         if self._thread is not None:
@@ -234,13 +240,14 @@ class Keeper:
                 self._write(item)
                 journal.append(item.trace)
                 continue
-            self._append(journal)
+            if journal:
+                self._append(journal)
             if item is None:
                 return
             item.set()
 
     def _append(self, journal: list[Trace]) -> None:
-        if journal and self._writable and self._head is not None:
+        if self._writable and self._head is not None:
             try:
                 self.catalog.append(self._head, tuple(journal))
             except Exception as error:

@@ -199,6 +199,7 @@ class Session:
         """Wait for what is running, finish writing, commit the lineage and return it."""
         if status != "completed":
             self._scheduler.abandon()
+            self.keeper.end(status)  # whoever cancels a run may not wait for a task that cannot be stopped
         self._scheduler.wait_until_idle()
         self.finished = True
         return close(self.head, self.world, self.keeper, status, now_us())

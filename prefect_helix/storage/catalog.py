@@ -310,7 +310,7 @@ def _unfinished(segments: Iterable[Lineage]) -> Iterator[Lineage]:
         )
     for run_id, run in runs.items():
         in_call_order = sorted(traces[run_id].values(), key=lambda trace: trace.call)
-        yield Lineage(dataclasses.replace(run, status="running"), tuple(in_call_order))
+        yield Lineage(run, tuple(in_call_order))
 
 
 def _of_others(indexes: Sequence[StoredIndex]) -> Iterator[tuple[str, Lineage]]:

@@ -5,11 +5,47 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib
+import inspect
 import sys
+import threading
+from collections.abc import Callable
 from types import FunctionType, ModuleType
-from typing import Any, cast
+from typing import Any
 
 from prefect_helix.core.naming import is_script, module_name, type_name
+
+
+class Program:
+    """Code that runs: until it has ended, the names of its module are looked up as it has them.
+
+    That matters where it was sent here with copies of the classes that it names, or where a file is loaded twice.
+
+    Args:
+        fn: Its main function.
+    """
+
+    def __init__(self, fn: Callable[..., object]) -> None:
+        names = getattr(inspect.unwrap(fn), "__globals__", {})
+        self._module = module_name(names.get("__name__"))
+        self._names = _Names(names)
+        with _lock:
+            _running.setdefault(self._module, []).append(self._names)
+
+    def end(self) -> None:
+        """Look its names up in modules again."""
+        with _lock:
+            _running[self._module].remove(self._names)
+
+
+class _Names:
+    """Globals as attributes: those that are there now."""
+
+    def __init__(self, names: dict[str, Any]) -> None:
+        self.__dict__ = names
+
+
+_lock = threading.Lock()
+_running: dict[str, list[_Names]] = {}
 
 
 def findable_name(code: type | FunctionType) -> str | None:
@@ -23,17 +59,20 @@ def findable_name(code: type | FunctionType) -> str | None:
 def find(name: str) -> object:
     """Return what has that name, its module imported if need be; None if it is not to be found.
 
-    What runs as a script is not imported as well. Where a file is loaded twice, nobody knows which of two classes is
-    meant, and none is found.
+    What runs as a script is not imported as well. Where two things have the name, nobody knows which of them is meant,
+    and none is found.
     """
     module, _, qualname = name.partition(":")
-    found = {id(one): one for one in (_attribute(one, qualname) for one in _known_as(module)) if one is not None}
+    with _lock:
+        running = list(_running.get(module, ()))
+    found = {id(one): one for one in (_attribute(one, qualname) for one in running or _known_as(module))}
+    found.pop(id(None), None)
     return next(iter(found.values())) if len(found) == 1 else None
 
 
-def _attribute(module: ModuleType | None, qualname: str) -> object:
+def _attribute(owner: object, qualname: str) -> object:
     try:
-        return functools.reduce(getattr, qualname.split("."), cast("Any", module))
+        return functools.reduce(getattr, qualname.split("."), owner)
     except (AttributeError, ImportError):
         return None
 

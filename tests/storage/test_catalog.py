@@ -110,8 +110,8 @@ def test_lineages_come_back_equal_and_oldest_first(catalog: Catalog) -> None:
 
 
 def test_a_journal_is_a_running_lineage_with_the_latest_trace_of_each_call(store: Store, catalog: Catalog) -> None:
-    catalog.append(make_run(name="first"), [make_trace(1), make_trace(0, decision=Decision.PRUNE)])
-    catalog.append(make_run(name="second"), [make_trace(0, decision=Decision.LOAD)])
+    catalog.append(make_run(name="first", status="running"), [make_trace(1), make_trace(0, decision=Decision.PRUNE)])
+    catalog.append(make_run(name="second", status="running"), [make_trace(0, decision=Decision.LOAD)])
     expected = Lineage(
         make_run(name="second", status="running"), (make_trace(0, decision=Decision.LOAD), make_trace(1))
     )
@@ -120,6 +120,12 @@ def test_a_journal_is_a_running_lineage_with_the_latest_trace_of_each_call(store
         "journal/run-1/00000000.jsonl",
         "journal/run-1/00000001.jsonl",
     ]
+
+
+def test_a_run_that_was_killed_as_it_ended_has_the_status_it_was_about_to_have(catalog: Catalog) -> None:
+    catalog.append(make_run(status="running"), [make_trace(0)])
+    catalog.append(make_run(status="cancelled"), [])
+    assert catalog.read().lineages == (Lineage(make_run(status="cancelled"), (make_trace(0),)),)
 
 
 def test_a_resumed_run_goes_on_where_its_journal_ended(store: Store) -> None:
@@ -132,7 +138,7 @@ def test_a_resumed_run_goes_on_where_its_journal_ended(store: Store) -> None:
 
 def test_commit_replaces_the_journal_of_its_run_only(store: Store, catalog: Catalog) -> None:
     catalog.append(make_run(), [make_trace(0)])
-    catalog.append(make_run("run-10"), [make_trace(0)])
+    catalog.append(make_run("run-10", status="running"), [make_trace(0)])
     catalog.commit(lineage())
     assert [entry.path for entry in store.list("journal")] == ["journal/run-10/00000000.jsonl"]
     assert [known.run.status for known in catalog.read().lineages] == ["completed", "running"]
