@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import subprocess
@@ -15,6 +16,8 @@ ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 _FENCE = re.compile(r"```(\w*)")
+_COMMENT = re.compile(r"<!--(.*?)-->")
+_RULE = re.compile(r"\|(?:-+:?\|)+")
 _LINK = re.compile(r"\]\((?!https?://)([^)#]*)(#[^)]*)?\)")
 _COMMAND = re.compile(r"(make|prefect-helix) (\w+)")
 
@@ -59,6 +62,66 @@ def test_the_python_of_a_page_runs_from_top_to_bottom(
 def test_links_lead_to_files(page: Path) -> None:
     targets = [target for target, _ in _LINK.findall(page.read_text()) if target]
     assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+# -- the page of what changes when a task is switched: each row names, in a comment, the tests that show it -----------
+
+SWITCHING = ROOT / "docs" / "switching.md"
+COMPATIBILITY = ROOT / "tests" / "compatibility"
+
+
+def rows(page: Path) -> list[str]:
+    """Return the rows of the tables of `page`, those of their headers left out."""
+    lines = page.read_text().splitlines()
+    rules = [number for number, line in enumerate(lines) if _RULE.fullmatch(line)]
+    headers = {number - 1 for number in rules} | set(rules)
+    return [line for number, line in enumerate(lines) if line.startswith("|") and number not in headers]
+
+
+def evidence_of(row: str) -> list[str]:
+    """Return what the comments of a row name: "group: feature" of the compatibility suite, or "file::test"."""
+    return [name.strip() for comment in _COMMENT.findall(row) for name in comment.split(";")]
+
+
+def known_tests() -> set[str]:
+    """Return the names of all features of the compatibility suite, and of all tests."""
+    known = set()
+    for path in (ROOT / "tests").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
+                known.add(f"{path.relative_to(ROOT)}::{node.name}")
+            elif path.parent == COMPATIBILITY and isinstance(node, ast.Call) and ast.unparse(node.func) == "Feature":
+                known.add(f"{path.stem.removeprefix('features_')}: {ast.literal_eval(node.args[0])}")
+    return known
+
+
+def test_every_row_of_what_changes_has_tests_that_exist() -> None:
+    known = known_tests()
+
+    assert [row for row in rows(SWITCHING) if not evidence_of(row)] == []
+    assert [name for row in rows(SWITCHING) for name in evidence_of(row) if name not in known] == []
+
+
+def test_every_group_of_features_is_played() -> None:
+    groups = {path.stem.removeprefix("features_") for path in COMPATIBILITY.glob("features_*.py")}
+    played = re.findall(
+        r'^    "(\w+)": features_\1,$', (COMPATIBILITY / "test_compatibility.py").read_text(), re.MULTILINE
+    )
+    assert groups == set(played)
+
+
+@pytest.mark.parametrize(
+    ("row", "found"),
+    [
+        ("| calls | runs | the same |", []),
+        (
+            "| calls | runs | the same <!-- calls: a call; tests/a.py::test_b --> |",
+            ["calls: a call", "tests/a.py::test_b"],
+        ),
+    ],
+)
+def test_the_tests_of_a_row_are_found(row: str, found: list[str]) -> None:
+    assert evidence_of(row) == found
 
 
 @each_page

@@ -68,6 +68,7 @@ class Played:
         outcome: The result or the exception, as data.
         ran: The bodies that ran.
         warnings: What people were warned of.
+        planned: The flow runs that told a plan.
         began: When it began.
         ended: When it ended.
     """
@@ -75,6 +76,7 @@ class Played:
     outcome: Any
     ran: list[str]
     warnings: list[str]
+    planned: list[str]
     began: datetime
     ended: datetime
 
@@ -117,11 +119,12 @@ class Stage:
         began = datetime.now(timezone.utc)
         with Collected("ran") as ran, Collected("prefect.flow_runs") as told:
             outcome = _outcome(_loaded(self._folder, feature.source(turn, helix=helix)), turn)
-        lines = [record.getMessage() for record in told.records if record.levelno >= logging.WARNING]
+        helix_told = [record for record in told.records if record.getMessage().startswith("helix:")]
         return Played(
             outcome,
             [record.getMessage() for record in ran.records],
-            [line for line in lines if line.startswith("helix:")],
+            [record.getMessage() for record in helix_told if record.levelno >= logging.WARNING],
+            sorted({str(vars(record)["flow_run_id"]) for record in helix_told}),
             began,
             datetime.now(timezone.utc),
         )
@@ -226,6 +229,14 @@ def records(played: Played) -> Records:
             for run in task_runs
         ),
     )
+
+
+def shown_plans(played: Played) -> list[str]:
+    """Ask the server for the flow runs of a turn that show a plan."""
+    turn = FlowRunFilter(expected_start_time={"after_": played.began, "before_": played.ended})
+    with get_client(sync_client=True) as client:
+        found = client.read_artifacts(flow_run_filter=turn)
+    return sorted({str(one.flow_run_id) for one in found if (one.key or "").startswith("helix-")})
 
 
 def settled(played: Played, enough: Callable[[Records], bool]) -> Records:

@@ -22,7 +22,7 @@ from . import (
     features_waiting,
 )
 from .feature import Feature
-from .playing import Played, Stage, settled
+from .playing import Played, Stage, settled, shown_plans
 
 GROUPS = {
     "calls": features_calls,
@@ -109,3 +109,11 @@ def test_the_server_records_the_same_flow_runs_and_task_runs(feature: Feature, p
         got = settled(helix[turn], lambda found, want=want: found == want)
 
         assert (got.flow_runs, got.task_runs) == (want.flow_runs, want.task_runs), turn
+
+
+@each_feature
+def test_each_run_that_has_a_plan_tells_and_shows_it(feature: Feature, plays: Plays) -> None:
+    plain, helix = plays(feature)
+
+    assert [turn.planned for turn in plain.values()] == [[], []]
+    assert [shown_plans(turn) for turn in helix.values()] == [turn.planned for turn in helix.values()]

@@ -24,9 +24,11 @@ from prefect.client.schemas.filters import FlowRunFilter
 from prefect.concurrency.sync import concurrency
 from prefect.context import FlowRunContext, TaskRunContext
 from prefect.exceptions import Pause
+from prefect.futures import PrefectConcurrentFuture
 from prefect.runtime import flow_run
 from prefect.states import Suspended
-from prefect.task_runners import ThreadPoolTaskRunner
+from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
+from prefect.utilities.visualization import TaskVizTracker
 
 from prefect_helix import helix_flow, helix_task, register_digest
 from prefect_helix.storage.catalog import Catalog
@@ -274,6 +276,66 @@ def test_what_is_submitted_and_not_waited_for_is_computed_before_the_flow_ends(s
     assert ran.take() == ["add"]
 
 
+def test_what_is_submitted_to_plain_prefect_and_not_waited_for_may_be_cancelled(ran: Any) -> None:
+    cancelled = threading.Event()
+
+    @task
+    def first() -> None:
+        RAN.info("first")
+        assert cancelled.wait(60)
+
+    @task
+    def second() -> None:
+        RAN.info("second")
+
+    @flow(task_runner=ThreadPoolTaskRunner(max_workers=1))
+    def leaving() -> None:
+        first.submit()
+        second.submit().add_done_callback(lambda future: cancelled.set())
+
+    leaving()
+    assert ran.take() == ["first"]
+
+
+# -- task runners that are not known ---------------------------------------------------------------------------------
+
+
+class OwnTaskRunner(TaskRunner[PrefectConcurrentFuture[Any]]):
+    """A task runner of somebody's own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.threads = ThreadPoolTaskRunner(max_workers=2)
+
+    def duplicate(self) -> OwnTaskRunner:
+        return OwnTaskRunner()
+
+    def submit(self, *args: Any, **kwargs: Any) -> PrefectConcurrentFuture[Any]:
+        return self.threads.submit(*args, **kwargs)
+
+    def __enter__(self) -> OwnTaskRunner:
+        super().__enter__()
+        self.threads.__enter__()
+        return self
+
+    def __exit__(self, *details: Any) -> None:
+        self.threads.__exit__(*details)
+        super().__exit__(*details)
+
+
+def test_on_a_task_runner_that_is_not_known_what_is_submitted_is_plain_and_that_is_told(
+    store: str, ran: Any, said: Any
+) -> None:
+    @helix_flow(store=store, task_runner=OwnTaskRunner())
+    def submitting() -> int:
+        frame = large(ROWS)
+        return add.submit(len(frame)).result() + add.map([1, 2]).result()[0] + add(5)
+
+    assert submitting() == submitting() == ROWS + 1 + 2 + 6
+    assert ran.take() == ["large", *["add"] * 4, *["add"] * 3]
+    assert sum("Tasks submitted to OwnTaskRunner run as plain Prefect tasks" in line for line in said.lines) == 2
+
+
 # -- control flow ----------------------------------------------------------------------------------------------------
 
 
@@ -294,6 +356,21 @@ def test_a_run_that_computes_nothing_can_be_suspended(call: Callable[[int], int]
     with pytest.raises(Pause):
         helix_flow(store=store, name="suspended")(body)(True)
     assert ran.take() == []
+
+
+def test_a_flow_is_visualized_without_running_a_task(store: str, ran: Any) -> None:
+    @helix_task(viz_return_value=4)
+    def seen(x: int) -> int:
+        RAN.info("seen")
+        return x
+
+    @helix_flow(store=store)
+    def drawn() -> int:
+        return seen(seen(1))
+
+    with TaskVizTracker() as tracker:
+        assert drawn.fn() == 4
+    assert ([one.name for one in tracker.tasks], ran.take()) == (["seen-0", "seen-1"], [])
 
 
 # -- what travels ----------------------------------------------------------------------------------------------------

@@ -68,6 +68,7 @@ def test_an_option_that_makes_no_sense_is_refused_where_the_flow_is_defined(opti
         ({"ignore": ["verbose"]}, r"ignore=\['verbose'\] cannot be used\. Task 'crunch' has no such parameter"),
         ({"ignore": "rows"}, r"Give a list of parameter names"),
         ({"max_age": 3600}, r"Give a datetime\.timedelta"),
+        ({"cache_key_fn": lambda context, parameters: "key"}, r"depends_on= or max_age=, or keep @task"),
     ],
 )
 def test_a_task_option_that_makes_no_sense_is_refused_where_the_task_is_defined(option: Any, words: str) -> None:

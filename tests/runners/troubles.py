@@ -49,6 +49,8 @@ def count_bytes() -> None:
         from tornado.iostream import IOStream  # noqa: PLC0415
 
         dask.config.set({"distributed.scheduler.allowed-failures": 0})
+        # A worker that was killed takes longer to come back on a busy machine than Dask waits for it.
+        dask.config.set({"distributed.deploy.lost-worker-timeout": "10 minutes"})
         for name in ("read_from_fd", "write_to_fd"):
             setattr(IOStream, name, counted(getattr(IOStream, name), lambda size_bytes: size_bytes or 0))
     else:
