@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import socket
@@ -27,6 +28,11 @@ _HOME = pytest.StashKey[Path]()
 
 def pytest_configure(config: pytest.Config) -> None:
     """Settle the environment before any test module imports Prefect, which reads it once."""
+    if importlib.util.find_spec("hypothesis") is not None:
+        from hypothesis import settings  # noqa: PLC0415 - not needed to play the ways of Prefect alone
+
+        settings.register_profile("tests", deadline=None)  # a busy machine is no defect
+        settings.load_profile("tests")
     home = Path(tempfile.mkdtemp(prefix="helix-tests-"))
     config.stash[_HOME] = home
     for name in [name for name in os.environ if name.startswith("PREFECT_")]:
