@@ -70,6 +70,29 @@ FEATURES = [
         ran=("table total", "", "table total"),
     ),
     Feature(
+        "a subflow reuses what its caller has computed",
+        """
+        import pandas as pd
+
+        @helix_task
+        def table(rows):
+            ran("table")
+            return pd.DataFrame({"a": range(rows)})
+
+        @helix_flow
+        def inner(rows):
+            return len(table(rows))
+
+        @helix_flow
+        def main():
+            return [len(table(10_000)), inner(ROWS)]
+
+        ROWS = 10_000
+        """,
+        edit=("ROWS = 10_000", "ROWS = 11_000"),
+        ran=("table", "", "table"),
+    ),
+    Feature(
         "a subflow called in a task",
         """
         @helix_task

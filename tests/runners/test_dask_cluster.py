@@ -93,7 +93,9 @@ def test_what_was_made_from_a_changed_input_is_never_reused(stories: dict[str, l
     assert changed["ran"] == ["table", "total", "zeroed"]
     assert any("zeroed changed its argument 'frame' in place" in line for line in warnings(changed))
     assert unchanged["result"] == "204210000.0"
-    assert "total" in unchanged["ran"]
+    # Dask may have given total the very object that zeroed changed, or another worker's copy of it.
+    assert changed["result"] in ("(0.0, 0.0)", "(0.0, 204210000.0)")
+    assert ("total" in unchanged["ran"]) == (changed["result"] == "(0.0, 0.0)")
 
 
 def test_a_store_that_workers_cannot_see_is_told_once_and_costs_time_only(stories: dict[str, list[Any]]) -> None:
