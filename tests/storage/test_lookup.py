@@ -17,7 +17,7 @@ from prefect_helix.core.digest import digest
 from prefect_helix.core.errors import NotStorableError
 from prefect_helix.core.naming import module_name, type_name
 from prefect_helix.storage.codec import DecodingError, decode, encode
-from prefect_helix.storage.lookup import find, findable_name
+from prefect_helix.storage.lookup import Program, find, findable_name
 
 SHOP = """
 import collections, dataclasses, enum
@@ -129,6 +129,21 @@ def test_of_a_file_that_is_loaded_twice_no_class_is_taken_for_the_other(load: Lo
     assert find("__prefect_loader_0a1b__:Rate") is script.Rate
     for shop in (imported, script):
         assert type(decode(blob(shop.Rate(0.5)))) is shop.Rate
+
+
+def test_while_a_program_runs_its_classes_are_those_that_it_names(load: Load) -> None:
+    """A served flow runs in a process that was sent copies of its classes, and has its file loaded besides."""
+    sent, there = load("__main__"), load("__mp_main__")
+    sys.modules["__main__"] = there
+    program = Program(sent.priced)
+
+    assert find("shop:Rate") is sent.Rate
+    assert findable_name(sent.Rate) == "shop:Rate"
+    assert type(decode(blob(sent.Rate(0.5)))) is sent.Rate
+    assert find("shop:Nothing") is None
+
+    program.end()
+    assert find("shop:Rate") is there.Rate
 
 
 def test_a_class_that_nobody_finds_is_not_stored_as_a_copy(load: Load) -> None:
