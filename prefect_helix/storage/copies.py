@@ -38,7 +38,8 @@ class _Content:
     def __getitem__(self, where: slice, /) -> Chunk:
         start, stop, _ = where.indices(self._size_bytes)
         with Path(self._path).open("rb", buffering=0) as file:
-            return os.pread(file.fileno(), stop - start, start)
+            file.seek(start)
+            return file.read(stop - start)
 
 
 def copy_of(file: File) -> tuple[Copy, Encoded] | None:
