@@ -175,12 +175,17 @@ def linear_time_reuse(nodes: Sequence[PlanNode]) -> dict[str, Decision]:
     return by_node(nodes, computing)
 
 
+def use(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if library == "SciPy":
+        pytest.importorskip("scipy.sparse.csgraph")
+    monkeypatch.setattr(network, "WORTH_A_CALL", 0 if library == "SciPy" else 10**9)
+    monkeypatch.setattr(network, "WORTH_AN_IMPORT", 10**9)
+
+
 @pytest.fixture(params=["networkx", "SciPy"])
 def library(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let one of the two libraries find all maximum flows."""
-    if request.param == "SciPy":
-        pytest.importorskip("scipy")
-    monkeypatch.setattr(network, "LARGE", 0 if request.param == "SciPy" else 10**9)
+    use(request.param, monkeypatch)
 
 
 @pytest.mark.usefixtures("library")
@@ -234,12 +239,11 @@ def test_the_plan_does_not_depend_on_the_order_of_the_nodes(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(30))
 def test_both_libraries_lead_to_one_plan(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("scipy")
     rng = random.Random(seed)
     nodes = random_dag(rng, rng.randint(100, 400), rng.choice([3, 100, 10**12]), unknown=0.1 if seed % 3 == 0 else 0.0)
     plans = []
-    for large in (0, 10**9):
-        monkeypatch.setattr(network, "LARGE", large)
+    for library in ("SciPy", "networkx"):
+        use(library, monkeypatch)
         plans.append(solve(nodes))
     assert plans[0] == plans[1]
 

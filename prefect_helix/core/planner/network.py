@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -12,8 +13,11 @@ from prefect_helix.core.planner.model import PlanError
 SOURCE = 0
 SINK = 1
 
-LARGE = 400
-"""Arcs from which SciPy is worth its import."""
+WORTH_A_CALL = 100
+"""Arcs from which SciPy is faster than networkx."""
+
+WORTH_AN_IMPORT = 5_000
+"""Arcs from which it is so even if it must be imported first."""
 
 
 @dataclass(slots=True)
@@ -50,11 +54,13 @@ Solver = Callable[[Network], list[int]]
 def maximum_flow(network: Network) -> list[int]:
     """Return the flow on each arc of a maximum flow from SOURCE to SINK: SciPy's in a large network, else networkx'.
 
+    Neither is imported before it is needed.
     Which of the two is asked makes no difference to a plan: that is read from what all maximum flows have in common.
     """
-    large = len(network.tails) >= LARGE and find_spec("scipy") is not None
-    library = "scipy_flow" if large else "networkx_flow"
-    solver: Solver = import_module(f"prefect_helix.core.planner.{library}").maximum_flow  # neither before it is needed
+    least = WORTH_A_CALL if "scipy.sparse.csgraph" in sys.modules else WORTH_AN_IMPORT
+    scipy = len(network.tails) >= least and find_spec("scipy") is not None
+    library = import_module(f"prefect_helix.core.planner.{'scipy' if scipy else 'networkx'}_flow")
+    solver: Solver = library.maximum_flow
     return solver(network)
 
 
