@@ -1,9 +1,9 @@
 """Flows with costs and sizes, and the series of edits that are made to them; each is drawn from a seed.
 
-The four HELIX workloads (census, genomics, information extraction, MNIST; PVLDB 2018, section 6) with the share of their
-three kinds of change: data preprocessing, learning and inference, postprocessing. Graphs like those of Derakhshan et
-al. (SIGMOD 2020, section 7: 500 to 2,000 nodes) and like HYPPO's (ICDE 2024: layers of five, 100 to 900 deep). Chains,
-diamonds, and wide maps. All of it was fixed before any policy was run on it.
+The four HELIX workloads (census, genomics, information extraction, MNIST; PVLDB 2018, section 6) with the share of
+their three kinds of change: data preprocessing, learning and inference, postprocessing. Graphs like those of
+Derakhshan et al. (SIGMOD 2020, section 7: 500 to 2,000 nodes) and like HYPPO's (ICDE 2024: layers of five, 100 to 900
+deep). Chains, diamonds, and wide maps. All of it was fixed before any policy was run on it.
 """
 
 from __future__ import annotations
@@ -179,7 +179,7 @@ def helix(name: str, seed: int) -> Workload:
 
 
 def grown(rng: random.Random, size: int, draw: Drawn) -> list[Step]:
-    """Draw a graph like those that people's scripts make: mostly one input, now and then a join, some results reused."""
+    """Draw a graph like those that people's scripts make: mostly one input, now and then a join."""
     parents: list[tuple[str, ...]] = []
     taken: set[str] = set()
     for number in range(size):
