@@ -339,22 +339,37 @@ def test_on_a_task_runner_that_is_not_known_what_is_submitted_is_plain_and_that_
 # -- control flow ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("call", [add, lambda x: add.submit(x).result()], ids=["direct", "submit"])
-def test_a_run_that_computes_nothing_can_be_suspended(call: Callable[[int], int], store: str, ran: Any) -> None:
-    def body(suspend: bool) -> int:
+def made_before(suspend: Callable[[], None]) -> None:
+    future = add.submit(2)
+    suspend()
+    future.result()
+
+
+def called(suspend: Callable[[], None]) -> None:
+    suspend()
+    add(2)
+
+
+def submitted(suspend: Callable[[], None]) -> None:
+    suspend()
+    add.submit(2).result()
+
+
+@pytest.mark.parametrize("use", [called, submitted, made_before])
+def test_a_run_that_computes_nothing_can_be_suspended(use: Callable[..., None], store: str, ran: Any) -> None:
+    @helix_flow(store=store)
+    def used(suspended: bool) -> None:
         context = FlowRunContext.get()
         assert context is not None
-        call(1)
-        if suspend:  # what Prefect's observer does when the server says so
-            context.flow_run_suspension_request.mark_requested(Suspended())
-        call(2)
+        request = context.flow_run_suspension_request
+        # What Prefect's observer does when the server says so.
+        use((lambda: request.mark_requested(Suspended())) if suspended else (lambda: None))
         RAN.info("went on")
-        return 0
 
-    helix_flow(store=store, name="suspended")(body)(False)
-    ran.take()
+    used(False)
+    assert ran.take() == ["add", "went on"]
     with pytest.raises(Pause):
-        helix_flow(store=store, name="suspended")(body)(True)
+        used(True)
     assert ran.take() == []
 
 
