@@ -13,7 +13,7 @@ from prefect.flows import Flow
 from prefect_helix.blocks import is_block_name
 from prefect_helix.core.materialization import Policy, policy_named
 from prefect_helix.core.sizes import budget_bytes
-from prefect_helix.runs import install
+from prefect_helix.runs import install, unwrapped
 from prefect_helix.settings import FlowOptions, checked_mode
 from prefect_helix.storage.store import open_store
 
@@ -89,7 +89,7 @@ def helix_flow(
 
     def decorate(function: Callable[P, R]) -> Flow[P, R]:
         hooks = [HelixPlan(options), *(flow_options.pop("on_running", None) or ())]
-        made: Flow[P, R] = prefect_flow(function, on_running=hooks, **flow_options)  # type: ignore[call-overload]
+        made: Flow[P, R] = prefect_flow(unwrapped(function), on_running=hooks, **flow_options)  # type: ignore[call-overload]
         install(made, options)  # before Prefect knows subflows by the function, which then is the same in each run
         return made
 

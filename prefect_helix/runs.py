@@ -223,6 +223,12 @@ def install(flow: Flow[..., Any], options: FlowOptions) -> None:
             flow.fn = _wrapped(fn, options)
 
 
+def unwrapped(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the body of a flow without the helix run around it, so that it can be given another."""
+    body: Callable[..., Any] = getattr(fn, "__wrapped__", fn) if getattr(fn, _WRAPPED, False) else fn
+    return body
+
+
 def _wrapped(fn: Callable[..., Any], options: FlowOptions) -> Callable[..., Any]:
     """Return `fn` with a helix run around each call.
 

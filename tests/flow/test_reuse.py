@@ -297,6 +297,22 @@ def test_a_flow_with_annotations_of_its_own_module_runs_again_and_again(store: s
     assert ran.take() == ["scan"]
 
 
+def test_a_flow_made_from_another_flows_function_has_options_of_its_own(store: str, ran: Any) -> None:
+    @helix_task
+    def double(x: int) -> int:
+        logging.getLogger("ran").info("double")
+        return 2 * x
+
+    @helix_flow(store=store)
+    def main(x: int) -> int:
+        return double(x)
+
+    other = helix_flow(store=f"{store}-other")(main.fn)
+
+    assert (main(1), other(1), main(1), other(1)) == (2, 2, 2, 2)
+    assert ran.take() == ["double", "double"]
+
+
 def test_map_makes_each_element_a_node(store: str, ran: Any) -> None:
     @helix_task
     def square(number: int) -> int:
