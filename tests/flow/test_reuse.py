@@ -300,7 +300,7 @@ def test_a_flow_with_annotations_of_its_own_module_runs_again_and_again(store: s
 def test_a_flow_made_from_another_flows_function_has_options_of_its_own(store: str, ran: Any) -> None:
     @helix_task
     def double(x: int) -> int:
-        logging.getLogger("ran").info("double")
+        RAN.info("double")
         return 2 * x
 
     @helix_flow(store=store)
