@@ -17,7 +17,7 @@ from uuid import UUID
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.exceptions import Abort, Pause
 from prefect.flows import Flow
-from prefect.logging import get_run_logger
+from prefect.logging.loggers import flow_run_logger
 from prefect.task_runners import TaskRunner
 from prefect.tasks import Task
 
@@ -298,7 +298,7 @@ def _open(context: FlowRunContext, options: FlowOptions) -> HelixRun | None:
     """Open the helix run of a flow run. What goes wrong is told, and the flow runs as plain Prefect."""
     assert context.flow is not None and context.flow_run is not None
     _close(context.flow_run.id, "failed")  # an earlier attempt that no hook has closed
-    logger = get_run_logger(context)
+    logger = flow_run_logger(context.flow_run, context.flow)  # also where the flow is called in a task
     run, program = None, Program(context.flow.fn)
     try:
         run = _opened(context, options, logger, program)

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -189,7 +190,7 @@ def test_gc_removes_what_killed_runs_left(helix: Helix, store: Store) -> None:
 
 def test_gc_closes_the_journal_of_a_killed_run_after_a_day(helix: Helix, store: Store) -> None:
     going = run("cccc3333", "shop", 3, trace("fit", SHARED, 3, store))
-    Catalog(store).append(going.run, going.traces)
+    Catalog(store).append(replace(going.run, status="running", finished_us=None), going.traces)
     helix("gc", "--yes")
     assert len(store.list("journal")) == 1
     aged(store, "journal", 2)

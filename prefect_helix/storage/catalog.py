@@ -27,7 +27,7 @@ from typing import Any, cast
 
 from prefect_helix.core.errors import BlobMissingError, CorruptError, StoreError
 from prefect_helix.core.history import Facts, History
-from prefect_helix.core.lineage import Lineage, Run, Trace
+from prefect_helix.core.lineage import Lineage, Run, RunStatus, Trace
 from prefect_helix.core.rulings import KINDS, Ruling, Rulings, ruling_from_json, ruling_to_json
 from prefect_helix.storage.backend import Entry
 from prefect_helix.storage.index import StoredIndex
@@ -174,9 +174,9 @@ class Catalog:
             run_id = PurePosixPath(entry.path).parent.name
             written[run_id] = max(written.get(run_id, 0), entry.modified_us)
         closed = [
-            dataclasses.replace(lineage, run=dataclasses.replace(lineage.run, status="crashed"))
+            dataclasses.replace(lineage, run=dataclasses.replace(lineage.run, status=_ended_as(lineage.run)))
             for run_id, lineage in self.read().recent.items()
-            if lineage.run.status == "running" and run_id not in running and written.get(run_id, 0) < now_us - GRACE_US
+            if lineage.run.finished_us is None and run_id not in running and written.get(run_id, 0) < now_us - GRACE_US
         ]
         for lineage in closed:
             self.commit(lineage)
@@ -297,6 +297,11 @@ class Catalog:
                 f"{path} is damaged, or was written by a newer prefect-helix, so what it rules does not hold. If it "
                 "revoked results, they are used again: revoke them anew, and delete the file."
             )
+
+
+def _ended_as(run: Run) -> RunStatus:
+    """Return how a run ended that did not live to write its lineage: as its journal says, else it crashed."""
+    return "crashed" if run.status == "running" else run.status
 
 
 def _unfinished(segments: Iterable[Lineage]) -> Iterator[Lineage]:
