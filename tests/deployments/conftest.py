@@ -28,7 +28,11 @@ def until(condition: Callable[[], Any], what: str) -> Any:
     """Return what `condition` gives as soon as that is true."""
     deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
-        found = condition()
+        found = None
+        with contextlib.suppress(
+            httpx.TransportError, StopIteration
+        ):  # the server stalls at times; it is not there yet
+            found = condition()
         if found:
             return found
         time.sleep(0.25)
