@@ -6,12 +6,11 @@ import asyncio
 import functools
 import inspect
 import threading
-import weakref
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from types import FunctionType
-from typing import Any, Protocol, cast, runtime_checkable
+from typing import Any, cast
 from uuid import UUID
 
 from prefect.client.schemas.objects import FlowRun, State
@@ -35,9 +34,10 @@ from prefect_helix.engine import Dependencies, PrefectEngine
 from prefect_helix.futures import linked
 from prefect_helix.reporting import Log, report
 from prefect_helix.runners import engine_for
-from prefect_helix.runtime.nodes import Node, TaskSpec
+from prefect_helix.runtime.nodes import Node
 from prefect_helix.runtime.opening import Order, Outlook, Warnings, look_ahead, open_session
 from prefect_helix.runtime.session import Session
+from prefect_helix.runtime.specs import Specs, Versioned
 from prefect_helix.settings import FlowOptions, Resolved, resolve
 from prefect_helix.storage.lookup import Program
 from prefect_helix.views.steps import count_decisions, plan_line, run_time_summary, step_summary
@@ -45,55 +45,8 @@ from prefect_helix.views.steps import count_decisions, plan_line, run_time_summa
 _WRAPPED = "__helix_body__"
 
 
-@runtime_checkable
-class Versioned(Protocol):
-    """A task that knows what a run needs to know of it."""
-
-    fn: Any
-    name: str
-
-    @property
-    def helix(self) -> object:
-        """What the task says of itself."""
-
-    def spec(self) -> TaskSpec:
-        """Return it, the task's code as it is now included."""
-
-
 _lock = threading.RLock()
 _runs: dict[UUID, HelixRun | None] = {}
-_tasks: weakref.WeakValueDictionary[str, Versioned] = weakref.WeakValueDictionary()
-
-
-def register(task: Versioned, *names: str) -> None:
-    """Make a task known under its key and its name, so that it can be expected before it is called."""
-    _tasks.update(dict.fromkeys(names, task))
-
-
-class Specs:
-    """Tasks as one run knows them: the code of each is read once, or for each call if what it counts may change."""
-
-    def __init__(self) -> None:
-        # The task is kept, so that what it is known by is not used again.
-        self._known: dict[tuple[int, int, str], tuple[Versioned, TaskSpec]] = {}
-
-    def of(self, task: Versioned, *, fresh: bool = True) -> TaskSpec:
-        """Return what the run needs to know of `task`.
-
-        Args:
-            task: The task.
-            fresh: Whether constants that it reaches have to be looked at again.
-        """
-        key = (id(task.fn), id(task.helix), task.name)
-        known = self._known.get(key)
-        if known is None or (fresh and known[1].code.may_change):
-            known = self._known[key] = (task, task.spec())
-        return known[1]
-
-    def named(self, key: str, name: str) -> TaskSpec | None:
-        """Return the loaded task of that key, or else of that name: a script's module may be ``__main__`` now."""
-        task = _tasks.get(key) or _tasks.get(name)
-        return self.of(task, fresh=False) if task is not None else None
 
 
 class HelixRun:

@@ -1,0 +1,57 @@
+"""The tasks that are loaded in this process, and what one run knows of each."""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any, Protocol, runtime_checkable
+
+from prefect_helix.runtime.nodes import TaskSpec
+
+
+@runtime_checkable
+class Versioned(Protocol):
+    """A task that knows what a run needs to know of it."""
+
+    fn: Any
+    name: str
+
+    @property
+    def helix(self) -> object:
+        """What the task says of itself."""
+
+    def spec(self) -> TaskSpec:
+        """Return it, the task's code as it is now included."""
+
+
+_tasks: weakref.WeakValueDictionary[str, Versioned] = weakref.WeakValueDictionary()
+
+
+def register(task: Versioned, *names: str) -> None:
+    """Make a task known under its key and its name, so that it can be expected before it is called."""
+    _tasks.update(dict.fromkeys(names, task))
+
+
+class Specs:
+    """Tasks as one run knows them: the code of each is read once, or for each call if what it counts may change."""
+
+    def __init__(self) -> None:
+        # The task is kept, so that what it is known by is not used again.
+        self._known: dict[tuple[int, int, str], tuple[Versioned, TaskSpec]] = {}
+
+    def of(self, task: Versioned, *, fresh: bool = True) -> TaskSpec:
+        """Return what the run needs to know of `task`.
+
+        Args:
+            task: The task.
+            fresh: Whether constants that it reaches have to be looked at again.
+        """
+        key = (id(task.fn), id(task.helix), task.name)
+        known = self._known.get(key)
+        if known is None or (fresh and known[1].code.may_change):
+            known = self._known[key] = (task, task.spec())
+        return known[1]
+
+    def named(self, key: str, name: str) -> TaskSpec | None:
+        """Return the loaded task of that key, or else of that name: a script's module may be ``__main__`` now."""
+        task = _tasks.get(key) or _tasks.get(name)
+        return self.of(task, fresh=False) if task is not None else None
