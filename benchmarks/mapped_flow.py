@@ -16,8 +16,8 @@ from pathlib import Path
 
 from prefect import Flow, flow, task
 from prefect.cache_policies import INPUTS, TASK_SOURCE
-from prefect.client.orchestration import get_client
 from prefect.testing.utilities import prefect_test_harness
+from settling import settle
 
 from prefect_helix import helix_flow, helix_task
 
@@ -49,17 +49,6 @@ def made(name: str, store: str) -> Flow[[list[int]], int]:
 
     options = {"name": f"mapped-{name}"}
     return flow(body, **options) if name == "prefect" else helix_flow(store=store, **options)(body)
-
-
-def settle() -> None:
-    """Wait until the server has taken in all it was told: its count of task runs stands still for five seconds."""
-    known, since = -1, time.monotonic()
-    with get_client(sync_client=True) as client:
-        while time.monotonic() - since < 5:
-            count = client.request("POST", "/task_runs/count", json={}).json()
-            if count != known:
-                known, since = count, time.monotonic()
-            time.sleep(0.5)
 
 
 def memory_mb() -> int:
