@@ -88,6 +88,16 @@ class Server:
         """Return the answer of its API: to a POST where there is a query, else to a GET."""
         return self._answer("POST" if query else "GET", path, query or None).json()
 
+    @staticmethod
+    def stop(process: subprocess.Popen[bytes]) -> None:
+        """Stop a process, a server or what works for it, and wait until it has ended."""
+        process.terminate()
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
     def order(self, path: str) -> None:
         """Have its API do what `path` says."""
         self._answer("POST", path, None)
@@ -132,12 +142,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         _wait_for_health(url, process, output)
         yield Server(url, environment)
     finally:
-        process.terminate()
-        try:
-            process.wait(30)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        Server.stop(process)
 
 
 def _wait_for_health(url: str, process: subprocess.Popen[bytes], output: Path) -> None:

@@ -24,7 +24,7 @@ class Planned(Protocol):
         """Return a node as it is now, without its parents; None if its value is there and nothing is to be planned."""
 
     def parents(self, key: str) -> Iterable[str]:
-        """Return the nodes whose values it takes."""
+        """Return the nodes whose values it takes, each once."""
 
     def children(self, key: str) -> Iterable[str]:
         """Return the nodes that take its value."""
@@ -70,7 +70,7 @@ def affected(graph: Planned, changed: Iterable[str]) -> list[PlanNode]:
     return [
         replace(
             node,
-            parents=tuple(dict.fromkeys(parent for parent in graph.parents(key) if parent in found)),
+            parents=tuple(parent for parent in graph.parents(key) if parent in found),
             demanded=node.demanded or _demanded_from_outside(graph, key, found, look),
         )
         for key, node in found.items()

@@ -7,7 +7,7 @@ import queue
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -195,7 +195,7 @@ class Keeper:
         """Journal how the run ends, in case it is killed before its lineage is written."""
         if self._head is not None:
             self._head = replace(self._head, status=status)
-            self._append([])
+            self._journal(())
 
     def drain(self) -> None:
         """Finish writing, give up what was only kept in case the run is killed, and keep the budget."""
@@ -240,19 +240,22 @@ class Keeper:
                 self._write(item)
                 journal.append(item.trace)
                 continue
-            if journal:
-                self._append(journal)
+            self._append(journal)
             if item is None:
                 return
             item.set()
 
     def _append(self, journal: list[Trace]) -> None:
+        if journal:
+            self._journal(journal)
+        journal.clear()
+
+    def _journal(self, traces: Sequence[Trace]) -> None:
         if self._writable and self._head is not None:
             try:
-                self.catalog.append(self._head, tuple(journal))
+                self.catalog.append(self._head, tuple(traces))
             except Exception as error:
                 self._give_up(error)
-        journal.clear()
 
     def _write(self, write: _Write) -> None:
         try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 from prefect_helix.core.graph import Decision
 from prefect_helix.core.planner import Plan, PlanNode, solve
@@ -14,7 +13,7 @@ from prefect_helix.runtime.world import World
 
 def plan(world: World) -> Plan:
     """Decide for every node of a run that begins."""
-    made = solve(_with_parents(node, _plan_node(world, node)) for node in world.nodes)
+    made = solve(_plan_node(world, node, parents=_parents(node)) for node in world.nodes)
     _decide(world, made)
     return made
 
@@ -51,7 +50,7 @@ class _Planned:
         return None if node.done or node.failed or is_there(node) else _plan_node(self._world, node)
 
     def parents(self, key: str) -> Iterable[str]:
-        return (edge.node.key for edge in self._world[key].edges)
+        return _parents(self._world[key])
 
     def children(self, key: str) -> Iterable[str]:
         return (child.key for child in self._world.children(self._world[key]))
@@ -66,8 +65,12 @@ def is_there(node: Node) -> bool:
     return node.elsewhere or (cell is not None and cell.present)
 
 
-def _plan_node(world: World, node: Node) -> PlanNode:
-    """Return a node as the planner sees it, without its parents."""
+def _parents(node: Node) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(edge.node.key for edge in node.edges))
+
+
+def _plan_node(world: World, node: Node, parents: tuple[str, ...] = ()) -> PlanNode:
+    """Return a node as the planner sees it, with those of its parents that are told."""
     there = is_there(node)
     costs = world.history.costs
     load_us = None
@@ -77,12 +80,9 @@ def _plan_node(world: World, node: Node) -> PlanNode:
         load_us = costs.load(node.result)
     return PlanNode(
         key=node.key,
+        parents=parents,
         compute_us=costs.compute(node.spec.key, node.trace),
         load_us=load_us,
         original=node.original and not there,
         demanded=not node.failed and (node.demanded or node.wanted or (node.original and not node.spec.lazy)),
     )
-
-
-def _with_parents(node: Node, planned: PlanNode) -> PlanNode:
-    return replace(planned, parents=tuple(dict.fromkeys(edge.node.key for edge in node.edges)))

@@ -159,7 +159,7 @@ class Scheduler:
             for parent in waiting:
                 yield from self.settle(parent)
                 if parent.original:
-                    yield from self._try(parent)
+                    yield from self._try(parent, self._compute_with_needs(parent))
             self._reclassify(node)
             if not waiting:
                 return
@@ -171,7 +171,7 @@ class Scheduler:
         """
         for ancestor in self._world.ancestors(node):
             if ancestor.decision is Decision.COMPUTE and not ancestor.done and not self._world.proven(ancestor):
-                yield from self._try(ancestor)
+                yield from self._try(ancestor, self._compute_with_needs(ancestor))
 
     def deferrable(self, node: Node) -> bool:
         """Return whether the node's value need not be there yet: it can be loaded, or still be computed later.
@@ -200,13 +200,13 @@ class Scheduler:
             for parent in self._needed(node):
                 yield from self.settle(parent)
                 if parent.original or parent.decision is Decision.COMPUTE:
-                    yield from self._try(parent, self._compute)
+                    yield from self._try(parent, self._compute(parent))
         yield from self._compute(node)
 
-    def _try(self, node: Node, compute: Callable[[Node], Steps[None]] | None = None) -> Steps[None]:
+    def _try(self, node: Node, compute: Steps[None]) -> Steps[None]:
         """Have a node computed for others; if its task fails, Prefect tells who takes its value."""
         try:
-            yield from (compute or self._compute_with_needs)(node)
+            yield from compute
         except Exception:
             if node.error is not None or not node.failed:
                 raise

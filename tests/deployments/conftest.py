@@ -95,12 +95,7 @@ class Project:
         try:
             yield output
         finally:
-            process.terminate()
-            try:
-                process.wait(30)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            self.server.stop(process)
 
     def python(self, *arguments: str, **environment: str) -> str:
         """Run a program to its end and return what it says."""
