@@ -282,7 +282,7 @@ class World:
             equivalent=node.trace is not None,
             stored=node.result is not None and not node.lost and self._loadable(node.result),
             mode=self._mode,
-            changed=self.explain(node),
+            changed=self.explain(node) if node.trace is None else "",
             same="unchanged" if accepted is None else f"its change was accepted as a refactoring {noted(accepted)}",
         )
 
