@@ -176,6 +176,19 @@ def test_gc_leaves_what_a_running_flow_may_load(helix: Helix, store: Store) -> N
     assert [entry.path for entry in store.list("leases")] == ["leases/running.json"]
 
 
+def test_gc_leaves_what_a_flow_may_load_that_began_before_it_was_confirmed(
+    helix: Helix, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (old,) = (name for name in store.blobs() if store.get_blob(name) == OLD)
+
+    def confirm(question: str, **_: Any) -> None:
+        leases.beat(store, Lease("begun", frozenset({old})))
+
+    monkeypatch.setattr("typer.confirm", confirm)
+    helix("gc", "--to", "0")
+    assert kept(store) == {"old"}
+
+
 def test_gc_removes_what_killed_runs_left(helix: Helix, store: Store) -> None:
     leases.beat(store, Lease("killed", frozenset({"0" * 32})))
     aged(store, "leases", 1)
@@ -324,7 +337,9 @@ def test_verify_computes_results_again(project: Path, monkeypatch: pytest.Monkey
         "total": "the same",
         "dice": "not compared: it is declared not to be deterministic",
     }
-    assert len(verified("1", f"{project}:sums")) >= 1
+    assert sum("not compared" not in one for one in verified("1", f"{project}:sums").values()) == 1
+    told_to_people = CliRunner().invoke(app, ["store", "verify", "--recompute", "9", f"{project}:sums"])
+    assert "Only 2 of 9 could be computed again" in told_to_people.stderr
     monkeypatch.setenv("HIDDEN", "2")
     assert verified("9", f"{project}:sums", exit_code=1)["total"] == "another result"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Annotated, Any
 
@@ -124,12 +124,19 @@ def _clean(archive: Archive, litter: Litter, *, dry_run: bool, yes: bool, as_jso
         _print(litter, archive)
     if litter and not dry_run:
         ask("Remove this?", yes=yes, as_json=as_json)
+        litter = _still(archive.store, litter)  # a run may have begun while somebody thought about it
         for remove in tracked(_removals(archive.store, litter), len(litter), "Removing"):
             remove()
         if not as_json:
             console().print(f"Removed; {format_bytes(litter.size_bytes)} are free.")
     if as_json:
         print_json(_json(litter, removed=not dry_run))
+
+
+def _still(store: Store, litter: Litter) -> Litter:
+    """Return what may go now that a running flow may need some of it."""
+    leased = leases.needed_blobs(leases.in_force(store))
+    return replace(litter, blobs=[one for one in litter.blobs if one.held.name not in leased])
 
 
 def _removals(store: Store, litter: Litter) -> Iterator[Callable[[], None]]:
