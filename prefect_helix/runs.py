@@ -325,6 +325,7 @@ def plan_ahead(
         budget_bytes=resolved.budget_bytes,
         spec_of=specs.named,
         parent_run_id=parent_run_id,
+        wait_seconds=resolved.wait_seconds,
     )
     return look_ahead(resolved.open(), order, warn)
 

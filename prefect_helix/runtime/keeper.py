@@ -99,11 +99,12 @@ class Keeper:
         self._wrote = False
         self._unreadable: set[str] = set()
         self._extra: dict[str, int] = {}
+        self._claims: set[str] = set()
         self._coming: Counter[str] = Counter()
         self._lock = threading.Condition()
         self._pending_bytes = 0
         self._readable = self._writable = True
-        self._queue: queue.Queue[_Write | threading.Event | None] = queue.Queue()
+        self._queue: queue.Queue[_Write | threading.Event | str | None] = queue.Queue()
         self._head: Run | None = None
         self._thread: threading.Thread | None = None
 
@@ -197,6 +198,36 @@ class Keeper:
         if self._thread is not None and self._thread.is_alive():
             done.wait()
 
+    # -- other runs ----------------------------------------------------------------------------------------------
+
+    def claim(self, signature: str) -> None:
+        """Tell other runs that this one computes a call, until it is released."""
+        self._claims.add(signature)
+        self._beat()
+
+    def release(self, signature: str) -> None:
+        """Tell other runs, once all that was offered is written, that this one does not compute a call any more."""
+        if signature in self._claims:
+            self._queue.put(signature)
+
+    def holder(self, signature: str) -> str:
+        """Return the id of another run that computes a call at this moment; empty if there is none.
+
+        Raises:
+            StoreError: If the store refuses.
+        """
+        return next((lease.run_id for lease in self._others() if signature in lease.claims), "")
+
+    def look_at_run(self, run_id: str) -> list[Lineage]:
+        """Return what is known of a run, and take note of what it wrote.
+
+        Raises:
+            StoreError: If the store refuses.
+        """
+        known = [one for one in self.catalog.read().recent.values() if one.run.run_id == run_id]
+        self._look_around(0)
+        return known
+
     def end(self, status: RunStatus) -> None:
         """Journal how the run ends, in case it is killed before its lineage is written."""
         if self._head is not None:
@@ -253,7 +284,11 @@ class Keeper:
             self._append(journal)
             if item is None:
                 return
-            item.set()
+            if isinstance(item, str):
+                self._claims.discard(item)
+                self._beat()
+            else:
+                item.set()
 
     def _append(self, journal: list[Trace]) -> None:
         if journal:
@@ -351,7 +386,7 @@ class Keeper:
             return
         self._beaten_at = time.monotonic()
         try:
-            leases.beat(self.store, leases.Lease(self._head.run_id, frozenset(self._in_use())))
+            leases.beat(self.store, leases.Lease(self._head.run_id, frozenset(self._in_use()), frozenset(self._claims)))
         except StoreError as error:
             self._give_up(error)
 
