@@ -21,6 +21,7 @@ from prefect_helix.storage import leases
 from prefect_helix.storage.catalog import Catalog
 from prefect_helix.storage.codec import encode
 from prefect_helix.storage.leases import Lease
+from prefect_helix.storage.local import Local
 from prefect_helix.storage.store import Store, open_store
 
 SECOND_US = 1_000_000
@@ -153,6 +154,17 @@ def test_gc_shows_asks_and_removes(helix: Helix, store: Store) -> None:
 def test_gc_leaves_what_a_run_may_just_have_written(helix: Helix, store: Store) -> None:
     store.put_blob(encode("nobody's yet"))
     assert "nothing to remove" in helix("gc", "--yes").stderr
+
+
+def test_gc_of_a_store_that_can_only_be_read_still_shows_what_would_go(
+    helix: Helix, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: Local, path: str, chunks: Any) -> int:
+        raise PermissionError(path)
+
+    monkeypatch.setattr(Local, "write", refuse)
+    assert "3 results least recently used" in helix("gc", "--to", "0", "--dry-run").stdout
+    assert kept(store) == {"big", "sha", "old"}
 
 
 def test_gc_to_a_size_removes_the_least_recently_used(helix: Helix, store: Store) -> None:

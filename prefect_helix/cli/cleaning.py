@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +15,7 @@ import typer
 from prefect_helix.cli.finding import Archive, JsonOption, NotFoundError, StoreOption, read_archive, suggestion
 from prefect_helix.cli.output import complain, console, print_json, tracked, visible
 from prefect_helix.cli.rulings import YesOption, ask, when
-from prefect_helix.core.errors import ConfigurationError
+from prefect_helix.core.errors import ConfigurationError, StoreError
 from prefect_helix.core.sizes import budget_bytes
 from prefect_helix.storage import leases
 from prefect_helix.storage.backend import Entry
@@ -193,9 +194,15 @@ def _check_names(archive: Archive, flow: str | None, task: str | None) -> None:
 
 
 def _now_us(store: Store) -> int:
-    """Return the time by the store's clock: it is told by a lease that is taken for a moment."""
+    """Return the time by the store's clock: it is told by a lease that is taken for a moment.
+
+    Where nothing can be written, and so nothing will be removed, it is the time of this machine.
+    """
     name = f"cli-{secrets.token_hex(8)}"
-    leases.beat(store, Lease(name, frozenset()))
-    now_us = max(entry.modified_us for entry in store.list("leases"))
+    try:
+        leases.beat(store, Lease(name, frozenset()))
+    except StoreError:
+        return time.time_ns() // 1000
+    newest_us = max(entry.modified_us for entry in store.list("leases"))
     leases.end(store, name)
-    return now_us
+    return newest_us
