@@ -238,7 +238,7 @@ class History:
             self._alike_revoked[call] = Alike(reversed([*self.revoked(fingerprint, literals)]))
         same = self._alike_revoked[call].like(inputs, wait_for)
         newest = next((trace for trace in same if match(trace, inputs, wait_for) is Match.YES), None)
-        return newest and self.rulings.revocation(newest)
+        return None if newest is None else self.rulings.revocation(newest)
 
     def _with_signature(self, call: tuple[str, str], signature: str) -> Iterator[Trace]:
         if signature:

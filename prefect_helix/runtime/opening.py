@@ -35,6 +35,8 @@ from prefect_helix.views.units import format_count
 
 SHOWN_PROBLEMS = 5
 
+log = logging.getLogger(__name__)
+
 _DISTRIBUTIONS = {
     "prefect": "prefect",
     "prefect_helix": "prefect-helix",
@@ -100,7 +102,7 @@ class Outlook:
         keeper: The store.
         prior: The run it is expected to resemble.
         plan: The plan over the nodes; None where nothing is expected.
-        waiting: Waits for other runs; None where they are not waited for.
+        wait_seconds: How long a call waits for another run that computes it.
     """
 
     head: Run
@@ -108,7 +110,7 @@ class Outlook:
     keeper: Keeper
     prior: Lineage | None
     plan: Plan | None
-    waiting: Waiting | None = None
+    wait_seconds: float = 0.0
 
     @property
     def scratch_us(self) -> int | None:
@@ -180,17 +182,27 @@ def look_ahead(store: Store, order: Order, warn: Callable[[str, str], None]) -> 
         _tell_lost(prior, keeper, warn)
         made = plan(world)
     head = replace(head, prior_run_id=prior.run.run_id if prior else None)
-    waits = order.wait_seconds > 0 and order.mode == "auto"
-    return Outlook(head, world, keeper, prior, made, Waiting(keeper, order.wait_seconds) if waits else None)
+    return Outlook(head, world, keeper, prior, made, order.wait_seconds if order.mode == "auto" else 0.0)
 
 
-def open_session(outlook: Outlook, engine: Engine, warn: Callable[[str, str], None]) -> Session:
-    """Begin the run that was looked ahead to."""
+def open_session(
+    outlook: Outlook, engine: Engine, warn: Callable[[str, str], None], inform: Callable[[str], None] = log.info
+) -> Session:
+    """Begin the run that was looked ahead to.
+
+    Args:
+        outlook: What it is expected to be.
+        engine: What computes.
+        warn: Called with a key and a sentence for whatever goes wrong; the same key is told once.
+        inform: Called with a sentence that whoever watches the run should read.
+    """
     head = outlook.head
     if outlook.plan is not None:
         head = replace(head, predicted_us=outlook.plan.cost_us, scratch_us=outlook.scratch_us)
-    outlook.keeper.start(head, in_use=outlook.world.blobs)
-    return Session(head, world=outlook.world, keeper=outlook.keeper, engine=engine, warn=warn, waiting=outlook.waiting)
+    keeper = outlook.keeper
+    keeper.start(head, in_use=outlook.world.blobs)
+    waiting = Waiting(keeper, outlook.wait_seconds, inform) if outlook.wait_seconds else None
+    return Session(head, world=outlook.world, keeper=keeper, engine=engine, warn=warn, waiting=waiting)
 
 
 def _head(order: Order, value_code: ValueCode) -> Run:

@@ -10,8 +10,8 @@ Claims are part of the lease of their run. They end with it, and if the run is k
 
 from __future__ import annotations
 
-import logging
 import time
+from collections.abc import Callable
 
 from prefect_helix.core.errors import StoreError
 from prefect_helix.core.history import results
@@ -20,8 +20,6 @@ from prefect_helix.runtime.keeper import Keeper
 
 POLL_SECONDS = 0.5
 
-log = logging.getLogger(__name__)
-
 
 class Waiting:
     """Waits for other runs on behalf of one.
@@ -29,17 +27,19 @@ class Waiting:
     Args:
         keeper: The store.
         seconds: How long a call waits at most.
+        inform: Called with a sentence when one begins to wait.
     """
 
-    def __init__(self, keeper: Keeper, seconds: float) -> None:
+    def __init__(self, keeper: Keeper, seconds: float, inform: Callable[[str], None]) -> None:
         self._keeper = keeper
         self._seconds = seconds
+        self._inform = inform
 
     def claim(self, task: str, signature: str) -> list[Trace]:
         """Claim what a call is about to compute; where another run is at it, wait, and return what that run knows.
 
         Args:
-            task: Name of the task, for the log.
+            task: Name of the task, for people.
             signature: Of the call.
         """
         deadline = time.monotonic() + self._seconds
@@ -47,7 +47,7 @@ class Waiting:
         try:
             while (run_id := self._keeper.holder(signature)) and time.monotonic() < deadline:
                 if run_id != waited_for:
-                    log.info("%s waits: run %s computes it at this moment.", task, run_id)
+                    self._inform(f"helix: {task} waits for run {run_id}, which computes it at this moment")
                 waited_for = run_id
                 pause()
             known = self._keeper.look_at_run(waited_for) if waited_for else ()
