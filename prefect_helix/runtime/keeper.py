@@ -22,6 +22,7 @@ from prefect_helix.core.materialization import (
     worth_keeping_for_now,
 )
 from prefect_helix.storage import leases
+from prefect_helix.storage.backend import Entry
 from prefect_helix.storage.catalog import Catalog
 from prefect_helix.storage.codec import ChangedWhileWritingError
 from prefect_helix.storage.inventory import UNNAMED_GRACE_US
@@ -34,7 +35,9 @@ JOURNAL_SECONDS = 0.3
 """Traces wait at most this long for company before they are journaled."""
 
 LOOK_SECONDS = 10.0
-"""What others write and remove is looked at so often, as far as something is to be written."""
+LOOK_SHARE = 0.1
+"""Before a write, what others wrote and removed is looked at if the last look is so many seconds old, or, where looking
+is quick, so old that it takes no larger share of the time."""
 
 log = logging.getLogger(__name__)
 
@@ -83,21 +86,25 @@ class Keeper:
         self._last_used_us = last_used_us
         self._in_use: Callable[[], Collection[str]] = frozenset
         self._warn = warn
-        entries = store.blob_entries()
+        entries = self._look()
         self._blobs = {name: entry.size_bytes for name, entry in entries.items()}
         # What no lineage names was written just now by a run that has not said so yet, or is of a run that is lost.
         new_us = time.time_ns() // 1000 - UNNAMED_GRACE_US
-        self._written_us = {name: entry.modified_us for name, entry in entries.items() if entry.modified_us > new_us}
-        self._found_at = time.monotonic()
+        self._written_us = {
+            name: entry.modified_us
+            for name, entry in entries.items()
+            if entry.modified_us > new_us or not entry.modified_us
+        }
         self._beaten_at: float | None = None
         self._wrote = False
         self._unreadable: set[str] = set()
         self._extra: dict[str, int] = {}
+        self._claims: set[str] = set()
         self._coming: Counter[str] = Counter()
         self._lock = threading.Condition()
         self._pending_bytes = 0
         self._readable = self._writable = True
-        self._queue: queue.Queue[_Write | threading.Event | None] = queue.Queue()
+        self._queue: queue.Queue[_Write | threading.Event | str | None] = queue.Queue()
         self._head: Run | None = None
         self._thread: threading.Thread | None = None
 
@@ -191,6 +198,36 @@ class Keeper:
         if self._thread is not None and self._thread.is_alive():
             done.wait()
 
+    # -- other runs ----------------------------------------------------------------------------------------------
+
+    def claim(self, signature: str) -> None:
+        """Tell other runs that this one computes a call, until it is released."""
+        self._claims.add(signature)
+        self._beat()
+
+    def release(self, signature: str) -> None:
+        """Tell other runs, once all that was offered is written, that this one does not compute a call any more."""
+        if signature in self._claims:
+            self._queue.put(signature)
+
+    def holder(self, signature: str) -> str:
+        """Return the id of another run that computes a call at this moment; empty if there is none.
+
+        Raises:
+            StoreError: If the store refuses.
+        """
+        return next((lease.run_id for lease in self._others() if signature in lease.claims), "")
+
+    def look_at_run(self, run_id: str) -> list[Lineage]:
+        """Return what is known of a run, and take note of what it wrote.
+
+        Raises:
+            StoreError: If the store refuses.
+        """
+        known = [one for one in self.catalog.read().recent.values() if one.run.run_id == run_id]
+        self._look_around(0)
+        return known
+
     def end(self, status: RunStatus) -> None:
         """Journal how the run ends, in case it is killed before its lineage is written."""
         if self._head is not None:
@@ -228,6 +265,7 @@ class Keeper:
 
     def _work(self) -> None:
         journal: list[Trace] = []
+        first_at = 0.0
         while True:
             try:
                 item = self._queue.get(timeout=JOURNAL_SECONDS if journal else leases.BEAT_SECONDS)
@@ -239,11 +277,18 @@ class Keeper:
             if isinstance(item, _Write):
                 self._write(item)
                 journal.append(item.trace)
+                first_at = time.monotonic() if len(journal) == 1 else first_at
+                if len(journal) > 1 and time.monotonic() - first_at >= JOURNAL_SECONDS:  # one write follows the other
+                    self._append(journal)
                 continue
             self._append(journal)
             if item is None:
                 return
-            item.set()
+            if isinstance(item, str):
+                self._claims.discard(item)
+                self._beat()
+            else:
+                item.set()
 
     def _append(self, journal: list[Trace]) -> None:
         if journal:
@@ -260,7 +305,7 @@ class Keeper:
     def _write(self, write: _Write) -> None:
         try:
             if write.room_for and self._writable:
-                self._look_around(LOOK_SECONDS)
+                self._look_around(min(LOOK_SECONDS, self._look_seconds / LOOK_SHARE))
             if write.room_for and self._writable and self._make_room(write.room_for):
                 for name, size_bytes in write.sizes.items():
                     write.put([name])
@@ -293,10 +338,8 @@ class Keeper:
         missing = sum(self._blobs.values()) + size_bytes - self.budget_bytes
         if missing <= 0:
             return True
-        others = self._others()
-        missing += sum(lease.reserved_bytes for lease in others)
         needed = set(self._in_use() if spare is None else spare) - self._unreadable
-        needed |= leases.needed_blobs(others)
+        needed |= leases.needed_blobs(self._others())
         candidates = [
             Stored(name, size, self._last_used_us.get(name) or self._written_us.get(name, 0))
             for name, size in self._blobs.items()
@@ -311,13 +354,20 @@ class Keeper:
         """Find out what others have written and removed, unless that was done in the last seconds."""
         if time.monotonic() - self._found_at < seconds:
             return
-        entries = self.store.blob_entries()
+        entries = self._look()
         with self._lock:
             self._written_us.update(
                 (name, entry.modified_us) for name, entry in entries.items() if name not in self._blobs
             )
             self._blobs = {name: entry.size_bytes for name, entry in entries.items()}
+
+    def _look(self) -> dict[str, Entry]:
+        """Return all blobs, and take note of when they were listed and how long that took."""
+        asked_at = time.monotonic()
+        entries = self.store.blob_entries()
         self._found_at = time.monotonic()
+        self._look_seconds = self._found_at - asked_at
+        return entries
 
     def _others(self) -> list[leases.Lease]:
         """Return what other running flows need; to know which of them run still takes a lease of our own."""
@@ -336,8 +386,7 @@ class Keeper:
             return
         self._beaten_at = time.monotonic()
         try:
-            lease = leases.Lease(self._head.run_id, frozenset(self._in_use()), self._pending_bytes)
-            leases.beat(self.store, lease)
+            leases.beat(self.store, leases.Lease(self._head.run_id, frozenset(self._in_use()), frozenset(self._claims)))
         except StoreError as error:
             self._give_up(error)
 

@@ -22,6 +22,7 @@ from prefect_helix.runtime.planning import replan
 from prefect_helix.runtime.results import describe
 from prefect_helix.runtime.scheduler import Engine, Scheduler, freeze
 from prefect_helix.runtime.steps import Do, Steps, walk_async
+from prefect_helix.runtime.waiting import Waiting
 from prefect_helix.runtime.world import World
 
 
@@ -34,6 +35,7 @@ class Session:
         keeper: The store.
         engine: What computes.
         warn: Called with a key and a sentence for whatever goes wrong; the same key is told once.
+        waiting: Waits for other runs; None where they are not waited for.
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class Session:
         keeper: Keeper,
         engine: Engine,
         warn: Callable[[str, str], None],
+        waiting: Waiting | None = None,
     ) -> None:
         self.head = head
         self.world = world
@@ -54,7 +57,7 @@ class Session:
         self._value_code = ValueCode()
         self._objects = Objects(keeper.get, lambda cell: self.value(cell, exposed=True))
         self._observer = Observer(world, self._objects, keeper, self._value_code, warn, verify=head.mode == "verify")
-        self._scheduler = Scheduler(world, self._objects, self._observer, keeper, engine, warn)
+        self._scheduler = Scheduler(world, self._objects, self._observer, keeper, engine, warn, waiting)
 
     @property
     def mismatched(self) -> Sequence[str]:

@@ -186,7 +186,7 @@ class World:
         node.standing, node.trace, node.result, node.reason = Standing.ORIGINAL, None, None, ""
         if self._mode != "auto" or not node.spec.deterministic or any(n.original or n.done for n in node.wait_for):
             return
-        for trace in self.candidates(node):
+        for trace in self.history.matching(fingerprint, node.literals, node.history_key, inputs, waits):
             found = match(trace, inputs, waits)
             objection = self._objection(node, trace) if found is Match.YES else None
             node.reason = objection or node.reason
@@ -201,9 +201,9 @@ class World:
                 return
             if found is Match.MAYBE:
                 node.standing = Standing.PROVISIONAL
-        for trace, revocation in self.history.revoked(fingerprint, node.literals):
-            if not node.reason and match(trace, inputs, waits) is Match.YES:
-                node.reason = f"its earlier result was revoked {noted(revocation)}"
+        revocation = None if node.reason else self.history.revocation(fingerprint, node.literals, inputs, waits)
+        if revocation is not None:
+            node.reason = f"its earlier result was revoked {noted(revocation)}"
 
     def candidates(self, node: Node) -> Iterator[Trace]:
         """Yield the traces with the node's code and literal arguments, newest first, those with its key before all."""

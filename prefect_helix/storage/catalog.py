@@ -91,7 +91,7 @@ class Catalog:
             StoreError: If the store refuses.
         """
         run = lineage.run
-        path = f"lineage/{run.started_us:020}-{run.run_id}.jsonl"
+        path = f"lineage/{_name(run)}.jsonl"
         self._store.write(path, encode_segment(run, lineage.traces))
         self._segments[path] = Segment(path, lineage)
         for entry in self._store.list(f"journal/{run.run_id}"):
@@ -111,20 +111,20 @@ class Catalog:
         """
         with ThreadPoolExecutor(_READERS) as readers:
             ruled = readers.submit(lambda: [*map(self._read_ruling, self._files("rulings", ".json"))])
-            # What is moved while this reads goes from journals to segments and from segments to an index: in this
-            # order it is seen in one of two places, or in both.
-            journals, segments = [*self._files("journal", ".jsonl")], [*self._files("lineage", ".jsonl")]
+            # What is moved while this reads goes from journals to segments, and from segments to an index. So journals
+            # are read before segments are listed, and those are listed before indexes: what is gone is found there.
+            journaled = list(filter(None, readers.map(self._read_segment, [*self._files("journal", ".jsonl")])))
+            segments = [*self._files("lineage", ".jsonl")]
             indexes, problems, useless = self._indexes()
             covered = {name for index in indexes for name in index.names}
-            journaled = list(filter(None, readers.map(self._read_segment, journals)))
             uncovered = [path for path in segments if _stem(path) not in covered]
             committed = list(zip(uncovered, readers.map(self._read_segment, uncovered), strict=True))
             rulings = [one for one in ruled.result() if one]
         recent = dict(_of_others(indexes))
         recent |= {_stem(path): segment.lineage for path, segment in committed if segment and segment.lineage}
-        ended = {*map(_run_id, covered), *(lineage.run.run_id for lineage in recent.values())}
+        ended = covered | recent.keys()  # of a flow run that is retried or resumed, each attempt ends
         unfinished = _unfinished(
-            segment.lineage for segment in journaled if segment.lineage and segment.lineage.run.run_id not in ended
+            segment.lineage for segment in journaled if segment.lineage and _name(segment.lineage.run) not in ended
         )
         recent |= {lineage.run.run_id: lineage for lineage in unfinished}
         known = Known(
@@ -349,6 +349,6 @@ def _stem(path: str) -> str:
     return PurePosixPath(path).stem
 
 
-def _run_id(name: str) -> str:
-    """Return the id of the run that a segment's stem names."""
-    return name.partition("-")[2]
+def _name(run: Run) -> str:
+    """Return the stem of the path of a run's segment."""
+    return f"{run.started_us:020}-{run.run_id}"
