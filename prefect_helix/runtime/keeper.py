@@ -224,7 +224,7 @@ class Keeper:
         Raises:
             StoreError: If the store refuses.
         """
-        known = [one for one in self.catalog.read().recent.values() if one.run.run_id == run_id]
+        known = [one for one in self.catalog.read().lineages if one.run.run_id == run_id]
         self._look_around(0)
         return known
 

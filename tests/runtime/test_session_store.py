@@ -15,6 +15,7 @@ import pytest
 
 from prefect_helix.core.graph import Decision
 from prefect_helix.runtime import keeper
+from prefect_helix.storage import known
 from prefect_helix.storage.store import Store
 
 pytestmark = pytest.mark.timeout(60)
@@ -233,6 +234,21 @@ def test_results_of_no_known_run_are_told_unless_a_run_may_just_have_written_the
         lambda store: {name: replace(entry, modified_us=modified_us) for name, entry in entries(store).items()},
     )
     assert list(lab.run(lambda: total(load())).warnings) == told
+
+
+def test_what_another_run_left_is_found_wherever_it_lies(lab, monkeypatch):
+    load = lab.task(lambda i: frame(i), name="load")
+    with lab.open("flow", {}) as run:
+        lab.run(lambda: total(load(0)))
+        monkeypatch.setattr(known, "COVERED_LINEAGES", 1)
+        lab.run(lambda: total(load(1)))
+        with lab.open("flow", {}) as going_on:
+            load(2)
+            going_on.session.keeper.flush()
+            for run_id in ("run2", "run3", "run4"):
+                (left,) = run.session.keeper.look_at_run(run_id)
+                assert all(run.session.keeper.loadable(trace.result) for trace in left.traces)
+                assert len(left.traces) == 1
 
 
 # -- journal -----------------------------------------------------------------------------------------------------
