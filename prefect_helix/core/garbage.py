@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def garbage_kept() -> Iterator[None]:
-    """Let no garbage be collected: going over syntax trees and graphs all the time doubles what they cost."""
+    """Let no garbage be collected: going over syntax trees, traces and graphs all the time doubles what they cost."""
     collects = gc.isenabled()
     gc.disable()
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 
+from prefect_helix.core.garbage import garbage_kept
 from prefect_helix.core.graph import Decision
 from prefect_helix.core.lineage import Lineage, Run, RunStatus, Trace
 from prefect_helix.runtime.arguments import metrics
@@ -23,6 +24,11 @@ def close(head: Run, world: World, keeper: Keeper, status: RunStatus, at_us: int
         at_us: When, since the epoch.
     """
     keeper.drain()
+    with garbage_kept():
+        return _commit(head, world, keeper, status, at_us)
+
+
+def _commit(head: Run, world: World, keeper: Keeper, status: RunStatus, at_us: int) -> Lineage:
     called = world.called
     traces = tuple(_final(node, world, keeper) for node in called)
     head = replace(

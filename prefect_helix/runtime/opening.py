@@ -13,6 +13,7 @@ from typing import Any
 
 from prefect_helix.core.errors import UndigestibleError
 from prefect_helix.core.fingerprint import Fingerprint
+from prefect_helix.core.garbage import garbage_kept
 from prefect_helix.core.lineage import Lineage, Run, Trace
 from prefect_helix.core.materialization import Policy
 from prefect_helix.core.planner import Plan
@@ -130,6 +131,7 @@ class Outlook:
         return [name for name in now if before.get(name) != now[name] and name not in followed]
 
 
+@garbage_kept()
 def look_ahead(store: Store, order: Order, warn: Callable[[str, str], None]) -> Outlook:
     """Read what earlier runs left, expect this one, and plan it. Computes and writes nothing.
 
