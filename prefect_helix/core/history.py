@@ -235,20 +235,25 @@ class History:
         That is the latest completed with the same parameters, else the latest completed, else the latest with traces.
         """
         same = parameters_hash(parameters)
-        indexed = self._index.heads if self._index is not None else ()
-        heads = [*indexed, *map(head_of, self._recent)]
         ranked = (
             (head.completed + (head.completed and head.parameters == same), head.started_us, position)
-            for position, head in enumerate(heads)
+            for position, head in enumerate(self.heads)
             if head.flow == flow and head.steps
         )
         best = max(ranked, default=None)
-        if best is None:
-            return None
-        position = best[-1]
-        if self._index is not None and position < len(indexed):
+        return None if best is None else self.lineage(best[-1])
+
+    @property
+    def heads(self) -> Sequence[Head]:
+        """What each run is that is remembered, oldest first of those in the index and then of the others."""
+        return [*(self._index.heads if self._index is not None else ()), *map(head_of, self._recent)]
+
+    def lineage(self, position: int) -> Lineage:
+        """Return the run at a position in `heads`."""
+        indexed = len(self._index.heads) if self._index is not None else 0
+        if self._index is not None and position < indexed:
             return self._index.lineage(position)
-        return self._recent[position - len(indexed)]
+        return self._recent[position - indexed]
 
     @property
     def last_used_us(self) -> Mapping[str, int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 
 from prefect_helix.core.graph import Decision
+from prefect_helix.core.habits import changed
 from prefect_helix.core.lineage import Lineage, Run, RunStatus, Trace
 from prefect_helix.runtime.arguments import metrics
 from prefect_helix.runtime.keeper import Keeper
@@ -31,6 +32,7 @@ def close(head: Run, world: World, keeper: Keeper, status: RunStatus, at_us: int
         finished_us=at_us,
         scratch_us=sum(trace.compute_us or 0 for trace in traces),
         metrics=metrics(traces),
+        changed=changed([node.prior for node in world.nodes if node.prior], traces) if head.prior_run_id else (),
     )
     code = {node.spec.fingerprint: node.spec.code for node in called if node.done}
     lineage = Lineage(head, traces)

@@ -228,6 +228,12 @@ class Node:
         return self.cells.setdefault(leaf, Cell(self, leaf))
 
     @property
+    def safe(self) -> bool:
+        """Whether its value is in memory, and as it was made."""
+        cells = [*self.cells.values()]
+        return any(cell.leaf is None and cell.present for cell in cells) and not any(cell.exposed for cell in cells)
+
+    @property
     def waits_for_many(self) -> bool:
         """Whether it has so many inputs that looking at all of them after each that becomes known would take too long.
 

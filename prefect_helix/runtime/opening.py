@@ -17,6 +17,7 @@ from prefect_helix.core.lineage import Lineage, Run, Trace
 from prefect_helix.core.materialization import Policy
 from prefect_helix.core.planner import Plan
 from prefect_helix.core.short import is_secret
+from prefect_helix.runtime.appraisal import Appraiser
 from prefect_helix.runtime.arguments import literal_digest, shown
 from prefect_helix.runtime.code import ValueCode
 from prefect_helix.runtime.keeper import Keeper
@@ -95,6 +96,7 @@ class Outlook:
         head: What is known of it.
         world: Its nodes, planned.
         keeper: The store.
+        policy: What is worth storing.
         prior: The run it is expected to resemble.
         plan: The plan over the nodes; None where nothing is expected.
     """
@@ -102,6 +104,7 @@ class Outlook:
     head: Run
     world: World
     keeper: Keeper
+    policy: Policy
     prior: Lineage | None
     plan: Plan | None
 
@@ -137,8 +140,6 @@ def look_ahead(store: Store, order: Order, warn: Callable[[str, str], None]) -> 
     keeper = Keeper(
         store,
         catalog,
-        policy=order.policy,
-        budget_bytes=order.budget_bytes,
         last_used_us=history.last_used_us,
         warn=warn,
     )
@@ -174,7 +175,8 @@ def look_ahead(store: Store, order: Order, warn: Callable[[str, str], None]) -> 
         )
         _tell_lost(prior, keeper, warn)
         made = plan(world)
-    return Outlook(replace(head, prior_run_id=prior.run.run_id if prior else None), world, keeper, prior, made)
+    head = replace(head, prior_run_id=prior.run.run_id if prior else None)
+    return Outlook(head, world, keeper, order.policy, prior, made)
 
 
 def open_session(outlook: Outlook, engine: Engine, warn: Callable[[str, str], None]) -> Session:
@@ -182,8 +184,9 @@ def open_session(outlook: Outlook, engine: Engine, warn: Callable[[str, str], No
     head = outlook.head
     if outlook.plan is not None:
         head = replace(head, predicted_us=outlook.plan.cost_us, scratch_us=outlook.scratch_us)
-    outlook.keeper.start(head, in_use=outlook.world.blobs)
-    return Session(head, world=outlook.world, keeper=outlook.keeper, engine=engine, warn=warn)
+    appraiser = Appraiser(outlook.world, head, outlook.policy, outlook.keeper.loadable)
+    outlook.keeper.start(head, appraiser, in_use=outlook.world.blobs)
+    return Session(head, world=outlook.world, keeper=outlook.keeper, appraiser=appraiser, engine=engine, warn=warn)
 
 
 def _head(order: Order, value_code: ValueCode) -> Run:

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Protocol
 
 from prefect_helix.core.digest import hash_parts
-from prefect_helix.core.errors import NondeterministicTaskError, NoRoomError, StoreError, UpstreamFailedError
+from prefect_helix.core.errors import NondeterministicTaskError, NotKeptError, StoreError, UpstreamFailedError
 from prefect_helix.core.graph import Decision
 from prefect_helix.runtime.arguments import frozen
 from prefect_helix.runtime.keeper import Keeper
@@ -146,7 +146,7 @@ class Scheduler:
 
     def not_loaded(self, node: Node, error: StoreError) -> None:
         """Take note of a node whose stored result cannot be read: it is computed instead."""
-        if not isinstance(error, NoRoomError):
+        if not isinstance(error, NotKeptError):
             self._warn(f"load:{node.key}", f"{error} {node.spec.name} is computed again.")
         with self.lock:
             node.lost = node.wanted = True
