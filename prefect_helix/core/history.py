@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol
 
-from prefect_helix.core.costs import Samples, learn, sample
+from prefect_helix.core.costs import Costs, Samples, sample
 from prefect_helix.core.digest import hash_parts
 from prefect_helix.core.graph import Decision
 from prefect_helix.core.lineage import Lineage, Run, Trace
@@ -129,7 +129,7 @@ class History:
         self._last_used_us = {**facts.last_used_us}
         for blob, at_us in last_used(recent).items():
             self._last_used_us[blob] = max(at_us, self._last_used_us.get(blob, 0))
-        self.costs = learn(self._samples)
+        self.costs = Costs(self._samples)
         return True
 
     def add(self, trace: Trace) -> None:

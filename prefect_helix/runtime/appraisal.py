@@ -8,9 +8,10 @@ from prefect_helix.core.habits import chances
 from prefect_helix.core.history import parameters_hash
 from prefect_helix.core.lineage import Lineage, Result, Run
 from prefect_helix.core.losses import Chances, Expected, Losses
+from prefect_helix.core.lots import Parcel
 from prefect_helix.core.materialization import Policy
 from prefect_helix.core.prospects import NOW, Prospects, shares
-from prefect_helix.core.shelf import Claims, Parcel, Shelf
+from prefect_helix.core.shelf import Claims, Shelf
 from prefect_helix.runtime.nodes import Node
 from prefect_helix.runtime.world import World
 
@@ -57,13 +58,15 @@ class Appraiser:
         costs = self._world.history.costs
         prior = node.prior
         result = node.result or (prior.result if prior else None)
-        compute_us = costs.compute(node.spec.key, node.trace) if node.compute_us is None else node.compute_us
+        compute_us = (
+            costs.compute(node.spec.key, node.trace, node.input_bytes) if node.compute_us is None else node.compute_us
+        )
         return Expected(
             key=node.key,
             task=node.spec.key,
             parents=tuple(parent.key for parent in node.parents),
             compute_us=compute_us or 0,
-            load_us=costs.load(result) if result else 0,
+            load_us=costs.load(result, node.spec.key) if result else 0,
             demanded=node.demanded,
             stored=self._stored(node.result) if node.result else prior is not None and prior.stored,
         )
@@ -79,8 +82,8 @@ class Appraiser:
         return Parcel(
             key=(NOW, node.key),
             blobs=sizes,
-            load_us=costs.load(node.result) if node.result else 0,
-            write_us=costs.transfer(sum(sizes.values()), blobs=len(sizes)),
+            load_us=costs.load(node.result, node.spec.key) if node.result else 0,
+            write_us=costs.write(sum(sizes.values()), len(sizes)),
             choice=node.spec.materialize,
         )
 
@@ -162,7 +165,7 @@ class Appraiser:
                 task=trace.key,
                 parents=tuple(keys[link.signature] for link in trace.parents if link.signature in keys),
                 compute_us=costs.compute(trace.key, trace) or 0,
-                load_us=costs.load(trace.result) if trace.result else 0,
+                load_us=costs.load(trace.result, trace.key) if trace.result else 0,
                 demanded=trace.demanded,
                 stored=trace.result is not None and self._stored(trace.result),
             )

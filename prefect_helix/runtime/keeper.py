@@ -14,7 +14,8 @@ from typing import Any
 from prefect_helix.core.errors import BlobMissingError, CorruptError, NotKeptError, NotStorableError, StoreError
 from prefect_helix.core.lineage import Lineage, Result, Run, RunStatus, Trace
 from prefect_helix.core.losses import Expected
-from prefect_helix.core.shelf import Claims, Parcel, Shelf
+from prefect_helix.core.lots import Parcel
+from prefect_helix.core.shelf import Claims, Shelf
 from prefect_helix.runtime.appraisal import Appraiser
 from prefect_helix.storage import leases
 from prefect_helix.storage.catalog import Catalog

@@ -243,7 +243,7 @@ class Scheduler:
         """Get a node ready to compute; return whether that may take so long that what is finished is made safe."""
         node.reason = node.reason or self._world.reason(node)
         self._observer.check_arguments(node)
-        estimate_us = self._world.history.costs.compute(node.spec.key, node.trace)
+        estimate_us = self._world.history.costs.compute(node.spec.key, node.trace, node.input_bytes)
         return estimate_us is not None and estimate_us > LONG_US
 
     @contextlib.contextmanager

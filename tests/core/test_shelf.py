@@ -7,9 +7,10 @@ import pytest
 
 from prefect_helix.core.errors import ConfigurationError
 from prefect_helix.core.losses import Chances, Expected, Losses
+from prefect_helix.core.lots import Parcel
 from prefect_helix.core.materialization import POLICIES, Candidate, Choice, Policy, policy_named
 from prefect_helix.core.prospects import NOW, Key, Prospects
-from prefect_helix.core.shelf import Claims, Parcel, Shelf
+from prefect_helix.core.shelf import Claims, Shelf
 
 STEADY = Chances({}, other=1.0, nothing=1.0, addition=0.0)
 
