@@ -16,9 +16,9 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from clairvoyant import clairvoyant_us
-from simulator import simulate, unlimited_us
-from workloads import Workload, all_workloads
+from .clairvoyant import clairvoyant_us
+from .simulator import simulate, unlimited_us
+from .workloads import Workload, all_workloads
 
 from prefect_helix.core.materialization import POLICIES
 

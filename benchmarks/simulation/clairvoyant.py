@@ -10,8 +10,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from simulator import load_us, signatures, write_us
-from workloads import Step, Workload
+from .simulator import load_us, signatures, write_us
+from .workloads import Step, Workload
 
 
 def clairvoyant_us(workload: Workload, budget_bytes: int) -> int:

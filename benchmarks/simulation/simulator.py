@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from workloads import Step, Workload
+from .workloads import Step, Workload
 
 from prefect_helix.core.digest import hash_parts
 from prefect_helix.core.graph import Decision

@@ -129,20 +129,24 @@ class Costs:
         return (one for loads in self.samples.loaded.values() for one in loads)
 
 
-def sample(traces: Iterable[Trace], earlier: Samples | None = None) -> Samples:
-    """Return the latest measurements in `traces`, oldest first, and before them. Complexity: O(traces + edges)."""
+def sample(runs: Iterable[Iterable[Trace]], earlier: Samples | None = None) -> Samples:
+    """Return the latest measurements in the traces of runs, oldest first, and before them.
+
+    Complexity: O(traces + edges).
+    """
     before = earlier or Samples()
     computed: dict[str, list[Computed]] = defaultdict(list, {key: [*some] for key, some in before.computed.items()})
     loaded: dict[str, list[Loaded]] = defaultdict(list, {key: [*some] for key, some in before.loaded.items()})
-    results: dict[str, Result] = {}
-    for trace in traces:
-        result = trace.result
-        if result is not None:
-            results[trace.signature] = result
-        if trace.decision is Decision.COMPUTE and trace.compute_us is not None and trace.status == "completed":
-            computed[trace.key].append(Computed(trace.compute_us, _input_bytes(trace, results)))
-        elif trace.decision is Decision.LOAD and trace.load_us and result is not None and result.blobs:
-            loaded[trace.key].append(Loaded(trace.load_us, result.size_bytes, len(result.blobs)))
+    for traces in runs:
+        results: dict[str, Result] = {}
+        for trace in traces:
+            result = trace.result
+            if result is not None:
+                results[trace.signature] = result
+            if trace.decision is Decision.COMPUTE and trace.compute_us is not None and trace.status == "completed":
+                computed[trace.key].append(Computed(trace.compute_us, _input_bytes(trace, results)))
+            elif trace.decision is Decision.LOAD and trace.load_us and result is not None and result.blobs:
+                loaded[trace.key].append(Loaded(trace.load_us, result.size_bytes, len(result.blobs)))
     return Samples(_latest(computed), _latest(loaded))
 
 

@@ -125,7 +125,7 @@ class History:
             return False  # traces in the index may be made from results that only the recent ones tell to be moot
         for trace in traces:
             self.add(trace)
-        self._samples = sample((trace for lineage in recent for trace in lineage.traces), facts.samples)
+        self._samples = sample((lineage.traces for lineage in recent), facts.samples)
         self._last_used_us = {**facts.last_used_us}
         for blob, at_us in last_used(recent).items():
             self._last_used_us[blob] = max(at_us, self._last_used_us.get(blob, 0))

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from prefect_helix.core.costs import DEFAULT_LATENCY_US, Costs, Samples, sample
+from prefect_helix.core import costs as learning
+from prefect_helix.core.costs import DEFAULT_LATENCY_US, Costs, Samples
 from prefect_helix.core.graph import Decision
 from prefect_helix.core.lineage import Argument, Leaf, ParentLink, Result, Trace
 
@@ -23,6 +24,11 @@ def trace(key: str, **facts: Any) -> Trace:
         "result": None, "compute_us": None, "load_us": None, "demanded": False, "started_us": 0,
     }  # fmt: skip
     return Trace(**{**base, **facts})
+
+
+def sample(traces: list[Trace], earlier: Samples | None = None) -> Samples:
+    """Measure one run."""
+    return learning.sample([traces], earlier)
 
 
 def computes(*times_us: int, key: str = "fit") -> list[Trace]:
@@ -78,6 +84,13 @@ def test_the_size_of_a_file_counts_and_of_a_leaf_the_leaf() -> None:
     taker = trace("fit", parents=(ParentLink("split", 1, None, True, "rows"),), compute_us=1)
     assert sample([made, taker]).computed["fit"][0].input_bytes == 5 * MB
     assert sample([taker]).computed["fit"][0].input_bytes is None
+
+
+def test_inputs_are_those_of_the_run() -> None:
+    made = trace("split", result=result(10 * MB), compute_us=1)
+    taker = trace("fit", parents=(ParentLink("split", None, None, True, "rows"),), compute_us=1)
+    assert learning.sample([[made, taker]]).computed["fit"][0].input_bytes == 10 * MB
+    assert learning.sample([[made], [taker]]).computed["fit"][0].input_bytes is None
 
 
 def test_one_time_far_from_the_usual_is_not_believed_where_the_sizes_can_be_compared() -> None:
