@@ -1,8 +1,8 @@
 """A time that no decisions whatever take less than, also where a flow is too large to try all: a linear relaxation.
 
-What is computed, loaded, written and kept of each result may be a fraction. A result can be loaded as far as it was kept
-until the run, and kept as far as it was kept before or computed since; all that is kept is within the budget. Results
-of older versions may be kept, too, for when an edit is taken back.
+What is computed, loaded, written and kept of each result may be a fraction. A result can be loaded as far as it was
+kept until the run, and kept as far as it was kept before or computed since; all that is kept is within the budget.
+Results of older versions may be kept, too, for when an edit is taken back.
 """
 
 from __future__ import annotations
@@ -15,6 +15,9 @@ from scipy.sparse import csr_matrix
 
 from .simulator import load_us, signatures, write_us
 from .workloads import Workload
+
+MEGABYTE = 1e6
+"""Budgets are in this, so that no number of the program is too large for its solver."""
 
 Variable = tuple[str, int, str]
 """What: ``compute``, ``load``, ``keep`` or ``write``; the run; the step's key, or the result's signature."""
@@ -49,8 +52,8 @@ def least_us(workload: Workload, budget_bytes: int) -> float:
         for name in sizes.keys() - names.values():
             if last[name] > run:
                 program.at_least(0, {("keep", run, name): 1, ("keep", run + 1, name): -1})
-        kept = {("keep", run + 1, name): -float(size) for name, size in sizes.items() if last[name] > run}
-        program.at_least(-budget_bytes, kept)
+        kept = {("keep", run + 1, name): -size / MEGABYTE for name, size in sizes.items() if last[name] > run}
+        program.at_least(-budget_bytes / MEGABYTE, kept)
     return program.least()
 
 

@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from .workloads import Step, Workload
-
 from prefect_helix.core.digest import hash_parts
 from prefect_helix.core.graph import Decision
 from prefect_helix.core.habits import chances
@@ -17,6 +15,8 @@ from prefect_helix.core.materialization import Policy
 from prefect_helix.core.planner import Plan, PlanNode, solve
 from prefect_helix.core.prospects import NOW, Prospects
 from prefect_helix.core.shelf import Claims, Shelf
+
+from .workloads import Step, Workload
 
 LATENCY_US = 2_000
 LOAD_BYTES_PER_US = 200
@@ -39,14 +39,10 @@ class Outcome:
 
     Attributes:
         run_us: What each run took, writing included.
-        most_bytes: The most that was stored at any time.
-        written_bytes: Bytes that were written.
         offers: Results that were offered to the policy.
     """
 
     run_us: list[int] = field(default_factory=list)
-    most_bytes: int = 0
-    written_bytes: int = 0
     offers: int = 0
 
     @property
@@ -72,20 +68,7 @@ def simulate(workload: Workload, policy: Policy, budget_bytes: int) -> Outcome:
     return series.outcome
 
 
-def unlimited_us(workload: Workload) -> int:
-    """Return what the runs take if all results are stored and writing takes no time: no policy takes less."""
-    computed: set[str] = set()
-    total_us = 0
-    for versions in workload.versions:
-        names = signatures(workload.steps, versions)
-        total_us += _plan(workload.steps, names, computed, computed).cost_us
-        computed |= set(names.values())
-    return total_us
-
-
-def _plan(
-    steps: Sequence[Step], names: Mapping[str, str], computed: set[str], stored: Mapping[str, int] | set[str]
-) -> Plan:
+def _plan(steps: Sequence[Step], names: Mapping[str, str], computed: set[str], stored: Mapping[str, int]) -> Plan:
     """Plan a run: what was never computed is computed, the rest as it costs least."""
     return solve(
         PlanNode(
@@ -162,11 +145,8 @@ class _Series:
         self.outcome.offers += 1
         held = shelf.holds(parcel)
         gone = shelf.offer(parcel)
-        self.outcome.most_bytes = max(self.outcome.most_bytes, shelf.size_bytes)
-        if gone is None or held:
-            return 0
-        self.outcome.written_bytes += parcel.size_bytes
-        return parcel.write_us
+        assert shelf.size_bytes <= self._budget_bytes, "what makes room goes before the result is written"
+        return 0 if gone is None or held else parcel.write_us
 
     def _expected(self, step: Step, name: str) -> Expected:
         again = name not in self._computed and step.key in self._kept

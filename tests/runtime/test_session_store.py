@@ -198,11 +198,15 @@ def test_policy_auto_keeps_the_results_of_another_flow_that_are_worth_more(lab):
 ONE = 161_024
 
 
-def test_the_budget_is_never_exceeded(lab):
+@pytest.mark.parametrize("policy", ["auto", "helix", "always"])
+def test_the_budget_is_never_exceeded(lab, policy):
     load = lab.task(lambda i: frame(i), name="load")
-    for start in range(3):
-        lab.run(lambda start=start: [total(load(start + i)) for i in range(3)], budget=2 * ONE + 1000)
-        assert 0 < lab.blob_bytes() <= 2 * ONE + 1000
+    more = lab.task(lambda df: (df + 1, df + 2), name="more")
+    budget = 3 * ONE + 1000
+    for start in range(4):
+        run = lab.run(lambda start=start: [more(load(start + i)) for i in range(3)], budget=budget, policy=policy)
+        assert 0 < run.most_bytes <= budget
+        assert 0 < lab.blob_bytes() <= budget
 
 
 def test_a_result_larger_than_the_budget_is_not_kept(lab):
