@@ -13,7 +13,7 @@ ancestors up to the next stored ones are looked at again.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
 
@@ -71,13 +71,19 @@ class _Step:
     demanded: bool
     stored: bool
     parents: tuple[int, ...]
+    changes: int
     children: list[int] = field(default_factory=list)
-    changes: int = 0
     needed: int = 0
+    asked: dict[int, int] = field(default_factory=dict)
 
     @property
     def cost_us(self) -> int:
         return self.load_us if self.stored else self.compute_us
+
+    @property
+    def asks(self) -> int:
+        """The scenarios in which it is computed, so that it needs what it takes."""
+        return _asks(self.changes, self.needed, stored=self.stored)
 
 
 class Losses:
@@ -106,8 +112,8 @@ class Losses:
             self._add_task(task, alone=place % together == 0)
         for step in steps:
             self._append(step)
-        for number in range(len(self._steps) - 1, -1, -1):
-            self._steps[number].needed = self._needed(number, (), {})
+        for known in reversed(self._steps):
+            self._set(known, _needed(known), stored=known.stored)
 
     def _add_task(self, task: str, *, alone: bool) -> None:
         if alone:
@@ -120,10 +126,13 @@ class Losses:
         number = self._numbers[step.key] = len(self._steps)
         self._keys.append(step.key)
         parents = tuple(dict.fromkeys(self._numbers[parent] for parent in step.parents))
-        added = _Step(step.compute_us, step.load_us, step.demanded, step.stored, parents, changes=self._bits[step.task])
+        changes = self._bits[step.task]
+        for parent in parents:
+            changes |= self._steps[parent].changes
+        added = _Step(step.compute_us, step.load_us, step.demanded, step.stored, parents, changes)
         for parent in parents:
             self._steps[parent].children.append(number)
-            added.changes |= self._steps[parent].changes
+            _count(self._steps[parent].asked, added.asks, 1)
         self._steps.append(added)
 
     def append(self, step: Expected) -> None:
@@ -206,11 +215,17 @@ class Losses:
 
     def _carry_out(self, flipped: set[int], start: Iterable[int]) -> None:
         needed, _ = self._flip(flipped, start)
-        for number, scenarios in needed.items():
-            self._steps[number].needed = scenarios
-        for number in flipped:
-            self._steps[number].stored = not self._steps[number].stored
-        self._touched.update(flipped, needed)
+        for number in flipped | needed.keys():
+            step = self._steps[number]
+            self._set(step, needed.get(number, step.needed), stored=step.stored is not (number in flipped))
+            self._touched.add(number)
+
+    def _set(self, step: _Step, needed: int, *, stored: bool) -> None:
+        before = step.asks
+        step.needed, step.stored = needed, stored
+        for parent in step.parents if step.asks != before else ():
+            _count(self._steps[parent].asked, before, -1)
+            _count(self._steps[parent].asked, step.asks, 1)
 
     def _flip(self, flipped: Collection[int], start: Iterable[int]) -> tuple[dict[int, int], float]:
         """Try what changes if the steps of `flipped` were stored that are not, and the other way round.
@@ -224,6 +239,7 @@ class Losses:
             would cost, each by its weight.
         """
         needed: dict[int, int] = {}
+        asked: dict[int, list[tuple[int, int]]] = {}
         heap = [-number for number in start]
         heapify(heap)
         queued = {-number for number in heap}
@@ -231,7 +247,7 @@ class Losses:
         while heap:
             number = -heappop(heap)
             step = self._steps[number]
-            now = self._needed(number, flipped, needed)
+            now = _needed(step, asked.get(number, ()))
             stored = step.stored is not (number in flipped)
             if now != step.needed:
                 needed[number] = now
@@ -239,25 +255,13 @@ class Losses:
                 continue
             more += self._weight(now) * (step.load_us if stored else step.compute_us)
             more -= self._weight(step.needed) * step.cost_us
-            if step.changes | (0 if stored else now) != step.changes | (0 if step.stored else step.needed):
-                for parent in step.parents:  # other scenarios ask for them
-                    if parent not in queued:
-                        queued.add(parent)
-                        heappush(heap, -parent)
+            before, after = step.asks, _asks(step.changes, now, stored=stored)
+            for parent in step.parents if after != before else ():  # other scenarios ask for them
+                asked.setdefault(parent, []).append((before, after))
+                if parent not in queued:
+                    queued.add(parent)
+                    heappush(heap, -parent)
         return needed, more
-
-    def _needed(self, number: int, flipped: Collection[int], needed: Mapping[int, int]) -> int:
-        """Return the scenarios in which the value of a step is needed and the step does not change."""
-        step = self._steps[number]
-        if step.demanded:
-            return ~step.changes  # all others, however many there will be
-        asked = 0
-        for child in step.children:
-            other = self._steps[child]
-            asked |= other.changes
-            if other.stored is (child in flipped):  # it would not be stored
-                asked |= needed.get(child, other.needed)
-        return asked & ~step.changes
 
     def _weight(self, scenarios: int) -> float:
         weight = self._known.get(scenarios)
@@ -283,3 +287,36 @@ class Losses:
                 if past_stored or not self._steps[one].stored:
                     stack += self._steps[one].parents
         return seen
+
+
+def _asks(changes: int, needed: int, *, stored: bool) -> int:
+    return changes if stored else changes | needed
+
+
+def _needed(step: _Step, others: Sequence[tuple[int, int]] = ()) -> int:
+    """Return the scenarios in which the value of a step is needed and the step does not change.
+
+    Args:
+        step: The step.
+        others: For each child that would ask for it in other scenarios, in which it does and in which it would.
+
+    Complexity: O(others + sets of scenarios that children ask for it in), which are few where children are alike.
+    """
+    if step.demanded:
+        return ~step.changes  # all others, however many there will be
+    counts = step.asked
+    if others:
+        counts = dict(counts)
+        for before, after in others:
+            _count(counts, before, -1)
+            _count(counts, after, 1)
+    asked = 0
+    for scenarios in counts:
+        asked |= scenarios
+    return asked & ~step.changes
+
+
+def _count(counts: dict[int, int], scenarios: int, more: int) -> None:
+    counts[scenarios] = counts.get(scenarios, 0) + more
+    if not counts[scenarios]:
+        del counts[scenarios]

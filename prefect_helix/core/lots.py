@@ -99,6 +99,15 @@ class Lots:
         self.size_bytes += self.new_bytes(parcel)
         self.blobs |= parcel.blobs
 
+    def find(self, blobs: Mapping[str, int]) -> Collection[str]:
+        """Take note of all that is stored, whoever wrote or removed it; return the blobs that are new."""
+        for gone in self.blobs.keys() - blobs.keys():
+            self.lose(gone)
+        new = blobs.keys() - self.blobs.keys()
+        self.blobs = dict(blobs)
+        self.size_bytes = sum(blobs.values())
+        return new
+
     def take(self, blob: str) -> None:
         """Take away a blob that no lot holds."""
         self.size_bytes -= self.blobs.pop(blob, 0)

@@ -103,11 +103,7 @@ class Shelf:
 
     def find(self, blobs: Mapping[str, int]) -> None:
         """Take note of all that is stored, whoever wrote or removed it."""
-        for gone in self.blobs.keys() - blobs.keys():
-            self.forget(gone)
-        self.strangers |= blobs.keys() - self.blobs.keys()
-        self._lots.blobs = dict(blobs)
-        self._lots.size_bytes = sum(blobs.values())
+        self.strangers.update(self._lots.find(blobs))
 
     def forget(self, blob: str) -> None:
         """Take note that a blob is not stored, or not any more."""

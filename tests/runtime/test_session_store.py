@@ -116,6 +116,13 @@ def test_what_one_step_keeps_is_not_given_up_with_the_equal_result_of_another(la
     assert lab.blob_bytes() > 0
 
 
+@pytest.mark.parametrize("policy", ["auto", "never"])
+def test_an_equal_call_computes_again_what_was_not_worth_keeping(lab, policy):
+    cheap = lab.task(lambda: frame(), name="cheap", cost_us=10)
+    run = lab.run(lambda: [total(cheap()), total(cheap())], policy=policy)
+    assert (run.bodies, run.warnings, lab.blob_bytes()) == (["cheap", "cheap"], {}, 0)
+
+
 def test_policy_auto_keeps_what_is_likely_to_be_needed_and_dear(lab):
     source = lab.task(lambda: frame(), name="source", cost_us=30_000_000)
     small = lab.task(lambda df: df + 1, name="small", cost_us=10)
