@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import re
 from pathlib import Path
@@ -135,12 +136,17 @@ class HelixStorage(WritableFileSystem):
 
     def _read(self, path: str) -> bytes:
         try:
-            return self.open().read(_place(path))
+            return self._results.read(_place(path))
         except BlobMissingError as error:
             raise ValueError(f"Path {path} does not exist.") from error
 
     def _write(self, path: str, content: bytes) -> None:
-        self.open().write(_place(path), [content])
+        self._results.write(_place(path), [content])
+
+    @functools.cached_property
+    def _results(self) -> Store:
+        """The store, connected to once: Prefect reads and writes its results one by one."""
+        return self.open()
 
 
 def is_block_name(store: str | os.PathLike[str]) -> bool:

@@ -49,6 +49,7 @@ __all__ = [
     "get_task_viz_tracker",
     "in_task_run",
     "is_being_cancelled",
+    "is_below_task_run",
     "is_resolving_for",
     "link_state_to_task_run_result",
     "note_of",
@@ -79,6 +80,11 @@ def in_task_run() -> bool:
         return False
     flow_run = flow_context.flow_run if flow_context else None
     return flow_run is None or task_context.task_run.flow_run_id == flow_run.id
+
+
+def is_below_task_run() -> bool:
+    """Return whether the caller is called by the body of a task, be it through a subflow."""
+    return TaskRunContext.get() is not None
 
 
 def _is_advancing_a_generator() -> bool:

@@ -9,6 +9,7 @@ import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 from types import FunctionType
 from typing import Any, cast
 from uuid import UUID
@@ -25,6 +26,7 @@ from prefect_helix.compat import (
     get_task_viz_tracker,
     in_task_run,
     is_being_cancelled,
+    is_below_task_run,
     parent_flow_run_id,
 )
 from prefect_helix.core.errors import HelixError, UpstreamFailedError, VerificationError
@@ -272,6 +274,8 @@ def _opened(context: FlowRunContext, options: FlowOptions, logger: Log, program:
     assert context.flow is not None and context.flow_run is not None
     warn, specs, flow_run = Warnings(logger), Specs(), context.flow_run
     parent_id = parent_flow_run_id(context)
+    if is_below_task_run():  # other runs may be waiting for that task
+        resolved = replace(resolved, wait_seconds=0.0)
     if parent_id and (parent := _runs.get(parent_id)):  # what it has computed so far can be reused
         parent.session.keeper.flush()
     outlook = plan_ahead(
@@ -287,7 +291,7 @@ def _opened(context: FlowRunContext, options: FlowOptions, logger: Log, program:
     logger.info(outlook_line(outlook))
     adopted = engine_for(context.task_runner)
     engine = adopted or PrefectEngine(None)
-    engine.session = open_session(outlook, engine, warn)
+    engine.session = open_session(outlook, engine, warn, logger.info)
     run = HelixRun(engine.session, engine, specs, outlook.prior, logger, program)
     if adopted is not None:
         run.adopt(context.task_runner)
@@ -325,6 +329,7 @@ def plan_ahead(
         budget_bytes=resolved.budget_bytes,
         spec_of=specs.named,
         parent_run_id=parent_run_id,
+        wait_seconds=resolved.wait_seconds,
     )
     return look_ahead(resolved.open(), order, warn)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -36,6 +38,7 @@ class HelixSettings(PrefectBaseSettings):
     mode: str | None = None
     compression: str | None = None
     signing_key: str | None = Field(default=None, description="Name of the Secret block that holds the key.")
+    wait: str | float = Field(default=0, description="Seconds that a call waits for another run that computes it.")
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,7 @@ class Resolved:
     storage_options: Mapping[str, Any] | None = field(repr=False)
     compression: str | None = None
     key: bytes | None = field(default=None, repr=False)
+    wait_seconds: float = 0.0
 
     def open(self) -> Store:
         """Open the store.
@@ -91,6 +95,7 @@ def resolve(options: FlowOptions) -> Resolved:
         storage_options=options.storage_options if block is None else block.options(),
         compression=block.compression if block else settings.compression,
         key=block.key() if block else load_key(settings.signing_key),
+        wait_seconds=_seconds(settings.wait),
     )
 
 
@@ -103,6 +108,13 @@ def checked_mode(mode: str) -> Mode:
     if mode not in get_args(Mode):
         raise ConfigurationError("mode", mode, f"Use one of {', '.join(map(repr, get_args(Mode)))}.")
     return cast("Mode", mode)
+
+
+def _seconds(wait: str | float) -> float:
+    with contextlib.suppress(ValueError):
+        if 0 <= (seconds := float(wait)) < math.inf:
+            return seconds
+    raise ConfigurationError("wait", wait, "Give a number of seconds, such as 600; 0 waits for nobody.")
 
 
 def _default_budget_bytes(home: Path) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import functools
 import inspect
 import logging
 import typing
@@ -21,7 +22,7 @@ from prefect_helix.core.materialization import Choice
 from prefect_helix.core.naming import module_name
 from prefect_helix.runs import current_run
 from prefect_helix.runtime.nodes import TaskSpec
-from prefect_helix.runtime.specs import register
+from prefect_helix.runtime.specs import Versioned, register
 from prefect_helix.runtime.values import class_stands_in
 
 P = ParamSpec("P")
@@ -64,7 +65,7 @@ class HelixOptions:
     max_age: datetime.timedelta | None = None
 
 
-class HelixTask(Task[P, R]):
+class HelixTask(Task[P, R], Versioned):
     """A Prefect task that is computed only where that is needed. Made by `helix_task`."""
 
     def __init__(self, fn: Callable[P, R], *, helix: HelixOptions, **task_options: Any) -> None:
@@ -110,8 +111,17 @@ class HelixTask(Task[P, R]):
             materialize=helix.materialize,
             ignore=frozenset(helix.ignore),
             max_age_us=_max_age_us(self),
-            returns=_return_class(self.fn),
+            returns=self._returns,
         )
+
+    @functools.cached_property
+    def _returns(self) -> type | None:
+        """The class that its function is declared to return, if a stand-in can have it."""
+        try:
+            declared = typing.get_type_hints(self.fn).get("return")
+        except (NameError, TypeError, AttributeError):  # names that exist for the type checker only
+            return None
+        return declared if isinstance(declared, type) and class_stands_in(declared) else None
 
     def with_options(self, **options: Any) -> HelixTask[P, R]:
         """Return a copy of the task with other options, of Prefect's or of this package."""
@@ -222,14 +232,6 @@ def _max_age_us(task: HelixTask[..., Any]) -> int | None:
     if task.refresh_cache:
         ages.append(datetime.timedelta(0))
     return int(min(ages).total_seconds() * 1_000_000) if ages else None
-
-
-def _return_class(fn: Callable[..., Any]) -> type | None:
-    try:
-        declared = typing.get_type_hints(fn).get("return")
-    except (NameError, TypeError, AttributeError):  # names that exist for the type checker only
-        return None
-    return declared if isinstance(declared, type) and class_stands_in(declared) else None
 
 
 def _tupled(options: dict[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,8 @@ from prefect.utilities.collections import StopVisiting, visit_collection
 from prefect_helix.compat import get_state_for_result
 from prefect_helix.runtime.nodes import Cell
 
+_LEAVES = frozenset({type(None), bool, int, float, str, bytes, Cell})
+
 
 def cells_in(tree: Any) -> list[Cell]:
     """Return the cells in an argument, in the order they occur."""
@@ -28,6 +30,8 @@ def cells_in(tree: Any) -> list[Cell]:
 
 def visit(value: Any, replace: Callable[[Any, dict[str, Any]], Any]) -> Any:
     """Return `value` with `replace` applied to all parts of nested collections that Prefect would look into."""
+    if type(value) in _LEAVES:  # most arguments of a map
+        return replace(value, {})
 
     def visit_unquoted(part: Any, context: dict[str, Any]) -> Any:
         if isinstance(context.get("annotation"), quote):

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import cloudpickle
 import pytest
 from prefect import flow, task
 from prefect.blocks.core import Block
@@ -18,7 +19,7 @@ from prefect.testing.standard_test_suites import BlockStandardTestSuite
 from pydantic import ValidationError
 from typer.testing import CliRunner
 
-from prefect_helix import ConfigurationError, HelixStorage, helix_flow, helix_task
+from prefect_helix import ConfigurationError, HelixStorage, blocks, helix_flow, helix_task
 from prefect_helix.blocks import _place
 from prefect_helix.cli import app
 from prefect_helix.core.errors import CorruptError
@@ -167,6 +168,19 @@ def test_reading_what_is_not_there_is_a_value_error(tmp_path: Path) -> None:
     block.write_path("x/y", b"1")
     assert block.read_path("x/y") == b"1"
     assert asyncio.run(block.aread_path("x/y")) == b"1"
+
+
+def test_prefects_results_go_over_one_connection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = []
+    open_store = blocks.open_store
+    monkeypatch.setattr(blocks, "open_store", lambda *args, **options: opened.append(1) or open_store(*args, **options))
+    block = HelixStorage(url=str(tmp_path))
+    for number in range(3):
+        block.write_path(f"key-{number}", b"x")
+        assert block.read_path(f"key-{number}") == b"x"
+    assert opened == [1]
+    assert cloudpickle.loads(cloudpickle.dumps(block)).read_path("key-2") == b"x"
+    assert block == HelixStorage(url=str(tmp_path))
 
 
 def test_the_block_is_registered_as_prefect_registers_blocks(prefect_server: str) -> None:

@@ -21,6 +21,7 @@ from prefect_helix.storage import leases
 from prefect_helix.storage.catalog import Catalog
 from prefect_helix.storage.codec import encode
 from prefect_helix.storage.leases import Lease
+from prefect_helix.storage.local import Local
 from prefect_helix.storage.store import Store, open_store
 
 SECOND_US = 1_000_000
@@ -155,6 +156,17 @@ def test_gc_leaves_what_a_run_may_just_have_written(helix: Helix, store: Store) 
     assert "nothing to remove" in helix("gc", "--yes").stderr
 
 
+def test_gc_of_a_store_that_can_only_be_read_still_shows_what_would_go(
+    helix: Helix, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: Local, path: str, chunks: Any) -> int:
+        raise PermissionError(path)
+
+    monkeypatch.setattr(Local, "write", refuse)
+    assert "3 results least recently used" in helix("gc", "--to", "0", "--dry-run").stdout
+    assert kept(store) == {"big", "sha", "old"}
+
+
 def test_gc_to_a_size_removes_the_least_recently_used(helix: Helix, store: Store) -> None:
     found = json.loads(helix("gc", "--to", "4kB", "--yes", "--json").stdout)
     assert ([one["why"] for one in found["results"]], found["removed"]) == (["least recently used"], True)
@@ -174,6 +186,19 @@ def test_gc_leaves_what_a_running_flow_may_load(helix: Helix, store: Store) -> N
     helix("gc", "--to", "0", "--yes")
     assert kept(store) == {"old"}
     assert [entry.path for entry in store.list("leases")] == ["leases/running.json"]
+
+
+def test_gc_leaves_what_a_flow_may_load_that_began_before_it_was_confirmed(
+    helix: Helix, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (old,) = (name for name in store.blobs() if store.get_blob(name) == OLD)
+
+    def confirm(question: str, **_: Any) -> None:
+        leases.beat(store, Lease("begun", frozenset({old})))
+
+    monkeypatch.setattr("typer.confirm", confirm)
+    helix("gc", "--to", "0")
+    assert kept(store) == {"old"}
 
 
 def test_gc_removes_what_killed_runs_left(helix: Helix, store: Store) -> None:
@@ -324,7 +349,9 @@ def test_verify_computes_results_again(project: Path, monkeypatch: pytest.Monkey
         "total": "the same",
         "dice": "not compared: it is declared not to be deterministic",
     }
-    assert len(verified("1", f"{project}:sums")) >= 1
+    assert sum("not compared" not in one for one in verified("1", f"{project}:sums").values()) == 1
+    told_to_people = CliRunner().invoke(app, ["store", "verify", "--recompute", "9", f"{project}:sums"])
+    assert "Only 2 of 9 could be computed again" in told_to_people.stderr
     monkeypatch.setenv("HIDDEN", "2")
     assert verified("9", f"{project}:sums", exit_code=1)["total"] == "another result"
 

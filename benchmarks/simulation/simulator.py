@@ -14,7 +14,7 @@ from prefect_helix.core.lots import Parcel
 from prefect_helix.core.materialization import Policy
 from prefect_helix.core.planner import Plan, PlanNode, solve
 from prefect_helix.core.prospects import NOW, Prospects
-from prefect_helix.core.shelf import Claims, Shelf
+from prefect_helix.core.shelf import Shelf
 
 from .workloads import Step, Workload
 
@@ -137,7 +137,7 @@ class _Series:
             prospects,
             self._blobs,
             self._last_used,
-            claims=lambda: Claims(to_load),
+            spared=lambda: to_load,
         )
 
     def _offer(self, shelf: Shelf, parcel: Parcel) -> int:

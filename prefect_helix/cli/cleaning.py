@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Annotated, Any
 
@@ -14,7 +15,7 @@ import typer
 from prefect_helix.cli.finding import Archive, JsonOption, NotFoundError, StoreOption, read_archive, suggestion
 from prefect_helix.cli.output import complain, console, print_json, tracked, visible
 from prefect_helix.cli.rulings import YesOption, ask, when
-from prefect_helix.core.errors import ConfigurationError
+from prefect_helix.core.errors import ConfigurationError, StoreError
 from prefect_helix.core.sizes import budget_bytes
 from prefect_helix.storage import leases
 from prefect_helix.storage.backend import Entry
@@ -124,12 +125,19 @@ def _clean(archive: Archive, litter: Litter, *, dry_run: bool, yes: bool, as_jso
         _print(litter, archive)
     if litter and not dry_run:
         ask("Remove this?", yes=yes, as_json=as_json)
+        litter = _still(archive.store, litter)  # a run may have begun while somebody thought about it
         for remove in tracked(_removals(archive.store, litter), len(litter), "Removing"):
             remove()
         if not as_json:
             console().print(f"Removed; {format_bytes(litter.size_bytes)} are free.")
     if as_json:
         print_json(_json(litter, removed=not dry_run))
+
+
+def _still(store: Store, litter: Litter) -> Litter:
+    """Return what may go now that a running flow may need some of it."""
+    leased = leases.needed_blobs(leases.in_force(store))
+    return replace(litter, blobs=[one for one in litter.blobs if one.held.name not in leased])
 
 
 def _removals(store: Store, litter: Litter) -> Iterator[Callable[[], None]]:
@@ -186,9 +194,15 @@ def _check_names(archive: Archive, flow: str | None, task: str | None) -> None:
 
 
 def _now_us(store: Store) -> int:
-    """Return the time by the store's clock: it is told by a lease that is taken for a moment."""
+    """Return the time by the store's clock: it is told by a lease that is taken for a moment.
+
+    Where nothing can be written, and so nothing will be removed, it is the time of this machine.
+    """
     name = f"cli-{secrets.token_hex(8)}"
-    leases.beat(store, Lease(name, frozenset()))
-    now_us = max(entry.modified_us for entry in store.list("leases"))
+    try:
+        leases.beat(store, Lease(name, frozenset()))
+    except StoreError:
+        return time.time_ns() // 1000
+    newest_us = max(entry.modified_us for entry in store.list("leases"))
     leases.end(store, name)
-    return now_us
+    return newest_us

@@ -7,6 +7,7 @@ import random
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from typing import Annotated, Any
 
 import typer
@@ -19,6 +20,7 @@ from prefect_helix.cli.rulings import YesOption, ask
 from prefect_helix.core.errors import BlobMissingError, ConfigurationError, CorruptError
 from prefect_helix.core.lineage import Lineage, Trace
 from prefect_helix.preview import Loaded, loaded
+from prefect_helix.runtime.nodes import TaskSpec
 from prefect_helix.runtime.recomputing import Outcome, recompute
 from prefect_helix.storage.store import Store
 from prefect_helix.views.units import format_bytes, format_count
@@ -57,6 +59,10 @@ def verify(
         print_json(_json(archive, sizes, damaged, outcomes))
     else:
         _print(archive, sizes, damaged, outcomes)
+        if (compared := sum(outcome.compared for outcome in outcomes)) < recompute_count:
+            complain(
+                f"Only {compared} of {recompute_count} could be computed again: no more of the flow's code of today."
+            )
     if damaged and remove:
         ask(f"Remove {format_count(len(damaged), 'damaged result')}?", yes=yes, as_json=as_json)
         for name in damaged:
@@ -84,27 +90,31 @@ def _damaged(store: Store, sizes: dict[str, int]) -> dict[str, str]:
 
 def _recomputed(archive: Archive, flow: Loaded, count: int) -> list[Outcome]:
     """Return what became of results that were computed again: of all that the flow's code of today gave, a sample."""
-    known = [(lineage, trace) for lineage, trace in _current(archive, flow)]
+    known = [*_current(archive, flow)]
     random.shuffle(known)
     outcomes: list[Outcome] = []
-    for lineage, trace in tracked(known, len(known), "Computing"):
-        spec = flow.spec_of(trace.key, trace.task)
-        if sum(outcome.compared for outcome in outcomes) == count or spec is None:
-            break
-        with contextlib.redirect_stdout(sys.stderr):
-            outcomes.append(recompute(trace, spec, lineage, archive.store))
+
+    def compared() -> Iterator[Outcome]:
+        for lineage, trace, spec in known:
+            with contextlib.redirect_stdout(sys.stderr):
+                outcomes.append(recompute(trace, spec, lineage, archive.store))
+            if outcomes[-1].compared:
+                yield outcomes[-1]
+
+    for _ in tracked(islice(compared(), count), min(count, len(known)), "Computing"):
+        pass
     return outcomes
 
 
-def _current(archive: Archive, flow: Loaded) -> Iterator[tuple[Lineage, Trace]]:
-    """Yield each result that the flow's code of today has, with the latest run that names it."""
+def _current(archive: Archive, flow: Loaded) -> Iterator[tuple[Lineage, Trace, TaskSpec]]:
+    """Yield each result that the flow's code of today has, with the latest run that names it, and its task."""
     seen: set[str] = set()
     for lineage in archive.lineages:
         for trace in lineage.traces if lineage.run.flow == flow.flow else ():
             spec = flow.spec_of(trace.key, trace.task)
             if trace.result and spec and spec.fingerprint == trace.computed_by and trace.signature not in seen:
                 seen.add(trace.signature)
-                yield lineage, trace
+                yield lineage, trace, spec
 
 
 def _print(archive: Archive, sizes: dict[str, int], damaged: dict[str, str], outcomes: Sequence[Outcome]) -> None:

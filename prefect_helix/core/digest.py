@@ -22,6 +22,7 @@ from typing import Any
 from prefect_helix.core.digest_arrays import ARRAY_TYPES
 from prefect_helix.core.digest_frames import FRAME_TYPES
 from prefect_helix.core.digest_objects import EXACT_TYPES, Encoder, family_encoder
+from prefect_helix.core.digest_tensors import TENSOR_TYPES
 from prefect_helix.core.digest_writer import Place, Refused, Writer, hash_bytes, hash_parts
 from prefect_helix.core.errors import UndigestibleError
 from prefect_helix.core.naming import type_name
@@ -33,7 +34,7 @@ _FORMAT = "prefect_helix.digest.1"
 _REMEMBERED_PARTS = 32
 _CYCLIC_PARTS = 1_000_000
 
-_LIBRARY_TYPES = {**ARRAY_TYPES, **FRAME_TYPES}
+_LIBRARY_TYPES = {**ARRAY_TYPES, **FRAME_TYPES, **TENSOR_TYPES}
 _registered: dict[type, Encoder] = {}
 _encoders: dict[type, Encoder] = {}
 

@@ -14,7 +14,7 @@ from prefect_helix.core.digest_writer import Writer
 from prefect_helix.core.naming import type_name
 
 _PIECE_BYTES = 1 << 18
-_LIBRARIES = ("numpy", "scipy", "pandas", "pyarrow", "pytz")
+_LIBRARIES = ("numpy", "scipy", "pandas", "pyarrow", "pytz", "torch")
 
 
 def library_name(value: object, out: Writer) -> str:
@@ -35,7 +35,7 @@ def _array(value: Any, out: Writer) -> None:
         out.add(library_name(value, out))
         if type(value) is not np.ndarray:
             out.attributes(getattr(value, "__dict__", {}))
-    _content(value.view(np.ndarray), out)
+    write_content(value.view(np.ndarray), out)
 
 
 def _masked_array(value: Any, out: Writer) -> None:
@@ -49,7 +49,7 @@ def _masked_array(value: Any, out: Writer) -> None:
 
 def _scalar(value: Any, out: Writer) -> None:
     out.add("numpy:scalar")
-    _content(sys.modules["numpy"].asarray(value), out)
+    write_content(sys.modules["numpy"].asarray(value), out)
 
 
 def _dtype(value: Any, out: Writer) -> None:
@@ -57,13 +57,13 @@ def _dtype(value: Any, out: Writer) -> None:
     out.child(getattr(value, "na_object", None))
 
 
-def _content(array: Any, out: Writer) -> None:
+def write_content(array: Any, out: Writer) -> None:
     """Write dtype, shape, memory layout, and the elements in the order in which they lie in memory."""
     dtype = array.dtype
     out.add(_dtype_text(dtype), str(array.shape), _layout(array))
     if dtype.names is not None and not _is_all_content(dtype):
         for name in dtype.names:
-            _content(array[name], out)
+            write_content(array[name], out)
         return
     strides = [-abs(stride) for stride in array.strides]
     view = array.transpose(sorted(range(array.ndim), key=strides.__getitem__))

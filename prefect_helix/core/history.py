@@ -7,15 +7,21 @@ it does not need. What an index cannot be asked for call by call is kept in it a
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import NamedTuple, Protocol
 
+from prefect_helix.core.alike import Alike
 from prefect_helix.core.costs import Costs, Samples, sample
 from prefect_helix.core.digest import hash_parts
 from prefect_helix.core.graph import Decision
 from prefect_helix.core.lineage import Lineage, Run, Trace
-from prefect_helix.core.rulings import Revocation, Rulings
+from prefect_helix.core.rulings import Revocation, Rulings, moot_signatures
+from prefect_helix.core.signature import Input, Match, match
+
+_FEW = 64
+"""Calls that have code and literal arguments in common, up to which they are gone through one by one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,13 +120,15 @@ class History:
         self._recent = tuple(recent)
         self._by_call: dict[tuple[str, str], list[Trace]] = defaultdict(list)
         self._by_signature: dict[str, list[Trace]] = defaultdict(list)
-        self._revoked: dict[tuple[str, str], list[tuple[Trace, Revocation]]] = defaultdict(list)
+        self._revoked: dict[tuple[str, str], list[Trace]] = defaultdict(list)
+        self._alike: dict[tuple[str, str], Alike] = {}
+        self._alike_revoked: dict[tuple[str, str], Alike] = {}
         self._digests: dict[tuple[str, str], dict[str, int]] = {}
         self._ambiguous = {*facts.ambiguous}
         self._unsteady = {*facts.unsteady}
         self._proven = {*facts.proven}
         traces = list(results(recent))
-        self._moot = _moot(traces, self.rulings, facts.moot, self._signed)
+        self._moot = moot_signatures(traces, self.rulings, facts.moot, self._signed)
         if index is not None and self._moot != facts.moot:
             return False  # traces in the index may be made from results that only the recent ones tell to be moot
         for trace in traces:
@@ -137,14 +145,18 @@ class History:
         if trace.status != "completed" or trace.result is None:
             return
         code = self.rulings.stands_for(trace.computed_by)
-        revocation = self.rulings.revocation(trace)
-        if revocation is not None:
-            self._revoked[code, trace.literals].append((trace, revocation))
+        call = code, trace.literals
+        if self.rulings.revocation(trace) is not None:
+            self._revoked[call].append(trace)
+            if call in self._alike_revoked:
+                self._alike_revoked[call].add(trace)
             return
         digest = trace.result.digest
         if trace.decision is Decision.COMPUTE and digest is not None:
             self._count(trace, code, digest, exact=trace.result.exact)
-        self._by_call[code, trace.literals].append(trace)
+        self._by_call[call].append(trace)
+        if call in self._alike:
+            self._alike[call].add(trace)
         self._by_signature[trace.signature].append(trace)
 
     def _count(self, trace: Trace, code: str, digest: str, *, exact: bool) -> None:
@@ -180,28 +192,61 @@ class History:
         Args:
             fingerprint: What the code stands for.
             literals: Hash of the arguments.
-            signature: Traces with this signature come before all others: one of them is most likely asked for, and
-                thousands of calls of a map may have equal code and literals.
+            signature: Traces with this signature come before all others: one of them is most likely asked for.
         """
         call = (fingerprint, literals)
-        if signature:
-            signed = (*self._by_signature.get(signature, [])[::-1], *self._signed(signature))
-            yield from (trace for trace in signed if self._call(trace) == call and not self.rulings.revocation(trace))
+        yield from self._with_signature(call, signature)
         yield from (trace for trace in self._by_call.get(call, [])[::-1] if trace.signature != signature)
         for trace in self._indexed(fingerprint, literals):
             if trace.signature != signature and not self.rulings.revocation(trace):
                 yield trace
 
-    def _call(self, trace: Trace) -> tuple[str, str]:
-        return self.rulings.stands_for(trace.computed_by), trace.literals
+    def matching(
+        self, fingerprint: str, literals: str, signature: str, inputs: Sequence[Input], wait_for: Sequence[str]
+    ) -> Iterator[Trace]:
+        """Yield all `candidates` that `match` the inputs, or one at least of those that may; and maybe others.
 
-    def revoked(self, fingerprint: str, literals: str) -> Iterator[tuple[Trace, Revocation]]:
+        Complexity: that of `Alike.like`; the first time for a call that has more than a few, of making an `Alike` of
+        them.
+        """
+        call = (fingerprint, literals)
+        alike = self._alike.get(call)
+        if alike is None:
+            found = self.candidates(fingerprint, literals, signature)
+            yield from islice(found, _FEW)
+            if next(found, None) is None:
+                return
+            alike = self._alike[call] = Alike(reversed([*self.candidates(fingerprint, literals)]))
+        yield from self._with_signature(call, signature)
+        yield from alike.like(inputs, wait_for)
+
+    def revoked(self, fingerprint: str, literals: str) -> Iterator[Trace]:
         """Yield the traces that would be candidates if their results had not been revoked, newest first."""
         yield from self._revoked.get((fingerprint, literals), [])[::-1]
         for trace in self._indexed(fingerprint, literals) if self.rulings.revocations else ():
-            revocation = self.rulings.revocation(trace)
-            if revocation is not None:
-                yield trace, revocation
+            if self.rulings.revocation(trace) is not None:
+                yield trace
+
+    def revocation(
+        self, fingerprint: str, literals: str, inputs: Sequence[Input], wait_for: Sequence[str]
+    ) -> Revocation | None:
+        """Return what revoked the newest result that `matches` and was revoked; None if there is none."""
+        if not self.rulings.revocations:
+            return None
+        call = (fingerprint, literals)
+        if call not in self._alike_revoked:
+            self._alike_revoked[call] = Alike(reversed([*self.revoked(fingerprint, literals)]))
+        same = self._alike_revoked[call].like(inputs, wait_for)
+        newest = next((trace for trace in same if match(trace, inputs, wait_for) is Match.YES), None)
+        return None if newest is None else self.rulings.revocation(newest)
+
+    def _with_signature(self, call: tuple[str, str], signature: str) -> Iterator[Trace]:
+        if signature:
+            signed = (*self._by_signature.get(signature, [])[::-1], *self._signed(signature))
+            yield from (trace for trace in signed if self._call(trace) == call and not self.rulings.revocation(trace))
+
+    def _call(self, trace: Trace) -> tuple[str, str]:
+        return self.rulings.stands_for(trace.computed_by), trace.literals
 
     def _indexed(self, fingerprint: str, literals: str) -> Iterator[Trace]:
         if self._index is not None:
@@ -336,36 +381,3 @@ def identity(trace: Trace, rulings: Rulings) -> object:
 def _nothing(rulings: Rulings) -> Facts:
     nothing: frozenset[str] = frozenset()
     return Facts(rulings.name, nothing, nothing, nothing, {}, Samples(), {})
-
-
-def _moot(
-    traces: Sequence[Trace],
-    rulings: Rulings,
-    before: Mapping[str, frozenset[str]],
-    signed: Callable[[str], Iterator[Trace]],
-) -> Mapping[str, frozenset[str]]:
-    """Return the signatures that do not tell one result any more, each with what made it so.
-
-    Args:
-        traces: Those that have a result, parents before children.
-        rulings: The rulings of today.
-        before: What is known of earlier traces.
-        signed: Gives the earlier traces with a signature.
-    """
-    moot: dict[str, frozenset[str]] = {**before}
-    for trace in traces:
-        if revocation := rulings.revocation(trace):
-            moot[trace.signature] = moot.get(trace.signature, frozenset()) | {revocation.id}
-        if rulings.stands_for(trace.computed_by) != rulings.stands_for(trace.fingerprint):
-            moot[trace.signature] = moot.get(trace.signature, frozenset()) | {trace.computed_by}
-    if moot:
-        taken: dict[tuple[str, int], tuple[str | None, bool]] = {}
-        for trace in traces:
-            for place, link in enumerate(trace.parents):
-                if (trace.signature, place) not in taken:
-                    first = next(signed(trace.signature), trace).parents[place : place + 1]
-                    taken[trace.signature, place] = next(((one.digest, one.exact) for one in first), (None, False))
-                other = taken[trace.signature, place] != (link.digest, link.exact)
-                if other and link.signature in moot:  # made from different results of one moot signature
-                    moot[trace.signature] = moot.get(trace.signature, frozenset()) | moot[link.signature]
-    return moot

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import cached_property
@@ -191,3 +191,36 @@ def day(us: int) -> str:
 def noted(ruling: Acceptance | Revocation) -> str:
     """Return "on 2026-01-01 (bad disk)": when a ruling was made and what its author says of it."""
     return f"on {day(ruling.at_us)}" + (f" ({ruling.note})" if ruling.note else "")
+
+
+def moot_signatures(
+    traces: Sequence[Trace],
+    rulings: Rulings,
+    before: Mapping[str, frozenset[str]],
+    signed: Callable[[str], Iterator[Trace]],
+) -> Mapping[str, frozenset[str]]:
+    """Return the signatures that do not tell one result any more, each with what made it so.
+
+    Args:
+        traces: Those that have a result, parents before children.
+        rulings: The rulings of today.
+        before: What is known of earlier traces.
+        signed: Gives the earlier traces with a signature.
+    """
+    moot: dict[str, frozenset[str]] = {**before}
+    for trace in traces:
+        if revocation := rulings.revocation(trace):
+            moot[trace.signature] = moot.get(trace.signature, frozenset()) | {revocation.id}
+        if rulings.stands_for(trace.computed_by) != rulings.stands_for(trace.fingerprint):
+            moot[trace.signature] = moot.get(trace.signature, frozenset()) | {trace.computed_by}
+    if moot:
+        taken: dict[tuple[str, int], tuple[str | None, bool]] = {}
+        for trace in traces:
+            for place, link in enumerate(trace.parents):
+                if (trace.signature, place) not in taken:
+                    first = next(signed(trace.signature), trace).parents[place : place + 1]
+                    taken[trace.signature, place] = next(((one.digest, one.exact) for one in first), (None, False))
+                other = taken[trace.signature, place] != (link.digest, link.exact)
+                if other and link.signature in moot:  # made from different results of one moot signature
+                    moot[trace.signature] = moot.get(trace.signature, frozenset()) | moot[link.signature]
+    return moot

@@ -17,19 +17,6 @@ CLEARLY = 1.1
 _DEAREST = float_info.max
 
 
-@dataclass(frozen=True, slots=True)
-class Claims:
-    """What is not for one run to dispose of.
-
-    Attributes:
-        spared: Blobs that somebody is about to load.
-        reserved_bytes: Bytes that others are about to write.
-    """
-
-    spared: Collection[str] = ()
-    reserved_bytes: int = 0
-
-
 class Shelf:
     """Decides which results are stored, and which make room for them.
 
@@ -44,7 +31,7 @@ class Shelf:
         blobs: Size in bytes of what is stored, by content name.
         last_used_us: When a run last named each of them.
         strangers: Those that another run has written and not named yet. They stay while anything else can go.
-        claims: Gives what others claim; asked where room is short.
+        spared: Gives the blobs that somebody is about to load; asked where room is short.
         elsewhere: Gives the stored results of other runs that may come, and makes `prospects` know their steps; asked
             once, where room is short. To a policy that puts no price on its own results they are worth nothing.
 
@@ -52,7 +39,7 @@ class Shelf:
         lodged: Results that are stored for now.
         wanted: Steps whose results are worth storing, and found no room when they were last offered.
         strangers: What another run has written and not named yet.
-        claims: Gives what others claim.
+        spared: Gives the blobs that somebody is about to load.
     """
 
     def __init__(
@@ -63,13 +50,13 @@ class Shelf:
         blobs: Mapping[str, int],
         last_used_us: Mapping[str, int],
         strangers: Iterable[str] = (),
-        claims: Callable[[], Claims] = Claims,
+        spared: Callable[[], Collection[str]] = tuple,
         elsewhere: Callable[[], Iterable[Parcel]] = tuple,
     ) -> None:
         self.lodged: dict[Key, Parcel] = {}
         self.wanted: set[Key] = set()
         self.strangers = {*strangers}
-        self.claims = claims
+        self.spared = spared
         self._lots = Lots(policy, prospects, blobs)
         self._policy = policy
         self._budget_bytes = budget_bytes
@@ -226,8 +213,7 @@ class Shelf:
         for parcel in self._elsewhere():
             self.expect(parcel)
         self._elsewhere = tuple
-        claims = self.claims()
-        choice = _Choice(short_bytes + claims.reserved_bytes, {*claims.spared})
+        choice = _Choice(short_bytes, {*self.spared()})
         spared = choice.spared | self.strangers
         idle = [blob for blob in self.blobs if blob not in spared and self.is_idle(blob)]
         for blob in sorted(idle, key=lambda blob: (self._last_used_us.get(blob, 0), blob)):

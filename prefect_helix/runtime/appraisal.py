@@ -11,7 +11,7 @@ from prefect_helix.core.losses import Chances, Expected, Losses
 from prefect_helix.core.lots import Parcel
 from prefect_helix.core.materialization import Policy
 from prefect_helix.core.prospects import NOW, Prospects, shares
-from prefect_helix.core.shelf import Claims, Shelf
+from prefect_helix.core.shelf import Shelf
 from prefect_helix.runtime.nodes import Node
 from prefect_helix.runtime.world import World
 
@@ -45,10 +45,10 @@ class Appraiser:
         self,
         blobs: Mapping[str, int],
         strangers: Collection[str],
-        claims: Callable[[], Claims],
+        spared: Callable[[], Collection[str]],
     ) -> Shelf:
         """Return what is stored, valued for what is expected."""
-        shelf = self._shelf(self._losses, blobs, strangers, claims)
+        shelf = self._shelf(self._losses, blobs, strangers, spared)
         for node in self._world.nodes:
             self._expect(shelf, node)
         return shelf
@@ -100,7 +100,7 @@ class Appraiser:
         What was only stored for now stays if it is worth that, now that it is written.
         """
         called = self._world.called
-        final = self._shelf(self._losses_of(called), shelf.blobs, shelf.strangers, shelf.claims)
+        final = self._shelf(self._losses_of(called), shelf.blobs, shelf.strangers, shelf.spared)
         for node in called:
             if (NOW, node.key) in shelf.lodged:
                 final.admit(shelf.lodged[NOW, node.key])
@@ -120,7 +120,7 @@ class Appraiser:
         losses: Losses,
         blobs: Mapping[str, int],
         strangers: Collection[str],
-        claims: Callable[[], Claims],
+        spared: Callable[[], Collection[str]],
     ) -> Shelf:
         prospects = Prospects()
         prospects.add(NOW, 1.0, losses)
@@ -135,7 +135,7 @@ class Appraiser:
             blobs,
             self._world.history.last_used_us,
             strangers,
-            claims,
+            spared,
             elsewhere,
         )
 

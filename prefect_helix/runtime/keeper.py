@@ -15,9 +15,10 @@ from prefect_helix.core.errors import BlobMissingError, CorruptError, NotKeptErr
 from prefect_helix.core.lineage import Lineage, Result, Run, RunStatus, Trace
 from prefect_helix.core.losses import Expected
 from prefect_helix.core.lots import Parcel
-from prefect_helix.core.shelf import Claims, Shelf
+from prefect_helix.core.shelf import Shelf
 from prefect_helix.runtime.appraisal import Appraiser
 from prefect_helix.storage import leases
+from prefect_helix.storage.backend import Entry
 from prefect_helix.storage.catalog import Catalog
 from prefect_helix.storage.codec import ChangedWhileWritingError
 from prefect_helix.storage.inventory import UNNAMED_GRACE_US
@@ -33,7 +34,9 @@ JOURNAL_SECONDS = 0.3
 """Traces wait at most this long for company before they are journaled."""
 
 LOOK_SECONDS = 10.0
-"""What others write and remove is looked at so often, as far as something is to be written."""
+LOOK_SHARE = 0.1
+"""Before a write, what others wrote and removed is looked at if the last look is so many seconds old, or, where looking
+is quick, so old that it takes no larger share of the time."""
 
 log = logging.getLogger(__name__)
 
@@ -77,21 +80,26 @@ class Keeper:
         self._last_used_us = last_used_us
         self._in_use: Callable[[], Collection[str]] = frozenset
         self._warn = warn
-        entries = store.blob_entries()
+        entries = self._look()
         self._blobs = {name: entry.size_bytes for name, entry in entries.items()}
         # What no lineage names was written just now by a run that has not said so yet, or is of a run that is lost.
         new_us = time.time_ns() // 1000 - UNNAMED_GRACE_US
-        self._written_us = {name: entry.modified_us for name, entry in entries.items() if entry.modified_us > new_us}
-        self._found_at = time.monotonic()
+        self._written_us = {
+            name: entry.modified_us
+            for name, entry in entries.items()
+            if entry.modified_us > new_us or not entry.modified_us
+        }
+        self._filled_at = self._found_at
         self._beaten_at: float | None = None
         self._wrote = False
         self._unreadable: set[str] = set()
         self._waiting: list[_Write] = []
+        self._claims: set[str] = set()
         self._coming: Counter[str] = Counter()
         self._lock = threading.Condition()
         self._pending_bytes = 0
         self._readable = self._writable = True
-        self._queue: queue.Queue[_Write | threading.Event | None] = queue.Queue()
+        self._queue: queue.Queue[_Write | threading.Event | str | None] = queue.Queue()
         self._head: Run | None = None
         self._appraiser: Appraiser | None = None
         self._shelf: Shelf | None = None
@@ -108,7 +116,7 @@ class Keeper:
         self._head = head
         self._in_use = in_use
         self._appraiser = appraiser
-        self._shelf = appraiser.shelf(self._blobs, self._written_us.keys() - self._last_used_us.keys(), self._claims)
+        self._shelf = appraiser.shelf(self._blobs, self._written_us.keys() - self._last_used_us.keys(), self._spared)
         if in_use():
             self._beat()
         self._thread = threading.Thread(target=self._work, name="helix-keeper", daemon=True)
@@ -187,6 +195,36 @@ class Keeper:
         if self._thread is not None and self._thread.is_alive():
             done.wait()
 
+    # -- other runs ----------------------------------------------------------------------------------------------
+
+    def claim(self, signature: str) -> None:
+        """Tell other runs that this one computes a call, until it is released."""
+        self._claims.add(signature)
+        self._beat()
+
+    def release(self, signature: str) -> None:
+        """Tell other runs, once all that was offered is written, that this one does not compute a call any more."""
+        if signature in self._claims:
+            self._queue.put(signature)
+
+    def holder(self, signature: str) -> str:
+        """Return the id of another run that computes a call at this moment; empty if there is none.
+
+        Raises:
+            StoreError: If the store refuses.
+        """
+        return next((lease.run_id for lease in self._others() if signature in lease.claims), "")
+
+    def look_at_run(self, run_id: str) -> list[Lineage]:
+        """Return what is known of a run, and take note of what it wrote.
+
+        Raises:
+            StoreError: If the store refuses.
+        """
+        known = [one for one in self.catalog.read().recent.values() if one.run.run_id == run_id]
+        self._look_around(0)
+        return known
+
     def end(self, status: RunStatus) -> None:
         """Journal how the run ends, in case it is killed before its lineage is written."""
         if self._head is not None:
@@ -206,6 +244,7 @@ class Keeper:
                 self._look_around(0)
             if self._writable and self._appraiser is not None and self._shelf is not None:
                 self._in_use = frozenset
+                self._fill(self._shelf)
                 self._shelf, gone = self._appraiser.settle(self._shelf)
                 for name in gone:
                     self._delete(name)
@@ -230,6 +269,7 @@ class Keeper:
 
     def _work(self) -> None:
         journal: list[Trace] = []
+        first_at = 0.0
         while True:
             try:
                 item = self._queue.get(timeout=JOURNAL_SECONDS if journal else leases.BEAT_SECONDS)
@@ -242,11 +282,18 @@ class Keeper:
                 self._write(item)
                 if item.trace is not None:
                     journal.append(item.trace)
+                first_at = time.monotonic() if len(journal) <= 1 else first_at
+                if len(journal) > 1 and time.monotonic() - first_at >= JOURNAL_SECONDS:  # one write follows the other
+                    self._append(journal)
                 continue
             self._append(journal)
             if item is None:
                 return
-            item.set()
+            if isinstance(item, str):
+                self._claims.discard(item)
+                self._beat()
+            else:
+                item.set()
 
     def _append(self, journal: list[Trace]) -> None:
         if journal:
@@ -279,7 +326,8 @@ class Keeper:
     def _shelve(self, shelf: Shelf, trace: Trace, parcel: Parcel, put: Put) -> None:
         """Write a result if it is worth that, in the place of what is worth less."""
         if parcel.blobs:
-            self._look_around(LOOK_SECONDS)
+            self._look_around(min(LOOK_SECONDS, self._look_seconds / LOOK_SHARE))
+            self._fill(shelf)
         for name in self._unreadable & parcel.blobs.keys():  # what could not be read has just been made again
             shelf.forget(name)
             self._delete(name)
@@ -310,31 +358,42 @@ class Keeper:
             for name in missing:
                 shelf.forget(name)
 
+    def _fill(self, shelf: Shelf) -> None:
+        """Tell the shelf what was found when somebody last looked, which any thread may do."""
+        if self._filled_at != self._found_at:
+            self._filled_at = self._found_at
+            with self._lock:
+                found = dict(self._blobs)
+            shelf.find(found)
+
     def _wait(self, write: _Write) -> None:
         """Hold on to a result that may find room when the run ends."""
         held = [*self._waiting, write]
         if sum(one.parcel.size_bytes for one in held if one.parcel is not None) <= WAITING_BYTES:
             self._waiting.append(write)
 
-    def _claims(self) -> Claims:
+    def _spared(self) -> Collection[str]:
         """Return what the run may still load, and what other running flows need."""
-        others = self._others()
-        spared = {*self._in_use()} - self._unreadable | leases.needed_blobs(others)
-        return Claims(spared, sum(lease.reserved_bytes for lease in others))
+        return {*self._in_use()} - self._unreadable | leases.needed_blobs(self._others())
 
     def _look_around(self, seconds: float) -> None:
         """Find out what others have written and removed, unless that was done in the last seconds."""
         if time.monotonic() - self._found_at < seconds:
             return
-        entries = self.store.blob_entries()
+        entries = self._look()
         with self._lock:
             self._written_us.update(
                 (name, entry.modified_us) for name, entry in entries.items() if name not in self._blobs
             )
             self._blobs = {name: entry.size_bytes for name, entry in entries.items()}
-        if self._shelf is not None:
-            self._shelf.find(self._blobs)
+
+    def _look(self) -> dict[str, Entry]:
+        """Return all blobs, and take note of when they were listed and how long that took."""
+        asked_at = time.monotonic()
+        entries = self.store.blob_entries()
         self._found_at = time.monotonic()
+        self._look_seconds = self._found_at - asked_at
+        return entries
 
     def _others(self) -> list[leases.Lease]:
         """Return what other running flows need; to know which of them run still takes a lease of our own."""
@@ -353,8 +412,7 @@ class Keeper:
             return
         self._beaten_at = time.monotonic()
         try:
-            lease = leases.Lease(self._head.run_id, frozenset(self._in_use()), self._pending_bytes)
-            leases.beat(self.store, lease)
+            leases.beat(self.store, leases.Lease(self._head.run_id, frozenset(self._in_use()), frozenset(self._claims)))
         except StoreError as error:
             self._give_up(error)
 

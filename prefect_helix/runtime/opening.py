@@ -27,6 +27,7 @@ from prefect_helix.runtime.prediction import predict
 from prefect_helix.runtime.results import objection, try_digest
 from prefect_helix.runtime.scheduler import Engine
 from prefect_helix.runtime.session import Session, now_us
+from prefect_helix.runtime.waiting import Waiting
 from prefect_helix.runtime.world import World
 from prefect_helix.storage.catalog import Catalog
 from prefect_helix.storage.files import File
@@ -34,6 +35,8 @@ from prefect_helix.storage.store import Store
 from prefect_helix.views.units import format_count
 
 SHOWN_PROBLEMS = 5
+
+log = logging.getLogger(__name__)
 
 _DISTRIBUTIONS = {
     "prefect": "prefect",
@@ -61,6 +64,7 @@ class Order:
         budget_bytes: What the store may hold.
         spec_of: Gives today's task for a key (``module:qualname``) and name; None where it is not loaded yet.
         parent_run_id: The flow run that calls the flow; None if it is no subflow.
+        wait_seconds: How long a call waits for another run that computes it.
     """
 
     run_id: str
@@ -72,6 +76,7 @@ class Order:
     budget_bytes: int
     spec_of: Callable[[str, str], TaskSpec | None]
     parent_run_id: str | None = None
+    wait_seconds: float = 0.0
 
 
 @dataclass
@@ -99,6 +104,7 @@ class Outlook:
         policy: What is worth storing.
         prior: The run it is expected to resemble.
         plan: The plan over the nodes; None where nothing is expected.
+        wait_seconds: How long a call waits for another run that computes it.
     """
 
     head: Run
@@ -107,6 +113,7 @@ class Outlook:
     policy: Policy
     prior: Lineage | None
     plan: Plan | None
+    wait_seconds: float = 0.0
 
     @property
     def scratch_us(self) -> int | None:
@@ -176,17 +183,29 @@ def look_ahead(store: Store, order: Order, warn: Callable[[str, str], None]) -> 
         _tell_lost(prior, keeper, warn)
         made = plan(world)
     head = replace(head, prior_run_id=prior.run.run_id if prior else None)
-    return Outlook(head, world, keeper, order.policy, prior, made)
+    wait_seconds = order.wait_seconds if order.mode == "auto" else 0.0
+    return Outlook(head, world, keeper, order.policy, prior, made, wait_seconds)
 
 
-def open_session(outlook: Outlook, engine: Engine, warn: Callable[[str, str], None]) -> Session:
-    """Begin the run that was looked ahead to."""
+def open_session(
+    outlook: Outlook, engine: Engine, warn: Callable[[str, str], None], inform: Callable[[str], None] = log.info
+) -> Session:
+    """Begin the run that was looked ahead to.
+
+    Args:
+        outlook: What it is expected to be.
+        engine: What computes.
+        warn: Called with a key and a sentence for whatever goes wrong; the same key is told once.
+        inform: Called with a sentence that whoever watches the run should read.
+    """
     head = outlook.head
     if outlook.plan is not None:
         head = replace(head, predicted_us=outlook.plan.cost_us, scratch_us=outlook.scratch_us)
-    appraiser = Appraiser(outlook.world, head, outlook.policy, outlook.keeper.loadable)
-    outlook.keeper.start(head, appraiser, in_use=outlook.world.blobs)
-    return Session(head, world=outlook.world, keeper=outlook.keeper, appraiser=appraiser, engine=engine, warn=warn)
+    world, keeper = outlook.world, outlook.keeper
+    appraiser = Appraiser(world, head, outlook.policy, keeper.loadable)
+    keeper.start(head, appraiser, in_use=world.blobs)
+    waiting = Waiting(keeper, outlook.wait_seconds, inform) if outlook.wait_seconds else None
+    return Session(head, world=world, keeper=keeper, appraiser=appraiser, engine=engine, warn=warn, waiting=waiting)
 
 
 def _head(order: Order, value_code: ValueCode) -> Run:

@@ -22,6 +22,7 @@ from prefect_helix.runtime.objects import Objects
 from prefect_helix.runtime.observation import Observer
 from prefect_helix.runtime.planning import replan
 from prefect_helix.runtime.steps import Compute, Do, Steps, T, Wait, walk
+from prefect_helix.runtime.waiting import Waiting
 from prefect_helix.runtime.world import World
 from prefect_helix.storage.files import files
 
@@ -69,6 +70,7 @@ class Scheduler:
         keeper: The store.
         engine: What computes.
         warn: Called with a key and a sentence; the same key is told once.
+        waiting: Waits for other runs; None where they are not waited for.
 
     Attributes:
         lock: Held by whoever changes nodes.
@@ -82,6 +84,7 @@ class Scheduler:
         keeper: Keeper,
         engine: Engine,
         warn: Callable[[str, str], None],
+        waiting: Waiting | None = None,
     ) -> None:
         self.lock = threading.RLock()
         self._world = world
@@ -90,6 +93,7 @@ class Scheduler:
         self._keeper = keeper
         self._engine = engine
         self._warn = warn
+        self._waiting = waiting
         self._idle = threading.Condition(self.lock)
         self._computing = 0
 
@@ -212,13 +216,30 @@ class Scheduler:
                 raise
 
     def _compute(self, node: Node) -> Steps[None]:
-        """Have a node computed: here, unless somebody else is at it."""
+        """Have a node computed: here, unless somebody else is at it, or another run is and its result can be had."""
+        if self._waiting is not None and self._may_wait(node):
+            yield Do(partial(self._wait_for_others, node, self._waiting))
+            if not (node.original or node.started):
+                return
         if self._claim(node) or self._engine.take_back(node):
             with self._failing(node):
                 if self._prepare(node):
                     yield Do(self._keeper.flush)
                 yield Compute(node)
         yield Wait(node)
+
+    def _may_wait(self, node: Node) -> bool:
+        """Return whether another run may be computing the same, and that for so long that it is worth a look."""
+        return node.original and not (node.started or node.by_digest or node.submitted) and self._is_long(node)
+
+    def _wait_for_others(self, node: Node, waiting: Waiting) -> None:
+        found = waiting.claim(node.spec.name, node.history_key)
+        with self.lock:
+            for trace in found:
+                self._world.history.add(trace)
+            if found and not node.started:
+                self._world.classify(node)
+                replan(self._world, [node, *(child for child, _ in self._world.spread(node))])
 
     def _needed(self, node: Node) -> list[Node]:
         """Plan for a node that is to compute, and return what has to be computed for it, parents before children."""
@@ -243,6 +264,9 @@ class Scheduler:
         """Get a node ready to compute; return whether that may take so long that what is finished is made safe."""
         node.reason = node.reason or self._world.reason(node)
         self._observer.check_arguments(node)
+        return self._is_long(node)
+
+    def _is_long(self, node: Node) -> bool:
         estimate_us = self._world.history.costs.compute(node.spec.key, node.trace, node.input_bytes)
         return estimate_us is not None and estimate_us > LONG_US
 
@@ -317,6 +341,7 @@ class Scheduler:
 
     def ended(self, node: Node) -> None:
         """Take note of a node that was computed, or failed."""
+        self._keeper.release(node.history_key)
         self.settled(node)
         with self._idle:
             self._computing -= 1

@@ -23,6 +23,7 @@ from prefect_helix.runtime.planning import replan
 from prefect_helix.runtime.results import describe
 from prefect_helix.runtime.scheduler import Engine, Scheduler, freeze
 from prefect_helix.runtime.steps import Do, Steps, walk_async
+from prefect_helix.runtime.waiting import Waiting
 from prefect_helix.runtime.world import World
 
 
@@ -36,6 +37,7 @@ class Session:
         appraiser: Knows what results are worth.
         engine: What computes.
         warn: Called with a key and a sentence for whatever goes wrong; the same key is told once.
+        waiting: Waits for other runs; None where they are not waited for.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class Session:
         appraiser: Appraiser,
         engine: Engine,
         warn: Callable[[str, str], None],
+        waiting: Waiting | None = None,
     ) -> None:
         self.head = head
         self.world = world
@@ -60,7 +63,7 @@ class Session:
         self._observer = Observer(
             world, self._objects, keeper, appraiser, self._value_code, warn, verify=head.mode == "verify"
         )
-        self._scheduler = Scheduler(world, self._objects, self._observer, keeper, engine, warn)
+        self._scheduler = Scheduler(world, self._objects, self._observer, keeper, engine, warn, waiting)
 
     @property
     def mismatched(self) -> Sequence[str]:

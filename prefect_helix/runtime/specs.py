@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import weakref
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 from prefect_helix.runtime.nodes import TaskSpec
 
 
-@runtime_checkable
-class Versioned(Protocol):
-    """A task that knows what a run needs to know of it."""
+class Versioned:
+    """A task that knows what a run needs to know of it.
+
+    Attributes:
+        fn: Its function.
+        name: Its name.
+        helix: What it says of itself.
+    """
 
     fn: Any
     name: str
-
-    @property
-    def helix(self) -> object:
-        """What the task says of itself."""
+    helix: Any
 
     def spec(self) -> TaskSpec:
-        """Return it, the task's code as it is now included."""
+        """Return what a run needs to know, the task's code as it is now included."""
+        raise NotImplementedError
 
 
 _tasks: weakref.WeakValueDictionary[str, Versioned] = weakref.WeakValueDictionary()

@@ -189,7 +189,7 @@ class World:
         node.standing, node.trace, node.result, node.reason = Standing.ORIGINAL, None, None, ""
         if self._mode != "auto" or not node.spec.deterministic or any(n.original or n.done for n in node.wait_for):
             return
-        for trace in self.candidates(node):
+        for trace in self.history.matching(fingerprint, node.literals, node.history_key, inputs, waits):
             found = match(trace, inputs, waits)
             objection = self._objection(node, trace) if found is Match.YES else None
             node.reason = objection or node.reason
@@ -204,9 +204,9 @@ class World:
                 return
             if found is Match.MAYBE:
                 node.standing = Standing.PROVISIONAL
-        for trace, revocation in self.history.revoked(fingerprint, node.literals):
-            if not node.reason and match(trace, inputs, waits) is Match.YES:
-                node.reason = f"its earlier result was revoked {noted(revocation)}"
+        revocation = None if node.reason else self.history.revocation(fingerprint, node.literals, inputs, waits)
+        if revocation is not None:
+            node.reason = f"its earlier result was revoked {noted(revocation)}"
 
     def candidates(self, node: Node) -> Iterator[Trace]:
         """Yield the traces with the node's code and literal arguments, newest first, those with its key before all."""
@@ -285,7 +285,7 @@ class World:
             equivalent=node.trace is not None,
             stored=node.result is not None and not node.lost and self._loadable(node.result),
             mode=self._mode,
-            changed=self.explain(node),
+            changed=self.explain(node) if node.trace is None else "",
             same="unchanged" if accepted is None else f"its change was accepted as a refactoring {noted(accepted)}",
         )
 

@@ -62,6 +62,9 @@ class Catalog:
         self._lock = threading.Lock()
         self._sequences: dict[str, int] = {}
         self._backlog = Backlog()
+        # What is in the store does not change, and an index is written at the end of a run that has read all before.
+        self._segments: dict[str, Segment] = {}
+        self._opened: dict[str, StoredIndex] = {}
 
     def append(self, run: Run, traces: Sequence[Trace]) -> None:
         """Write one more journal segment of a run in progress.
@@ -88,7 +91,9 @@ class Catalog:
             StoreError: If the store refuses.
         """
         run = lineage.run
-        self._store.write(f"lineage/{run.started_us:020}-{run.run_id}.jsonl", encode_segment(run, lineage.traces))
+        path = f"lineage/{_name(run)}.jsonl"
+        self._store.write(path, encode_segment(run, lineage.traces))
+        self._segments[path] = Segment(path, lineage)
         for entry in self._store.list(f"journal/{run.run_id}"):
             self._store.delete(entry.path)
         with self._lock:
@@ -106,20 +111,20 @@ class Catalog:
         """
         with ThreadPoolExecutor(_READERS) as readers:
             ruled = readers.submit(lambda: [*map(self._read_ruling, self._files("rulings", ".json"))])
-            # What is moved while this reads goes from journals to segments and from segments to an index: in this
-            # order it is seen in one of two places, or in both.
-            journals, segments = [*self._files("journal", ".jsonl")], [*self._files("lineage", ".jsonl")]
+            # What is moved while this reads goes from journals to segments, and from segments to an index. So journals
+            # are read before segments are listed, and those are listed before indexes: what is gone is found there.
+            journaled = list(filter(None, readers.map(self._read_segment, [*self._files("journal", ".jsonl")])))
+            segments = [*self._files("lineage", ".jsonl")]
             indexes, problems, useless = self._indexes()
             covered = {name for index in indexes for name in index.names}
-            journaled = list(filter(None, readers.map(self._read_segment, journals)))
             uncovered = [path for path in segments if _stem(path) not in covered]
             committed = list(zip(uncovered, readers.map(self._read_segment, uncovered), strict=True))
             rulings = [one for one in ruled.result() if one]
         recent = dict(_of_others(indexes))
         recent |= {_stem(path): segment.lineage for path, segment in committed if segment and segment.lineage}
-        ended = {*map(_run_id, covered), *(lineage.run.run_id for lineage in recent.values())}
+        ended = covered | recent.keys()  # of a flow run that is retried or resumed, each attempt ends
         unfinished = _unfinished(
-            segment.lineage for segment in journaled if segment.lineage and segment.lineage.run.run_id not in ended
+            segment.lineage for segment in journaled if segment.lineage and _name(segment.lineage.run) not in ended
         )
         recent |= {lineage.run.run_id: lineage for lineage in unfinished}
         known = Known(
@@ -209,7 +214,7 @@ class Catalog:
         names = {}
         for entry in entries:
             with contextlib.suppress(BadLineError, BlobMissingError, CorruptError):  # told when the catalog is read
-                names[entry.path] = set(StoredIndex(self._store, entry.path, entry.size_bytes).names)
+                names[entry.path] = set(self._index(entry).names)
         old = [entry.path for entry in entries if entry.modified_us < oldest_us and entry.path in names]
         covered = set().union(*(names[path] for path in old))
         for entry in self._store.list("lineage"):
@@ -261,7 +266,7 @@ class Catalog:
             if entry.path in replaced:
                 continue
             try:
-                index = StoredIndex(self._store, entry.path, entry.size_bytes)
+                index = self._index(entry)
             except BlobMissingError:
                 continue
             except (BadLineError, StoreError) as error:
@@ -273,17 +278,24 @@ class Catalog:
             replaced |= index.replaces
         return found, problems, useless
 
+    def _index(self, entry: Entry) -> StoredIndex:
+        if entry.path not in self._opened:
+            self._opened[entry.path] = StoredIndex(self._store, entry.path, entry.size_bytes)
+        return self._opened[entry.path]
+
     def _index_entries(self) -> list[Entry]:
         return [entry for entry in self._store.list("index") if entry.path.endswith(".index")]
 
     def _read_segment(self, path: str) -> Segment | None:
         """Return what `path` holds; None if it was deleted since it was listed."""
-        try:
-            return parse_segment(path, self._store.read(path))
-        except BlobMissingError:
-            return None
-        except StoreError as error:
-            return Segment(path, None, (f"{path} cannot be read ({error.cause}); {CONSEQUENCE}.",))
+        if path not in self._segments:
+            try:
+                self._segments[path] = parse_segment(path, self._store.read(path))
+            except BlobMissingError:
+                return None
+            except StoreError as error:
+                return Segment(path, None, (f"{path} cannot be read ({error.cause}); {CONSEQUENCE}.",))
+        return self._segments[path]
 
     def _read_ruling(self, path: str) -> Ruling | str | None:
         """Return the ruling at `path`, or what is wrong with it; None if it was deleted since it was listed."""
@@ -337,6 +349,6 @@ def _stem(path: str) -> str:
     return PurePosixPath(path).stem
 
 
-def _run_id(name: str) -> str:
-    """Return the id of the run that a segment's stem names."""
-    return name.partition("-")[2]
+def _name(run: Run) -> str:
+    """Return the stem of the path of a run's segment."""
+    return f"{run.started_us:020}-{run.run_id}"

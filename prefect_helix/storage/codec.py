@@ -11,7 +11,7 @@ BLAKE3, 16 bytes. The header names every byte that follows, so its own checksum 
 
 A loaded value computes what the encoded one would, bit for bit. NumPy's and pandas' own pickles drop the strides of
 views with gaps (every `frame.iloc[:n]` is one), and pandas' join the chunks of Arrow columns; either changes how floats
-are summed. Both are kept here.
+are summed. Both are kept here. PyTorch's copies a tensor three times, and forgets its gradient; see `tensors`.
 Known exceptions: strided object arrays and strided masked arrays come back contiguous, in C order.
 
 Classes and functions are kept by name, those of a script too: an instance of a copied class is none of the class.
@@ -35,6 +35,7 @@ from blake3 import blake3
 from prefect_helix.core.errors import HelixError, NotStorableError
 from prefect_helix.core.naming import is_script
 from prefect_helix.storage.lookup import find, findable_name
+from prefect_helix.storage.tensors import reduce_tensor, restore_tensor
 
 if TYPE_CHECKING:
     import numpy
@@ -271,7 +272,7 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no
     def reducer_override(self, obj: Any) -> Any:
         kind = type(obj)
         if isinstance(obj, (type, FunctionType)):
-            if obj.__module__ != __name__:  # what restores a value is no part of it
+            if obj.__module__ not in _RESTORING:  # what restores a value is no part of it
                 self.code.add(obj)
             if is_script(obj.__module__):
                 name = findable_name(obj)
@@ -334,9 +335,13 @@ def _reduce_arrow_column(column: Any) -> Any:
     return copyreg.__newobj__, (type(column),), {**column.__dict__, "_pa_array": compact, "_cache": {}}  # type: ignore[attr-defined]
 
 
+_RESTORING = (__name__, restore_tensor.__module__)
+
 _LAYOUT_REDUCERS: dict[tuple[str, str], Callable[[Any], Any]] = {
     ("numpy", "ndarray"): _reduce_array,
     ("pandas.core.internals.blocks", "NumpyBlock"): _reduce_block,
     ("pandas.arrays", "ArrowExtensionArray"): _reduce_arrow_column,
     ("pandas.arrays", "ArrowStringArray"): _reduce_arrow_column,
+    ("torch", "Tensor"): reduce_tensor,
+    ("torch.nn.parameter", "Parameter"): reduce_tensor,
 }

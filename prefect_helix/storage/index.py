@@ -171,11 +171,11 @@ class StoredIndex:
 
     def trace(self, row: int) -> Trace | None:
         """Return the trace of a row with the run that computed its result; None if it cannot be read."""
-        if row not in self._traces:
-            (trace,) = self.traces(row, row + 1)
-            position = bisect_right(self.entries, row, key=lambda entry: entry.first_row) - 1
-            self._traces[row] = with_origin(trace, self._run(position)) if trace is not None else None
-        return self._traces[row]
+        trace = self._traces[row] if row in self._traces else next(self.traces(row, row + 1))
+        if trace is None:
+            return None
+        position = bisect_right(self.entries, row, key=lambda entry: entry.first_row) - 1
+        return with_origin(trace, self._run(position))
 
     def traces(self, first_row: int, end_row: int) -> Iterator[Trace | None]:
         """Yield the traces of rows that follow each other, as they were written; None for one that cannot be read."""
@@ -208,11 +208,13 @@ class StoredIndex:
         return self._runs[position]
 
     def _parsed(self, row: int, line: bytes) -> Trace | None:
-        try:
-            return parse_trace(line)
-        except BadLineError:
-            log.warning("%s is damaged at row %d; what that step computed is computed again.", self.path, row)
-            return None
+        if row not in self._traces:
+            try:
+                self._traces[row] = parse_trace(line)
+            except BadLineError:
+                log.warning("%s is damaged at row %d; what that step computed is computed again.", self.path, row)
+                self._traces[row] = None
+        return self._traces[row]
 
     def _lines(self, block: int, among: range) -> list[bytes]:
         """Return the lines of a block; whoever asks will ask for the others, too."""

@@ -1,10 +1,15 @@
-"""What running flows are about to load, so that others make room elsewhere.
+"""What running flows are about to load and to compute, so that others make room elsewhere.
 
-    leases/<run_id>.json    the blobs a run may still load, the bytes it is about to write
+    leases/<run_id>.json    the blobs a run may still load, the calls it is computing if others may wait for them
 
 A lease is economy, not safety. Whoever finds a blob gone computes what it held, a mapped file stays readable after it
 is removed, and blobs are never changed; so a lease that is late, lost or overlooked costs time and nothing else. That
-is why nobody takes a lock, waits for another run, or checks a lease again after reading it.
+is why nobody takes a lock, or checks a lease again after reading it.
+
+A lease reserves no bytes. What a run is about to write changes many times between two beats, so whoever counted it
+would count what is written already a second time, and remove what there is room for. Instead every run looks at what
+others wrote before it writes: together they exceed a budget by what they write between two looks, and the last of them
+to end removes that.
 
 A run writes its lease when it begins, again every `BEAT_SECONDS` while it lasts, and removes it when it ends. The lease
 of a run that was killed grows old: after `EXPIRY_US` without a beat it holds no longer. Ages are differences between
@@ -33,12 +38,12 @@ class Lease:
     Attributes:
         run_id: The run.
         blobs: Names of the blobs it may still load.
-        reserved_bytes: Bytes it is about to write.
+        claims: Signatures of the calls that it is computing.
     """
 
     run_id: str
     blobs: frozenset[str]
-    reserved_bytes: int = 0
+    claims: frozenset[str] = frozenset()
 
 
 def beat(store: Store, lease: Lease) -> None:
@@ -47,7 +52,7 @@ def beat(store: Store, lease: Lease) -> None:
     Raises:
         StoreError: If the store refuses.
     """
-    needs = {"blobs": sorted(lease.blobs), "reserved_bytes": lease.reserved_bytes}
+    needs = {"blobs": sorted(lease.blobs), "claims": sorted(lease.claims)}
     store.write(_path(lease.run_id), [encode_line(needs)])
 
 
@@ -93,8 +98,8 @@ def _read(store: Store, entries: Iterator[Entry]) -> Iterator[Lease]:
     for entry in entries:
         try:
             needs = parse_line(store.read(entry.path).rstrip(b"\n"))
-            yield Lease(PurePosixPath(entry.path).stem, frozenset(needs["blobs"]), int(needs["reserved_bytes"]))
-        except (BlobMissingError, CorruptError, BadLineError, KeyError, TypeError, ValueError):
+            yield Lease(PurePosixPath(entry.path).stem, frozenset(needs["blobs"]), frozenset(needs["claims"]))
+        except (BlobMissingError, CorruptError, BadLineError, KeyError, TypeError):
             continue  # it has ended, or says nothing
 
 

@@ -39,6 +39,7 @@ _SLOWEST_BYTES_PER_S = 1 << 20
 _PASSING = frozenset({errno.EBUSY, errno.EIO, errno.EAGAIN, errno.ECONNRESET, errno.ETIMEDOUT, errno.EPIPE})
 _PASSING_NAMES = ("Timeout", "Connect", "Incomplete", "ServerDisconnected", "ClientPayload", "SlowDown", "Throttl")
 _UPLOAD = " upload "
+_FOLDERS_OF_LARGE = ("blobs", "index", "lineage", "results")
 _TIMES = ("LastModified", "mtime", "updated", "last_modified", "created")
 
 
@@ -124,9 +125,10 @@ class Remote:
         if self._scheme not in _S3:
             return
         _, root = self._connect()
-        bucket, _, prefix = root.partition("/")
+        bucket, *prefix = root.split("/")
+        ours = tuple("/".join((*prefix, folder, "")) for folder in _FOLDERS_OF_LARGE)  # others use the bucket, too
         for upload in self._ask("list_multipart_uploads", bucket):
-            if upload["Key"].startswith(prefix):
+            if upload["Key"].startswith(ours):
                 at_us = int(upload["Initiated"].timestamp() * 1e6)
                 yield Entry(f"{upload['Key']}{_UPLOAD}{upload['UploadId']}", 0, at_us)
 

@@ -10,7 +10,7 @@ from prefect_helix.core.losses import Chances, Expected, Losses
 from prefect_helix.core.lots import Parcel
 from prefect_helix.core.materialization import POLICIES, Candidate, Choice, Policy, policy_named
 from prefect_helix.core.prospects import NOW, Key, Prospects
-from prefect_helix.core.shelf import Claims, Shelf
+from prefect_helix.core.shelf import Shelf
 
 STEADY = Chances({}, other=1.0, nothing=1.0, addition=0.0)
 
@@ -100,12 +100,11 @@ def test_a_result_that_is_larger_than_the_budget_displaces_nothing() -> None:
     assert set(shelf.blobs) == {"a"}
 
 
-def test_what_is_claimed_stays() -> None:
-    claims = Claims(spared={"a"}, reserved_bytes=50)
+def test_what_somebody_is_about_to_load_stays() -> None:
     stored = [parcel("a"), parcel("b")]
     worth = Worth({100: 1.0, 101: 9.0, 40: 9.0})
-    shelf = shelf_of(worth, 200, "a", "b", "c", stored=stored, claims=lambda: claims)
-    assert shelf.offer(parcel("c", size=101)) is None, "b alone would do, but for what another run is about to write"
+    shelf = shelf_of(worth, 200, "a", "b", "c", stored=stored, spared=lambda: {"a"})
+    assert shelf.offer(parcel("c", size=101)) is None, "b alone is too small"
     assert shelf.offer(parcel("c", size=40)) == ("b",)
 
 
@@ -230,7 +229,7 @@ def displaced(policy: str, rng: random.Random) -> int:
     prospects = Prospects()
     prospects.add(NOW, 1, Losses(STEADY, steps))
     spared: set[str] = set()
-    shelf = Shelf(POLICIES[policy], budget_bytes, prospects, {}, {}, claims=lambda: Claims(spared))
+    shelf = Shelf(POLICIES[policy], budget_bytes, prospects, {}, {}, spared=lambda: spared)
     there: dict[str, int] = {}
     went = 0
     for step in (*steps, *rng.sample(steps, 10)):

@@ -247,6 +247,7 @@ class Lab:
         self.url = url
         self.tasks: dict[str, LabTask] = {}
         self.current: Run | None = None
+        self.wait_seconds = 0.0
         self._runs = 0
 
     @property
@@ -298,7 +299,17 @@ class Lab:
         run = Run(self, workers)
         self._runs += 1
         warn = Warnings(logging.getLogger("lab"), run.warnings)
-        order = Order(f"run{self._runs}", flow, flow, parameters, mode, POLICIES[policy], budget, spec_of=self._spec_of)
+        order = Order(
+            f"run{self._runs}",
+            flow,
+            flow,
+            parameters,
+            mode,
+            POLICIES[policy],
+            budget,
+            spec_of=self._spec_of,
+            wait_seconds=self.wait_seconds,
+        )
         store = self.store
         get_blob, put_blob = store.get_blob, store.put_blob
 

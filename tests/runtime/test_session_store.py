@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,8 @@ import pandas as pd
 import pytest
 
 from prefect_helix.core.graph import Decision
+from prefect_helix.runtime import keeper
+from prefect_helix.storage.store import Store
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -276,6 +280,19 @@ def test_what_others_wrote_counts_in_the_budget_and_is_not_the_first_to_go(lab):
     assert lab.run(lambda: total(load(0))).bodies == ["load"]
 
 
+def test_what_others_write_meanwhile_is_looked_at_before_each_write_where_looking_is_quick(lab, monkeypatch):
+    monkeypatch.setattr(keeper, "LOOK_SHARE", float("inf"))
+    load = lab.task(lambda i: frame(i), name="load")
+    with lab.open("flow", {}, budget=2 * ONE + 1000) as running:
+        load(0)
+        running.session.keeper.flush()
+        lab.run(lambda: total(load(1)))
+        lab.current = running
+        load(2)
+        running.session.keeper.flush()
+        assert lab.blob_bytes() <= 2 * ONE + 1000
+
+
 def test_a_lowered_budget_holds_at_the_end_of_the_next_run(lab):
     load = lab.task(lambda i: frame(i), name="load")
     lab.run(lambda: [total(load(i)) for i in range(3)])
@@ -292,6 +309,20 @@ def test_a_blob_that_cannot_be_read_counts_in_the_budget(lab):
     assert lab.blob_bytes() <= 1000
 
 
+@pytest.mark.parametrize(("modified_us", "told"), [(1, ["unnamed"]), (0, [])], ids=["old", "of unknown age"])
+def test_results_of_no_known_run_are_told_unless_a_run_may_just_have_written_them(lab, monkeypatch, modified_us, told):
+    load = lab.task(lambda: frame(), name="load")
+    lab.run(lambda: total(load()))
+    shutil.rmtree(Path(lab.url) / "lineage")
+    entries = Store.blob_entries
+    monkeypatch.setattr(
+        Store,
+        "blob_entries",
+        lambda store: {name: replace(entry, modified_us=modified_us) for name, entry in entries(store).items()},
+    )
+    assert list(lab.run(lambda: total(load())).warnings) == told
+
+
 # -- journal -----------------------------------------------------------------------------------------------------
 
 
@@ -302,6 +333,25 @@ def test_what_a_killed_run_finished_is_reused(lab, flow):
     again = lab.run(flow, factor=1.0)
     assert (again.value, again.bodies) == (first, [])
     assert again.decisions()["load"] is Decision.PRUNE
+
+
+def test_traces_are_journaled_while_one_write_follows_the_other(lab, monkeypatch):
+    monkeypatch.setattr(keeper, "JOURNAL_SECONDS", 0.0)
+    load = lab.task(lambda i: frame(i), name="load")
+    journaled = []
+    with lab.open("flow", {}) as run:
+        put_blob, queued = run.session.keeper.store.put_blob, threading.Event()
+
+        def put_once_all_wait(encoded):
+            queued.wait()
+            journaled.append(len(lab.store.list("journal")))
+            put_blob(encoded)
+
+        run.session.keeper.store.put_blob = put_once_all_wait
+        for i in range(3):
+            load(i)
+        queued.set()
+    assert journaled == [0, 0, 1]
 
 
 def test_what_a_failed_run_finished_is_reused(lab):

@@ -150,6 +150,29 @@ def test_a_journal_left_beside_its_lineage_is_ignored(store: Store, catalog: Cat
     assert catalog.read().lineages == (lineage(),)
 
 
+def test_the_journal_of_a_later_attempt_of_the_same_flow_run_counts(catalog: Catalog) -> None:
+    catalog.commit(lineage(status="suspended"))
+    resumed = make_run(status="running", started_us=1_700_000_001_000_000)
+    catalog.append(resumed, [make_trace(7)])
+    assert catalog.read().lineages == (lineage(status="suspended"), Lineage(resumed, (make_trace(7),)))
+
+
+def test_a_run_that_ends_while_the_catalog_is_read_is_seen(
+    store: Store, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catalog.append(make_run(status="running"), [make_trace(0)])
+    read = store.read
+
+    def read_late(path: str) -> bytes:
+        if path.startswith("journal"):
+            monkeypatch.undo()
+            Catalog(store).commit(lineage())
+        return read(path)
+
+    monkeypatch.setattr(store, "read", read_late)
+    assert catalog.read().lineages == (lineage(),)
+
+
 def test_concurrent_appends_lose_nothing(catalog: Catalog) -> None:
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda call: catalog.append(make_run(), [make_trace(call)]), range(40)))
@@ -215,7 +238,7 @@ def test_a_damaged_lineage_leaves_the_others_readable(store: Store, catalog: Cat
     catalog.commit(lineage("a", started_us=1))
     catalog.commit(lineage("b", started_us=2))
     store.write(f"lineage/{1:020}-a.jsonl", [b"\xff\x00garbage"])
-    known = catalog.read()
+    known = Catalog(store).read()
     assert [found.run.run_id for found in known.lineages] == ["b"]
     assert len(known.problems) == 1
 
@@ -227,7 +250,7 @@ def test_a_lineage_deleted_while_it_is_read_is_a_run_less(
     entries = store.list("lineage")
     store.delete(entries[0].path)
     monkeypatch.setattr(store, "list", lambda folder: entries if folder == "lineage" else [])
-    assert catalog.read() == Known({})
+    assert Catalog(store).read() == Known({})
 
 
 def test_a_segment_that_cannot_be_read_is_told(store: Store, catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -236,7 +259,7 @@ def test_a_segment_that_cannot_be_read_is_told(store: Store, catalog: Catalog, m
 
     catalog.commit(lineage())
     monkeypatch.setattr(store, "read", refuse)
-    known = catalog.read()
+    known = Catalog(store).read()
     assert known.lineages == ()
     assert "access was denied" in known.problems[0]
 

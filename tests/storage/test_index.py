@@ -151,9 +151,7 @@ def learned(history: History, signatures: set[str]) -> dict[str, Any]:
     calls = [(rulings.stands_for(f"{task} {v}"), f"literals {n}") for task in TASKS for v in (0, 1) for n in (0, 1)]
     return {
         "candidates": [list(dict.fromkeys(identity(t, rulings) for t in history.candidates(*call))) for call in calls],
-        "revoked": [
-            list(dict.fromkeys((identity(t, rulings), r) for t, r in history.revoked(*call))) for call in calls
-        ],
+        "revoked": [list(dict.fromkeys(identity(t, rulings) for t in history.revoked(*call))) for call in calls],
         "ambiguous": {signature for signature in signatures if history.ambiguous(signature)},
         "moot": {signature: history.renewed(signature, "f") for signature in signatures if history.moot(signature)},
         "proven": {f"{task} {v}" for task in TASKS for v in (0, 1) if history.proven(f"{task} {v}")},

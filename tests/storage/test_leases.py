@@ -6,7 +6,7 @@ from prefect_helix.storage import leases
 from prefect_helix.storage.leases import EXPIRY_US, Lease
 from prefect_helix.storage.store import Store
 
-ONE, TWO = Lease("one", frozenset({"ab", "cd"}), 7), Lease("two", frozenset({"cd", "ef"}))
+ONE, TWO = Lease("one", frozenset({"ab", "cd"}), frozenset({"signature"})), Lease("two", frozenset({"cd", "ef"}))
 
 
 def test_leases_come_back_and_end(store: Store) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import random
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from types import SimpleNamespace
 from typing import Any
 
 import fsspec
 import numpy as np
 import pytest
+import s3fs
 from fsspec.implementations.memory import MemoryFileSystem
 
 from prefect_helix.core.errors import BlobMissingError, StoreError
@@ -51,6 +52,20 @@ def test_a_large_blob_is_uploaded_in_parts(opens: OpenStore, monkeypatch: pytest
     store.put_blob(encoded)
     np.testing.assert_array_equal(store.get_blob(encoded.name), LARGE)
     assert store.blobs() == {encoded.name: encoded.size_bytes}
+
+
+def test_only_uploads_to_the_store_are_its_unfinished_writes(moto_options: Mapping[str, Any]) -> None:
+    bucket = f"helix-{uuid.uuid4().hex}"
+    server = s3fs.S3FileSystem(**moto_options, skip_instance_cache=True)
+    server.mkdir(bucket)
+    for key in ("store/blobs/ab/cd", "store-of-others/blobs/ab/cd", "blobs/ab/ef", "backup.tar"):
+        server.call_s3("create_multipart_upload", Bucket=bucket, Key=key)
+    for place, key in ((f"{bucket}/store", "store/blobs/ab/cd"), (bucket, "blobs/ab/ef")):
+        store = open_store(f"s3://{place}", storage_options=moto_options)
+        (entry,) = store.unfinished()
+        assert entry.path.startswith(f"{key} ")
+        store.discard(entry)
+        assert store.unfinished() == ()
 
 
 def test_the_stores_own_clock_tells_what_is_newer(store: Store) -> None:

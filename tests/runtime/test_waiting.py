@@ -1,0 +1,42 @@
+"""A run that waits for what another one computes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.timeout(120)
+
+PROGRAM = Path(__file__).with_name("two_runs.py")
+
+
+def played(*arguments: str) -> dict[str, Any]:
+    command = [sys.executable, str(PROGRAM), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def test_what_another_run_computes_is_waited_for_and_loaded() -> None:
+    found = played("finishes", "60")
+    assert found == {"computed": ["first"], "value": 50_000, "bodies": [], "warnings": {}, "leases": []}
+
+
+def test_a_run_that_is_killed_is_waited_for_until_its_lease_has_grown_old() -> None:
+    found = played("is-killed", "60")
+    assert (found["computed"], found["value"], found["bodies"]) == (["first", "second"], 50_000, ["fit"])
+    assert found["leases"] == ["leases/run11.json"]
+
+
+@pytest.mark.parametrize("seconds", ["0", "0.000001"], ids=["off", "at its limit"])
+def test_nobody_waits_longer_than_told(seconds: str) -> None:
+    found = played("finishes", seconds)
+    assert (found["computed"], found["value"], found["bodies"]) == (["first", "second"], 50_000, ["fit"])
+    assert found["leases"] == []

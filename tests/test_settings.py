@@ -1,0 +1,22 @@
+from __future__ import annotations
+
+import pytest
+
+from prefect_helix.core.errors import ConfigurationError
+from prefect_helix.settings import FlowOptions, resolve
+
+
+@pytest.mark.parametrize(("said", "seconds"), [(None, 0), ("0", 0), ("600", 600), ("0.5", 0.5)])
+def test_runs_wait_for_others_as_long_as_they_are_told(
+    monkeypatch: pytest.MonkeyPatch, said: str | None, seconds: float
+) -> None:
+    if said is not None:
+        monkeypatch.setenv("PREFECT_INTEGRATIONS_HELIX_WAIT", said)
+    assert resolve(FlowOptions()).wait_seconds == seconds
+
+
+@pytest.mark.parametrize("said", ["long", "-1", "inf", "nan", ""])
+def test_a_wait_that_makes_no_sense_is_told(monkeypatch: pytest.MonkeyPatch, said: str) -> None:
+    monkeypatch.setenv("PREFECT_INTEGRATIONS_HELIX_WAIT", said)
+    with pytest.raises(ConfigurationError, match="Give a number of seconds"):
+        resolve(FlowOptions())
