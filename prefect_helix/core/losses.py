@@ -207,9 +207,8 @@ class Losses:
         return sum(self._steps[number].compute_us for number in self._above(self._numbers[key], past_stored=True))
 
     def remake_us(self, key: str) -> int:
-        """Return what computing a step takes, with those of its ancestors that nothing stored stands for."""
-        numbers = self._above(self._numbers[key])
-        return sum(self._steps[one].compute_us for one in numbers if not self._steps[one].stored)
+        """Return what computing a step takes, and having what it takes from what is stored."""
+        return self._remake_us(self._numbers[key])
 
     # -- scenarios -----------------------------------------------------------------------------------------------
 
@@ -272,9 +271,11 @@ class Losses:
 
     def _alone_us(self, number: int) -> int:
         """Return what loading a result saves if it is all that is needed."""
+        return max(0, self._remake_us(number) - self._steps[number].load_us)
+
+    def _remake_us(self, number: int) -> int:
         step = self._steps[number]
-        above = sum(self._steps[one].cost_us for one in self._above(number)) - step.cost_us
-        return max(0, above + step.compute_us - step.load_us)
+        return sum(self._steps[one].cost_us for one in self._above(number)) - step.cost_us + step.compute_us
 
     def _above(self, number: int, *, past_stored: bool = False) -> set[int]:
         """Return a step and its ancestors, up to the next stored ones or past them."""

@@ -54,7 +54,7 @@ class Prospects:
         return self._losses[key[0]].recreate_us(key[1])
 
     def remake_us(self, key: Key) -> int:
-        """Return what computing a step takes, with those of its ancestors that nothing stored stands for."""
+        """Return what computing a step takes, and having what it takes from what is stored."""
         return self._losses[key[0]].remake_us(key[1])
 
     def affected(self) -> list[Key]:

@@ -172,8 +172,8 @@ def test_what_making_a_result_again_takes(seed: int) -> None:
     for step in steps:
         if not step.stored:
             above = {step.key, *ancestors([step.key], open_parents)}
-            made = [one for one in steps if one.key in above and not one.stored]
-            assert losses.remake_us(step.key) == sum(one.compute_us for one in made)
+            had = [one.load_us if one.stored else one.compute_us for one in steps if one.key in above]
+            assert losses.remake_us(step.key) == sum(had)
 
 
 def test_what_a_step_really_takes_counts_from_then_on() -> None:
