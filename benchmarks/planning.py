@@ -18,12 +18,9 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parent / "simulation"))
 
 import networkx as nx
-from workloads import amounts, grown
+from simulation.workloads import amounts, grown
 
 from prefect_helix.core.graph import Decision
 from prefect_helix.core.planner import Plan, PlanNode, solve

@@ -64,7 +64,7 @@ class HelixStorage(WritableFileSystem):
     policy: str | None = Field(
         default=None,
         description="Which results are worth their storage; a flow may say otherwise.",
-        examples=["helix", "always", "never"],
+        examples=["auto", "helix", "always", "never"],
     )
     compression: Literal["zstd", "lz4"] | None = Field(
         default=None,

@@ -23,7 +23,7 @@ from prefect_helix.storage.store import Store, open_store
 
 Mode = Literal["auto", "off", "recompute", "verify"]
 
-DEFAULT_POLICY = "helix"
+DEFAULT_POLICY = "auto"
 DEFAULT_BUDGET_BYTES = 10 * 10**9
 
 

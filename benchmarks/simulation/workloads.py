@@ -179,7 +179,7 @@ def helix(name: str, seed: int) -> Workload:
 
 
 def grown(rng: random.Random, size: int, draw: Drawn) -> list[Step]:
-    """Draw a graph like those that people's scripts make: mostly one input, now and then a join."""
+    """Draw a graph like those that people's scripts make: mostly one input, now and then a join, some reuse."""
     parents: list[tuple[str, ...]] = []
     taken: set[str] = set()
     for number in range(size):
@@ -289,15 +289,13 @@ def _later(steps: Sequence[Step]) -> dict[str, float]:
     return {task: 1 + 2 * place / len(tasks) for place, task in enumerate(tasks)}
 
 
-def all_workloads() -> Iterator[Workload]:
-    """Yield the 252 workloads that policies are compared on."""
-    for seed in range(12):
+def all_workloads(first_seed: int, large: int) -> Iterator[Workload]:
+    """Yield the workloads that policies are compared on: 228, and twice `large` ones of many hundred steps."""
+    for seed in range(first_seed, first_seed + 12):
         yield from (helix(name, seed) for name in _HELIX)
-    for seed in range(40):
+    for seed in range(first_seed, first_seed + 40):
         yield from (chain(seed), diamonds(seed), wide_map(seed))
-    for seed in range(12):
-        yield collaborative(seed)
-    for seed in range(12):
-        yield layered(seed)
-    for seed in range(60):
+    for seed in range(first_seed, first_seed + large):
+        yield from (collaborative(seed), layered(seed))
+    for seed in range(first_seed, first_seed + 60):
         yield small(seed)

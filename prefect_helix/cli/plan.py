@@ -60,8 +60,8 @@ def _predicted(node: Node, outlook: Outlook) -> Trace:
     return replace(
         world.facts(node),
         reason=(node.reason or world.reason(node)) + spared,
-        compute_us=costs.compute(node.spec.key, node.trace),
-        load_us=costs.load(node.result) if node.result else None,
+        compute_us=costs.compute(node.spec.key, node.trace, node.input_bytes),
+        load_us=costs.load(node.result, node.spec.key) if node.result else None,
         stored=world.loadable(node),
     )
 

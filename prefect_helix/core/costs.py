@@ -1,21 +1,64 @@
-"""What computing and loading cost, learned from traces. Unknown is None, never zero."""
+"""What computing and loading cost, learned from traces. Unknown is None, never zero.
+
+Each estimate is a low median of the latest measurements, so that neither an outlier nor a slow first run, which imports
+and fills caches, is taken for what a step takes. What is measured counts from the next run on: a wrong estimate costs
+time until then.
+"""
 
 from __future__ import annotations
 
-import statistics
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
+from statistics import median_low
+from typing import TypeVar
 
 from prefect_helix.core.graph import Decision
 from prefect_helix.core.lineage import Result, Trace
 
 RECENT = 5
-"""Computes of a task that its estimate is the median of."""
+"""Measurements of a task that its estimate is made from."""
 
 DEFAULT_LATENCY_US = 500
 DEFAULT_BYTES_PER_US = 500.0
-"""Assumed of a store nothing was loaded from yet: half a millisecond a blob, 500 MB/s."""
+"""Assumed of a store nothing was loaded from yet, and of writing to any: half a millisecond a blob, 500 MB/s."""
+
+MOST_SCALED = 8.0
+"""A time is scaled by no more than this where inputs are larger or smaller."""
+
+OUTLIER = 3.0
+"""A single measurement so many times what the task else takes is not believed."""
+
+_T = TypeVar("_T")
+
+_SMALL_BYTES = 64 * 1024
+_LARGE_BYTES = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Computed:
+    """A compute: what it took, and the size of what it was given as far as that is known."""
+
+    us: int
+    input_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A load: what it took, of how much, in how many blobs."""
+
+    us: int
+    size_bytes: int
+    blobs: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """The latest measurements by task key, oldest first."""
+
+    computed: Mapping[str, tuple[Computed, ...]] = field(default_factory=dict)
+    loaded: Mapping[str, tuple[Loaded, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -23,62 +66,120 @@ class Costs:
     """Estimates in microseconds.
 
     Attributes:
-        compute_us: Median of the last computes, by task key.
-        bytes_per_us: Bandwidth of the store.
-        latency_us: Fixed time of one load.
+        samples: What they are made from.
     """
 
-    compute_us: Mapping[str, int]
-    bytes_per_us: float = DEFAULT_BYTES_PER_US
-    latency_us: int = DEFAULT_LATENCY_US
+    samples: Samples = field(default_factory=Samples)
 
-    def compute(self, key: str, trace: Trace | None) -> int | None:
-        """Return what computing a node of task `key` takes, best known from its own `trace`."""
-        if trace is not None and trace.compute_us is not None:
-            return trace.compute_us
-        return self.compute_us.get(key)
+    def compute(
+        self, key: str, trace: Trace | None, input_bytes: Callable[[], int | None] = lambda: None
+    ) -> int | None:
+        """Return what computing a node of task `key` takes, best known from its own `trace`.
 
-    def load(self, result: Result) -> int:
-        """Return what loading all of `result` takes; what sits in the lineage costs nothing."""
+        Args:
+            key: The task.
+            trace: The trace that the node is equivalent to.
+            input_bytes: Gives the size of what the node is given, as far as known; other computes of the task are
+                scaled to it.
+        """
+        own = trace.compute_us if trace is not None else None
+        samples = self.samples.computed.get(key, ())
+        if not samples or (own is not None and own <= OUTLIER * min(one.us for one in samples)):
+            return own
+        size = input_bytes()
+        usual = median_low([_scaled(one, size) for one in samples])
+        if own is None or (size and len(samples) > 2 and own > OUTLIER * usual):
+            return usual
+        return own
+
+    def load(self, result: Result, key: str = "") -> int:
+        """Return what loading all of `result` takes; what sits in the lineage costs nothing.
+
+        Args:
+            result: The result.
+            key: The task that gave it. What its results took to load before tells more than the store's bandwidth: a
+                list of objects takes longer than an array of that size.
+        """
         blobs = result.blobs
         if not blobs:
             return 0
-        return self.transfer(result.size_bytes, blobs=len(blobs))
+        rates = [one.us / one.size_bytes for one in self.samples.loaded.get(key, ()) if one.size_bytes]
+        if rates:
+            return max(len(blobs) * self._latency_us, int(median_low(rates) * result.size_bytes))
+        return int(len(blobs) * self._latency_us + result.size_bytes / self._bytes_per_us)
 
-    def transfer(self, size_bytes: int, *, blobs: int = 1) -> int:
-        """Return what moving `size_bytes` in `blobs` objects takes."""
-        return blobs * self.latency_us + int(size_bytes / self.bytes_per_us)
+    def write(self, size_bytes: int, blobs: int) -> int:
+        """Return what writing so many bytes in so many blobs takes: no less than is assumed of any store."""
+        bytes_per_us = min(self._bytes_per_us, DEFAULT_BYTES_PER_US)
+        return int(blobs * max(self._latency_us, DEFAULT_LATENCY_US) + size_bytes / bytes_per_us)
+
+    @cached_property
+    def _latency_us(self) -> int:
+        small = [one.us // one.blobs for one in self._loads if one.blobs and one.size_bytes <= one.blobs * _SMALL_BYTES]
+        return median_low(small) if small else DEFAULT_LATENCY_US
+
+    @cached_property
+    def _bytes_per_us(self) -> float:
+        large = [one for one in self._loads if one.size_bytes >= _LARGE_BYTES]
+        rates = [one.size_bytes / max(one.us - one.blobs * self._latency_us, one.us / 2, 1) for one in large]
+        return median_low(rates) if rates else DEFAULT_BYTES_PER_US
+
+    @property
+    def _loads(self) -> Iterable[Loaded]:
+        return (one for loads in self.samples.loaded.values() for one in loads)
 
 
-@dataclass(frozen=True, slots=True)
-class Samples:
-    """The latest measurements, oldest first.
+def sample(runs: Iterable[Iterable[Trace]], earlier: Samples | None = None) -> Samples:
+    """Return the latest measurements in the traces of runs, oldest first, and before them.
 
-    Attributes:
-        compute_us: Times of the last computes, by task key.
-        bytes_per_us: Rates of the last loads of a megabyte and more.
+    Complexity: O(traces + edges).
     """
-
-    compute_us: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
-    bytes_per_us: tuple[float, ...] = ()
-
-
-def sample(traces: Iterable[Trace], earlier: Samples | None = None) -> Samples:
-    """Return the latest measurements in `traces`, oldest first, and before them. Complexity: O(traces)."""
     before = earlier or Samples()
-    computed: dict[str, list[int]] = defaultdict(list, {key: [*times] for key, times in before.compute_us.items()})
-    rates = [*before.bytes_per_us]
-    for trace in traces:
-        if trace.decision is Decision.COMPUTE and trace.compute_us is not None and trace.status == "completed":
-            computed[trace.key].append(trace.compute_us)
-        elif trace.decision is Decision.LOAD and trace.load_us and trace.result and trace.result.size_bytes > 1_000_000:
-            rates.append(trace.result.size_bytes / trace.load_us)
-    return Samples({key: tuple(times[-RECENT:]) for key, times in computed.items()}, tuple(rates[-4 * RECENT :]))
+    computed: dict[str, list[Computed]] = defaultdict(list, {key: [*some] for key, some in before.computed.items()})
+    loaded: dict[str, list[Loaded]] = defaultdict(list, {key: [*some] for key, some in before.loaded.items()})
+    for traces in runs:
+        results: dict[str, Result] = {}
+        for trace in traces:
+            result = trace.result
+            if result is not None:
+                results[trace.signature] = result
+            if trace.decision is Decision.COMPUTE and trace.compute_us is not None and trace.status == "completed":
+                computed[trace.key].append(Computed(trace.compute_us, _input_bytes(trace, results)))
+            elif trace.decision is Decision.LOAD and trace.load_us and result is not None and result.blobs:
+                loaded[trace.key].append(Loaded(trace.load_us, result.size_bytes, len(result.blobs)))
+    return Samples(_latest(computed), _latest(loaded))
 
 
-def learn(samples: Samples) -> Costs:
-    """Return estimates: medians of the latest measurements."""
-    return Costs(
-        compute_us={key: int(statistics.median(times)) for key, times in samples.compute_us.items()},
-        bytes_per_us=statistics.median(samples.bytes_per_us) if samples.bytes_per_us else DEFAULT_BYTES_PER_US,
-    )
+def taken_bytes(result: Result | None, leaf: int | None) -> int | None:
+    """Return the size of a result or of a leaf of it; None if it is not known."""
+    if result is None:
+        return None
+    if leaf is None:
+        return result.size_bytes
+    return result.leaves[leaf].size_bytes if leaf < len(result.leaves) else None
+
+
+def total_bytes(parts: Iterable[int | None]) -> int | None:
+    """Return the size of all parts; None if one is not known."""
+    known = 0
+    for part in parts:
+        if part is None:
+            return None
+        known += part
+    return known
+
+
+def _latest(measured: Mapping[str, list[_T]]) -> dict[str, tuple[_T, ...]]:
+    return {key: tuple(some[-RECENT:]) for key, some in measured.items()}
+
+
+def _input_bytes(trace: Trace, results: Mapping[str, Result]) -> int | None:
+    taken = [taken_bytes(results.get(link.signature), link.leaf) for link in trace.parents]
+    return total_bytes([*taken, *(argument.size_bytes for argument in trace.arguments if argument.size_bytes)])
+
+
+def _scaled(one: Computed, input_bytes: int | None) -> int:
+    """Return what a compute would have taken with inputs of this size."""
+    if not one.input_bytes or not input_bytes:
+        return one.us
+    return int(one.us * min(MOST_SCALED, max(1 / MOST_SCALED, input_bytes / one.input_bytes)))

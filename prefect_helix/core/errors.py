@@ -6,7 +6,7 @@
     ├── NotStorableError (TypeError)         a value cannot be serialised
     ├── StoreError (OSError)                 the store did not do what it was asked
     │   ├── BlobMissingError                 a blob is not there
-    │   │   └── NoRoomError                  nor was there room for it when it was to be written
+    │   │   └── NotKeptError                 nor was it written: it was not worth its room
     │   └── CorruptError                     stored bytes are not what was written
     ├── NondeterministicTaskError            a recomputed result contradicts one already used
     ├── FileChangedError                     a file changed while a run relied on it
@@ -114,8 +114,8 @@ class BlobMissingError(StoreError):
     """A blob is not in the store; whatever it held is computed again."""
 
 
-class NoRoomError(BlobMissingError):
-    """A result of this run that was to be written found no room; it is computed again where it is needed."""
+class NotKeptError(BlobMissingError):
+    """A result of this run was not stored after all; it is computed again where it is needed."""
 
 
 class CorruptError(StoreError):

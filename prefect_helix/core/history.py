@@ -13,7 +13,7 @@ from itertools import islice
 from typing import NamedTuple, Protocol
 
 from prefect_helix.core.alike import Alike
-from prefect_helix.core.costs import Samples, learn, sample
+from prefect_helix.core.costs import Costs, Samples, sample
 from prefect_helix.core.digest import hash_parts
 from prefect_helix.core.graph import Decision
 from prefect_helix.core.lineage import Lineage, Run, Trace
@@ -133,11 +133,11 @@ class History:
             return False  # traces in the index may be made from results that only the recent ones tell to be moot
         for trace in traces:
             self.add(trace)
-        self._samples = sample((trace for lineage in recent for trace in lineage.traces), facts.samples)
+        self._samples = sample((lineage.traces for lineage in recent), facts.samples)
         self._last_used_us = {**facts.last_used_us}
         for blob, at_us in last_used(recent).items():
             self._last_used_us[blob] = max(at_us, self._last_used_us.get(blob, 0))
-        self.costs = learn(self._samples)
+        self.costs = Costs(self._samples)
         return True
 
     def add(self, trace: Trace) -> None:
@@ -280,20 +280,25 @@ class History:
         That is the latest completed with the same parameters, else the latest completed, else the latest with traces.
         """
         same = parameters_hash(parameters)
-        indexed = self._index.heads if self._index is not None else ()
-        heads = [*indexed, *map(head_of, self._recent)]
         ranked = (
             (head.completed + (head.completed and head.parameters == same), head.started_us, position)
-            for position, head in enumerate(heads)
+            for position, head in enumerate(self.heads)
             if head.flow == flow and head.steps
         )
         best = max(ranked, default=None)
-        if best is None:
-            return None
-        position = best[-1]
-        if self._index is not None and position < len(indexed):
+        return None if best is None else self.lineage(best[-1])
+
+    @property
+    def heads(self) -> Sequence[Head]:
+        """What each run is that is remembered, oldest first of those in the index and then of the others."""
+        return [*(self._index.heads if self._index is not None else ()), *map(head_of, self._recent)]
+
+    def lineage(self, position: int) -> Lineage:
+        """Return the run at a position in `heads`."""
+        indexed = len(self._index.heads) if self._index is not None else 0
+        if self._index is not None and position < indexed:
             return self._index.lineage(position)
-        return self._recent[position - len(indexed)]
+        return self._recent[position - indexed]
 
     @property
     def last_used_us(self) -> Mapping[str, int]:

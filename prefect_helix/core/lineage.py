@@ -228,6 +228,7 @@ class Run:
         problems: What the run found wrong, in words.
         host: Name of the machine that the flow ran on; empty if it is not known.
         parent_run_id: The flow run that called the flow; None if it is no subflow.
+        changed: Keys of the tasks that had changed since the prior run, in code, in an argument or in a file.
     """
 
     run_id: str
@@ -249,6 +250,7 @@ class Run:
     problems: tuple[str, ...] = ()
     host: str = ""
     parent_run_id: str | None = None
+    changed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -332,4 +334,4 @@ def run_from_json(data: Mapping[str, Any]) -> Run:
     Raises:
         KeyError, TypeError, ValueError: If the data is not a run.
     """
-    return Run(**{**data, "problems": tuple(data["problems"])})
+    return Run(**{**data, "problems": tuple(data["problems"]), "changed": tuple(data.get("changed", ()))})

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -13,69 +14,105 @@ Choice = Literal["auto", "always", "never"]
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A computed result that may be materialized.
+    """A result that may be stored, or is.
 
     Attributes:
-        recreate_us: Time to compute it again with nothing stored: its own and all its ancestors' times.
         load_us: Time to load it.
-        write_us: Time to write it.
-        size_bytes: Bytes it would add to the store; 0 if they are all there.
-        choice: What the task asks for with ``materialize=``.
+        write_us: Time to write it; zero once it is stored.
+        size_bytes: Bytes that it takes in the store and that no other result has there.
+        recreate: Gives `recreate_us`.
+        loss: Gives `loss_us`.
+        runs: Gives `valid_runs`.
     """
 
-    recreate_us: int
     load_us: int
     write_us: int
     size_bytes: int
-    choice: Choice = "auto"
+    recreate: Callable[[], int]
+    loss: Callable[[], float]
+    runs: Callable[[], float]
+
+    @property
+    def recreate_us(self) -> int:
+        """Time to compute it again with nothing stored: its own and all its ancestors' times."""
+        return self.recreate()
+
+    @property
+    def loss_us(self) -> float:
+        """Time that the next run takes longer, on average over what may change before it, if it is not stored."""
+        return self.loss()
+
+    @property
+    def valid_runs(self) -> float:
+        """Number of runs for which it is expected to stay valid."""
+        return self.runs()
 
 
 class Policy(Protocol):
-    """Decides which results are materialized. Budgets are kept by the caller."""
+    """Decides which results are stored."""
 
     name: str
 
-    def admits(self, candidate: Candidate) -> bool:
-        """Return whether the result is worth its storage."""
+    def worth(self, candidate: Candidate) -> float:
+        """Return what it is worth to have a result stored; zero and less is not stored.
+
+        Where the budget is short, what is worth least per byte goes first, and only for what is clearly worth more;
+        what is worth infinity does not go.
+        """
+
+
+class Auto:
+    """Store what is expected to save more than it costs.
+
+    The worth of a result is what the next run is expected to take longer without it, less its share of the time to
+    write it.
+    """
+
+    name = "auto"
+
+    def worth(self, candidate: Candidate) -> float:  # noqa: D102
+        return candidate.loss_us - candidate.write_us / candidate.valid_runs
 
 
 class Helix:
-    """HELIX's streaming rule: materialize what costs more than twice its load to recreate, first come first served."""
+    """HELIX's streaming rule: store what costs more than twice its load to recreate, first come first served."""
 
     name = "helix"
 
-    def admits(self, candidate: Candidate) -> bool:  # noqa: D102
-        return candidate.recreate_us > 2 * candidate.load_us
+    def worth(self, candidate: Candidate) -> float:  # noqa: D102
+        return math.inf if candidate.recreate_us > 2 * candidate.load_us else 0
 
 
 class Always:
-    """Materialize everything there is room for."""
+    """Store everything there is room for, first come first served."""
 
     name = "always"
 
-    def admits(self, candidate: Candidate) -> bool:  # noqa: D102
-        return True
+    def worth(self, candidate: Candidate) -> float:  # noqa: D102
+        return math.inf
 
 
 class Never:
-    """Materialize nothing; results small enough to sit in the lineage are still reused."""
+    """Store nothing; results small enough to sit in the lineage are still reused."""
 
     name = "never"
 
-    def admits(self, candidate: Candidate) -> bool:  # noqa: D102
-        return False
+    def worth(self, candidate: Candidate) -> float:  # noqa: D102
+        return 0
 
 
-POLICIES: dict[str, Policy] = {policy.name: policy for policy in (Helix(), Always(), Never())}
+POLICIES: dict[str, Policy] = {policy.name: policy for policy in (Auto(), Helix(), Always(), Never())}
 
 
 def policy_named(policy: str | Policy) -> Policy:
     """Return the policy of that name, or the policy itself.
 
     Raises:
-        ConfigurationError: If there is none of that name.
+        ConfigurationError: If there is none of that name, or the object is none.
     """
     if not isinstance(policy, str):
+        if not isinstance(getattr(policy, "name", None), str) or not callable(getattr(policy, "worth", None)):
+            raise ConfigurationError("policy", policy, "A policy has a name and a method worth(candidate).")
         return policy
     try:
         return POLICIES[policy]
@@ -83,51 +120,26 @@ def policy_named(policy: str | Policy) -> Policy:
         raise ConfigurationError("policy", policy, f"Use one of {', '.join(map(repr, POLICIES))}.") from None
 
 
-def worth_keeping(policy: Policy, candidate: Candidate) -> bool:
-    """Return whether a result stays in the store after the run."""
-    if candidate.choice == "auto":
-        return policy.admits(candidate)
-    return candidate.choice == "always"
+def worth(policy: Policy, choice: Choice, candidate: Candidate) -> float:
+    """Return what a result is worth to a policy, where its task does not overrule it with ``materialize=``."""
+    match choice:
+        case "always":
+            return math.inf
+        case "never":
+            return 0
+    return policy.worth(candidate)
 
 
-def worth_keeping_for_now(policy: Policy, candidate: Candidate) -> bool:
-    """Return whether a result is written while the run lasts, so that a killed run costs the next one little.
+def worth_for_now(policy: Policy, choice: Choice, remake_us: int, write_us: int) -> bool:
+    """Return whether a result that is not worth storing is stored until its run ends.
 
-    A result that is dearer to recreate than to write is, even one the policy gives up when the run ends. Policy
-    ``never`` and ``materialize="never"`` mean what they say.
+    Then a run that is killed costs the next one little. Policy ``never`` and ``materialize="never"`` mean what they
+    say.
+
+    Args:
+        policy: The policy.
+        choice: What the task asks for.
+        remake_us: What making the result again takes, from what is stored.
+        write_us: What writing it takes.
     """
-    if worth_keeping(policy, candidate):
-        return True
-    if candidate.choice == "never" or policy.name == Never.name:
-        return False
-    return candidate.recreate_us > candidate.write_us
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """A blob in the store.
-
-    Attributes:
-        name: Its content name.
-        size_bytes: Its size.
-        last_used_us: When a run last computed, loaded or pruned the node it belongs to; 0 if no lineage names it.
-    """
-
-    name: str
-    size_bytes: int
-    last_used_us: int
-
-
-def victims(stored: Iterable[Stored], needed_bytes: int) -> tuple[str, ...]:
-    """Return the blobs to remove so that `needed_bytes` come free, least recently used first and no more than it takes.
-
-    Returns nothing if all of them together would not free enough. Complexity: O(n log n).
-    """
-    chosen: list[str] = []
-    freed = 0
-    for blob in sorted(stored, key=lambda b: (b.last_used_us, b.name)):
-        if freed >= needed_bytes:
-            break
-        chosen.append(blob.name)
-        freed += blob.size_bytes
-    return tuple(chosen) if freed >= needed_bytes else ()
+    return choice != "never" and policy.name != Never.name and remake_us > write_us

@@ -6,6 +6,7 @@ from dataclasses import asdict, replace
 
 from prefect_helix.core.garbage import garbage_kept
 from prefect_helix.core.graph import Decision
+from prefect_helix.core.habits import changed
 from prefect_helix.core.lineage import Lineage, Run, RunStatus, Trace
 from prefect_helix.runtime.arguments import metrics
 from prefect_helix.runtime.keeper import Keeper
@@ -37,6 +38,7 @@ def _commit(head: Run, world: World, keeper: Keeper, status: RunStatus, at_us: i
         finished_us=at_us,
         scratch_us=sum(trace.compute_us or 0 for trace in traces),
         metrics=metrics(traces),
+        changed=changed([node.prior for node in world.nodes if node.prior], traces) if head.prior_run_id else (),
     )
     code = {node.spec.fingerprint: node.spec.code for node in called if node.done}
     lineage = Lineage(head, traces)

@@ -8,19 +8,15 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from prefect_helix.core.errors import BlobMissingError, CorruptError, NoRoomError, NotStorableError, StoreError
+from prefect_helix.core.errors import BlobMissingError, CorruptError, NotKeptError, NotStorableError, StoreError
 from prefect_helix.core.lineage import Lineage, Result, Run, RunStatus, Trace
-from prefect_helix.core.materialization import (
-    Candidate,
-    Policy,
-    Stored,
-    victims,
-    worth_keeping,
-    worth_keeping_for_now,
-)
+from prefect_helix.core.losses import Expected
+from prefect_helix.core.lots import Parcel
+from prefect_helix.core.shelf import Shelf
+from prefect_helix.runtime.appraisal import Appraiser
 from prefect_helix.storage import leases
 from prefect_helix.storage.backend import Entry
 from prefect_helix.storage.catalog import Catalog
@@ -30,6 +26,9 @@ from prefect_helix.storage.store import Store
 
 PENDING_BYTES = 512 * 1024 * 1024
 """Bytes that may wait to be written before a task that offers more has to wait as well."""
+
+WAITING_BYTES = 256 * 1024 * 1024
+"""Bytes of results that are held until the run ends, because they may find room then."""
 
 JOURNAL_SECONDS = 0.3
 """Traces wait at most this long for company before they are journaled."""
@@ -48,10 +47,11 @@ Put = Callable[[Collection[str]], None]
 
 @dataclass(frozen=True)
 class _Write:
-    trace: Trace
-    sizes: Mapping[str, int]
-    room_for: int
-    put: Put
+    trace: Trace | None
+    step: Expected | None = None
+    parcel: Parcel | None = None
+    coming: Mapping[str, int] = field(default_factory=dict)
+    put: Put = lambda names: None
 
 
 class Keeper:
@@ -63,8 +63,6 @@ class Keeper:
     Args:
         store: Where to keep things.
         catalog: The lineages in it.
-        policy: What is worth keeping.
-        budget_bytes: What the store may hold in blobs.
         last_used_us: When each blob was last named by a lineage.
         warn: Called with a key and a sentence for whatever goes wrong; the same key is told once.
     """
@@ -74,15 +72,11 @@ class Keeper:
         store: Store,
         catalog: Catalog,
         *,
-        policy: Policy,
-        budget_bytes: int,
         last_used_us: Mapping[str, int],
         warn: Callable[[str, str], None],
     ) -> None:
         self.store = store
         self.catalog = catalog
-        self.policy = policy
-        self.budget_bytes = budget_bytes
         self._last_used_us = last_used_us
         self._in_use: Callable[[], Collection[str]] = frozenset
         self._warn = warn
@@ -95,10 +89,11 @@ class Keeper:
             for name, entry in entries.items()
             if entry.modified_us > new_us or not entry.modified_us
         }
+        self._filled_at = self._found_at
         self._beaten_at: float | None = None
         self._wrote = False
         self._unreadable: set[str] = set()
-        self._extra: dict[str, int] = {}
+        self._waiting: list[_Write] = []
         self._claims: set[str] = set()
         self._coming: Counter[str] = Counter()
         self._lock = threading.Condition()
@@ -106,17 +101,22 @@ class Keeper:
         self._readable = self._writable = True
         self._queue: queue.Queue[_Write | threading.Event | str | None] = queue.Queue()
         self._head: Run | None = None
+        self._appraiser: Appraiser | None = None
+        self._shelf: Shelf | None = None
         self._thread: threading.Thread | None = None
 
-    def start(self, head: Run, in_use: Callable[[], Collection[str]]) -> None:
+    def start(self, head: Run, appraiser: Appraiser, in_use: Callable[[], Collection[str]]) -> None:
         """Begin the run's journal.
 
         Args:
             head: The run.
+            appraiser: Knows what results are worth.
             in_use: Gives the names of the blobs that the run may still load.
         """
         self._head = head
         self._in_use = in_use
+        self._appraiser = appraiser
+        self._shelf = appraiser.shelf(self._blobs, self._written_us.keys() - self._last_used_us.keys(), self._spared)
         if in_use():
             self._beat()
         self._thread = threading.Thread(target=self._work, name="helix-keeper", daemon=True)
@@ -131,8 +131,10 @@ class Keeper:
 
     def has(self, name: str) -> bool:
         """Return whether the store has a blob, or is about to have it, as far as known."""
-        held = name in self._blobs and name not in self._unreadable
-        return self._readable and (held or name in self._coming)
+        return self._readable and (self._holds(name) or name in self._coming)
+
+    def _holds(self, name: str) -> bool:
+        return name in self._blobs and name not in self._unreadable
 
     @property
     def unnamed(self) -> int:
@@ -149,7 +151,7 @@ class Keeper:
         if name in self._coming:
             self.flush()
             if not self.has(name):
-                raise NoRoomError(self.store.url, f"read blob {name}", "there was no room for it")
+                raise NotKeptError(self.store.url, f"read blob {name}", "it was not written")
         try:
             return self.store.get_blob(name)
         except StoreError as error:
@@ -159,37 +161,32 @@ class Keeper:
 
     # -- writing -------------------------------------------------------------------------------------------------
 
-    def offer(self, trace: Trace, sizes: Mapping[str, int], candidate: Candidate, put: Put) -> None:
+    def expect(self, step: Expected) -> None:
+        """Take note of a step that nobody expected; what it takes results of is known."""
+        self._queue.put(_Write(None, step))
+
+    def offer(self, trace: Trace, step: Expected, parcel: Parcel | None, put: Put) -> None:
         """Keep a computed result if that is worth it, and its trace in any case.
 
         Args:
             trace: What is known of it.
-            sizes: The blobs it is made of, with their sizes in bytes.
-            candidate: What the policy goes by.
-            put: Writes those of the given names; called in the background.
+            step: What is known now of the step that gave it.
+            parcel: The result, as something that takes room; None if it cannot be written.
+            put: Writes blobs of the given names; called in the background.
         """
-        keeps = worth_keeping(self.policy, candidate)
+        coming: dict[str, int] = {}
+        if parcel is not None and self._writable:
+            coming = {name: size for name, size in parcel.blobs.items() if not self._holds(name)}
+        size_bytes = sum(coming.values())
         with self._lock:
-            for name in sizes if keeps else ():
-                self._extra.pop(name, None)
-        new = {name: size for name, size in sizes.items() if name not in self._blobs or name in self._unreadable}
-        size_bytes = sum(new.values())
-        room_for = 0
-        if new and self._writable and worth_keeping_for_now(self.policy, candidate):
-            room_for = size_bytes
-            with self._lock:
-                self._lock.wait_for(
-                    lambda: not self._pending_bytes or self._pending_bytes + size_bytes <= PENDING_BYTES
-                )
-                self._pending_bytes += size_bytes
-                self._coming.update(new.keys())
-                if not keeps:
-                    self._extra.update(new)
-        self._queue.put(_Write(trace, new, room_for, put))
+            self._lock.wait_for(lambda: not self._pending_bytes or self._pending_bytes + size_bytes <= PENDING_BYTES)
+            self._pending_bytes += size_bytes
+            self._coming.update(coming.keys())
+        self._queue.put(_Write(trace, step, parcel, coming, put))
 
     def record(self, trace: Trace) -> None:
         """Journal a trace whose result is not to be kept."""
-        self._queue.put(_Write(trace, {}, 0, lambda names: None))
+        self._queue.put(_Write(trace))
 
     def flush(self) -> None:
         """Wait until everything offered so far is written and journaled."""
@@ -235,18 +232,25 @@ class Keeper:
             self._journal(())
 
     def drain(self) -> None:
-        """Finish writing, give up what was only kept in case the run is killed, and keep the budget."""
+        """Finish writing, give up what was only kept in case the run is killed, and keep the budget.
+
+        What found no room because of what the run might still have loaded is looked at again.
+        """
         if self._thread is not None:
             self._queue.put(None)
             self._thread.join()
         try:
             if self._writable and self._wrote:
                 self._look_around(0)
-            if self._writable and self._extra:
-                for name in self._extra.keys() - leases.needed_blobs(self._others()):
+            if self._writable and self._appraiser is not None and self._shelf is not None:
+                self._in_use = frozenset
+                self._fill(self._shelf)
+                self._shelf, gone = self._appraiser.settle(self._shelf)
+                for name in gone:
                     self._delete(name)
-            if self._writable and not self._make_room(0):
-                self._make_room(0, spare=frozenset())
+                waiting, self._waiting = self._waiting, []
+                for write in waiting:
+                    self._write(replace(write, coming={}))
         except StoreError as error:
             self._give_up(error)
 
@@ -276,8 +280,9 @@ class Keeper:
             self._beat_if_due()
             if isinstance(item, _Write):
                 self._write(item)
-                journal.append(item.trace)
-                first_at = time.monotonic() if len(journal) == 1 else first_at
+                if item.trace is not None:
+                    journal.append(item.trace)
+                first_at = time.monotonic() if len(journal) <= 1 else first_at
                 if len(journal) > 1 and time.monotonic() - first_at >= JOURNAL_SECONDS:  # one write follows the other
                     self._append(journal)
                 continue
@@ -304,51 +309,72 @@ class Keeper:
 
     def _write(self, write: _Write) -> None:
         try:
-            if write.room_for and self._writable:
-                self._look_around(min(LOOK_SECONDS, self._look_seconds / LOOK_SHARE))
-            if write.room_for and self._writable and self._make_room(write.room_for):
-                for name, size_bytes in write.sizes.items():
-                    write.put([name])
-                    with self._lock:
-                        self._blobs[name] = size_bytes
-                        self._unreadable.discard(name)
-                        self._wrote = True
-        except ChangedWhileWritingError:
-            self._warn(
-                f"changed:{write.trace.key}",
-                f"The result of {write.trace.task} was changed in place while it was being stored, so it was not kept. "
-                "Copy it before changing it.",
-            )
-        except NotStorableError as error:
-            self._warn(f"not kept:{write.trace.key}", f"{error} So the result of {write.trace.task} was not kept.")
+            if write.step is not None and self._appraiser is not None:
+                self._appraiser.take(write.step)
+            if write.trace is not None and write.parcel is not None and self._shelf is not None and self._writable:
+                self._shelve(self._shelf, write.trace, write.parcel, write.put)
+                if write.parcel.key in self._shelf.wanted:
+                    self._wait(write)
         except Exception as error:  # whatever it is, the run goes on, and nobody waits for this thread in vain
             self._give_up(error)
         finally:
             with self._lock:
-                self._pending_bytes -= write.room_for
-                if write.room_for:
-                    self._coming -= Counter(write.sizes.keys())
+                self._pending_bytes -= sum(write.coming.values())
+                self._coming -= Counter(write.coming.keys())
                 self._lock.notify_all()
 
-    def _make_room(self, size_bytes: int, spare: Collection[str] | None = None) -> bool:
-        """Remove results other than `spare`, least recently used first, until `size_bytes` fit; return whether they do.
-
-        Spared is by default what the run may still load.
-        """
-        missing = sum(self._blobs.values()) + size_bytes - self.budget_bytes
-        if missing <= 0:
-            return True
-        needed = set(self._in_use() if spare is None else spare) - self._unreadable
-        needed |= leases.needed_blobs(self._others())
-        candidates = [
-            Stored(name, size, self._last_used_us.get(name) or self._written_us.get(name, 0))
-            for name, size in self._blobs.items()
-            if name not in needed
-        ]
-        chosen = victims(candidates, missing)
-        for name in chosen:
+    def _shelve(self, shelf: Shelf, trace: Trace, parcel: Parcel, put: Put) -> None:
+        """Write a result if it is worth that, in the place of what is worth less."""
+        if parcel.blobs:
+            self._look_around(min(LOOK_SECONDS, self._look_seconds / LOOK_SHARE))
+            self._fill(shelf)
+        for name in self._unreadable & parcel.blobs.keys():  # what could not be read has just been made again
+            shelf.forget(name)
             self._delete(name)
-        return bool(chosen)
+        gone = shelf.offer(parcel)
+        if gone is None:
+            gone = shelf.lodge(parcel, trace.started_us)
+        if gone is None:
+            return
+        missing = [name for name in parcel.blobs if not self._holds(name)]
+        try:
+            for name in gone:
+                self._delete(name)
+            while missing:
+                put(missing[:1])
+                with self._lock:
+                    self._blobs[missing[0]] = parcel.blobs[missing[0]]
+                    self._unreadable.discard(missing.pop(0))
+                    self._wrote = True
+        except ChangedWhileWritingError:
+            self._warn(
+                f"changed:{trace.key}",
+                f"The result of {trace.task} was changed in place while it was being stored, so it was not kept. "
+                "Copy it before changing it.",
+            )
+        except NotStorableError as error:
+            self._warn(f"not kept:{trace.key}", f"{error} So the result of {trace.task} was not kept.")
+        finally:
+            for name in missing:
+                shelf.forget(name)
+
+    def _fill(self, shelf: Shelf) -> None:
+        """Tell the shelf what was found when somebody last looked, which any thread may do."""
+        if self._filled_at != self._found_at:
+            self._filled_at = self._found_at
+            with self._lock:
+                found = dict(self._blobs)
+            shelf.find(found)
+
+    def _wait(self, write: _Write) -> None:
+        """Hold on to a result that may find room when the run ends."""
+        held = [*self._waiting, write]
+        if sum(one.parcel.size_bytes for one in held if one.parcel is not None) <= WAITING_BYTES:
+            self._waiting.append(write)
+
+    def _spared(self) -> Collection[str]:
+        """Return what the run may still load, and what other running flows need."""
+        return {*self._in_use()} - self._unreadable | leases.needed_blobs(self._others())
 
     def _look_around(self, seconds: float) -> None:
         """Find out what others have written and removed, unless that was done in the last seconds."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any
 
+from prefect_helix.core.costs import taken_bytes, total_bytes
 from prefect_helix.core.digest import hash_parts, register_digest
 from prefect_helix.core.fingerprint import Fingerprint
 from prefect_helix.core.graph import Decision
@@ -228,6 +229,12 @@ class Node:
         return self.cells.setdefault(leaf, Cell(self, leaf))
 
     @property
+    def safe(self) -> bool:
+        """Whether its value is in memory, and as it was made."""
+        cells = [*self.cells.values()]
+        return any(cell.leaf is None and cell.present for cell in cells) and not any(cell.exposed for cell in cells)
+
+    @property
     def waits_for_many(self) -> bool:
         """Whether it has so many inputs that looking at all of them after each that becomes known would take too long.
 
@@ -262,3 +269,8 @@ class Node:
     def parents(self) -> tuple[Node, ...]:
         """The nodes whose values it takes."""
         return tuple(edge.node for edge in self.edges)
+
+    def input_bytes(self) -> int | None:
+        """Return the size of the results and files that it takes; None if one is not known."""
+        taken = [taken_bytes(edge.node.result, edge.cell.leaf) for edge in self.edges]
+        return total_bytes([*taken, *(argument.size_bytes for argument in self.arguments if argument.size_bytes)])

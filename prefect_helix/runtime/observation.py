@@ -10,8 +10,8 @@ from prefect_helix.core.digest import hash_parts
 from prefect_helix.core.errors import ArgumentChangedError, FileChangedError, UndigestibleError
 from prefect_helix.core.graph import Decision
 from prefect_helix.core.lineage import Argument, Result
-from prefect_helix.core.materialization import Candidate
 from prefect_helix.core.rulings import noted
+from prefect_helix.runtime.appraisal import Appraiser
 from prefect_helix.runtime.arguments import immutable, literal_digest
 from prefect_helix.runtime.code import ValueCode
 from prefect_helix.runtime.keeper import Keeper, Put
@@ -33,6 +33,7 @@ class Observer:
         world: The run's nodes.
         objects: The run's objects.
         keeper: The store.
+        appraiser: Knows what results are worth.
         value_code: Hashes the code that values bring.
         warn: Called with a key and a sentence; the same key is told once.
         verify: Whether recorded results are checked (mode ``verify``).
@@ -43,6 +44,7 @@ class Observer:
         world: World,
         objects: Objects,
         keeper: Keeper,
+        appraiser: Appraiser,
         value_code: ValueCode,
         warn: Callable[[str, str], None],
         *,
@@ -52,6 +54,7 @@ class Observer:
         self._world = world
         self._objects = objects
         self._keeper = keeper
+        self._appraiser = appraiser
         self._value_code = value_code
         self._warn = warn
         self._verify = verify
@@ -100,16 +103,9 @@ class Observer:
         """
         if node.tainted or node.result is None:
             return
-        costs = self._world.history.costs
-        size_bytes = sum(sizes.values())
-        candidate = Candidate(
-            recreate_us=self._world.recreate_us(node),
-            load_us=costs.load(node.result),
-            write_us=costs.transfer(size_bytes, blobs=len(sizes)),
-            size_bytes=size_bytes,
-            choice=node.spec.materialize,
-        )
-        self._keeper.offer(self._world.facts(node), sizes, candidate, put)
+        whole = node.result.blobs is not None and sizes.keys() >= {*node.result.blobs}
+        parcel = self._appraiser.parcel(node, sizes) if whole else None
+        self._keeper.offer(self._world.facts(node), self._appraiser.step(node), parcel, put)
 
     def tell(self, node: Node, problem: str | None) -> None:
         """Tell people what they should know of a computed value.

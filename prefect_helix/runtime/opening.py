@@ -18,6 +18,7 @@ from prefect_helix.core.lineage import Lineage, Run, Trace
 from prefect_helix.core.materialization import Policy
 from prefect_helix.core.planner import Plan
 from prefect_helix.core.short import is_secret
+from prefect_helix.runtime.appraisal import Appraiser
 from prefect_helix.runtime.arguments import literal_digest, shown
 from prefect_helix.runtime.code import ValueCode
 from prefect_helix.runtime.keeper import Keeper
@@ -101,6 +102,7 @@ class Outlook:
         head: What is known of it.
         world: Its nodes, planned.
         keeper: The store.
+        policy: What is worth storing.
         prior: The run it is expected to resemble.
         plan: The plan over the nodes; None where nothing is expected.
         wait_seconds: How long a call waits for another run that computes it.
@@ -109,6 +111,7 @@ class Outlook:
     head: Run
     world: World
     keeper: Keeper
+    policy: Policy
     prior: Lineage | None
     plan: Plan | None
     wait_seconds: float = 0.0
@@ -117,7 +120,7 @@ class Outlook:
     def scratch_us(self) -> int | None:
         """What computing every expected step would take; None if the time of one is not known."""
         costs = self.world.history.costs
-        times = [costs.compute(node.spec.key, node.trace) for node in self.world.nodes]
+        times = [costs.compute(node.spec.key, node.trace, node.input_bytes) for node in self.world.nodes]
         known = [time for time in times if time is not None]
         return sum(known) if known and len(known) == len(times) else None
 
@@ -146,8 +149,6 @@ def look_ahead(store: Store, order: Order, warn: Callable[[str, str], None]) -> 
     keeper = Keeper(
         store,
         catalog,
-        policy=order.policy,
-        budget_bytes=order.budget_bytes,
         last_used_us=history.last_used_us,
         warn=warn,
     )
@@ -184,7 +185,8 @@ def look_ahead(store: Store, order: Order, warn: Callable[[str, str], None]) -> 
         _tell_lost(prior, keeper, warn)
         made = plan(world)
     head = replace(head, prior_run_id=prior.run.run_id if prior else None)
-    return Outlook(head, world, keeper, prior, made, order.wait_seconds if order.mode == "auto" else 0.0)
+    wait_seconds = order.wait_seconds if order.mode == "auto" else 0.0
+    return Outlook(head, world, keeper, order.policy, prior, made, wait_seconds)
 
 
 def open_session(
@@ -201,10 +203,11 @@ def open_session(
     head = outlook.head
     if outlook.plan is not None:
         head = replace(head, predicted_us=outlook.plan.cost_us, scratch_us=outlook.scratch_us)
-    keeper = outlook.keeper
-    keeper.start(head, in_use=outlook.world.blobs)
+    world, keeper = outlook.world, outlook.keeper
+    appraiser = Appraiser(world, head, outlook.policy, keeper.loadable)
+    keeper.start(head, appraiser, in_use=world.blobs)
     waiting = Waiting(keeper, outlook.wait_seconds, inform) if outlook.wait_seconds else None
-    return Session(head, world=outlook.world, keeper=keeper, engine=engine, warn=warn, waiting=waiting)
+    return Session(head, world=world, keeper=keeper, appraiser=appraiser, engine=engine, warn=warn, waiting=waiting)
 
 
 def _head(order: Order, value_code: ValueCode) -> Run:

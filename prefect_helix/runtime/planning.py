@@ -77,11 +77,11 @@ def _plan_node(world: World, node: Node, parents: tuple[str, ...] = ()) -> PlanN
     if there:
         load_us = 0
     elif node.result is not None and world.loadable(node):
-        load_us = costs.load(node.result)
+        load_us = costs.load(node.result, node.spec.key)
     return PlanNode(
         key=node.key,
         parents=parents,
-        compute_us=costs.compute(node.spec.key, node.trace),
+        compute_us=costs.compute(node.spec.key, node.trace, node.input_bytes),
         load_us=load_us,
         original=node.original and not there,
         demanded=not node.failed and (node.demanded or node.wanted or (node.original and not node.spec.lazy)),

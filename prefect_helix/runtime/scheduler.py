@@ -13,7 +13,7 @@ from functools import partial
 from typing import Protocol
 
 from prefect_helix.core.digest import hash_parts
-from prefect_helix.core.errors import NondeterministicTaskError, NoRoomError, StoreError, UpstreamFailedError
+from prefect_helix.core.errors import NondeterministicTaskError, NotKeptError, StoreError, UpstreamFailedError
 from prefect_helix.core.graph import Decision
 from prefect_helix.runtime.arguments import frozen
 from prefect_helix.runtime.keeper import Keeper
@@ -150,7 +150,7 @@ class Scheduler:
 
     def not_loaded(self, node: Node, error: StoreError) -> None:
         """Take note of a node whose stored result cannot be read: it is computed instead."""
-        if not isinstance(error, NoRoomError):
+        if not isinstance(error, NotKeptError):
             self._warn(f"load:{node.key}", f"{error} {node.spec.name} is computed again.")
         with self.lock:
             node.lost = node.wanted = True
@@ -267,7 +267,7 @@ class Scheduler:
         return self._is_long(node)
 
     def _is_long(self, node: Node) -> bool:
-        estimate_us = self._world.history.costs.compute(node.spec.key, node.trace)
+        estimate_us = self._world.history.costs.compute(node.spec.key, node.trace, node.input_bytes)
         return estimate_us is not None and estimate_us > LONG_US
 
     @contextlib.contextmanager

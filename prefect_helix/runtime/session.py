@@ -10,6 +10,7 @@ from typing import Any
 from prefect_helix.core.errors import NondeterministicTaskError, StoreError
 from prefect_helix.core.graph import Decision
 from prefect_helix.core.lineage import Lineage, Run, RunStatus
+from prefect_helix.runtime.appraisal import Appraiser
 from prefect_helix.runtime.arguments import Given, bind
 from prefect_helix.runtime.closing import close
 from prefect_helix.runtime.code import ValueCode
@@ -33,6 +34,7 @@ class Session:
         head: What is known of the run at its start.
         world: Its nodes, with what is expected of them.
         keeper: The store.
+        appraiser: Knows what results are worth.
         engine: What computes.
         warn: Called with a key and a sentence for whatever goes wrong; the same key is told once.
         waiting: Waits for other runs; None where they are not waited for.
@@ -44,6 +46,7 @@ class Session:
         *,
         world: World,
         keeper: Keeper,
+        appraiser: Appraiser,
         engine: Engine,
         warn: Callable[[str, str], None],
         waiting: Waiting | None = None,
@@ -51,12 +54,15 @@ class Session:
         self.head = head
         self.world = world
         self.keeper = keeper
+        self._appraiser = appraiser
         self.finished = False
         self._engine = engine
         self.warn = warn
         self._value_code = ValueCode()
         self._objects = Objects(keeper.get, lambda cell: self.value(cell, exposed=True))
-        self._observer = Observer(world, self._objects, keeper, self._value_code, warn, verify=head.mode == "verify")
+        self._observer = Observer(
+            world, self._objects, keeper, appraiser, self._value_code, warn, verify=head.mode == "verify"
+        )
         self._scheduler = Scheduler(world, self._objects, self._observer, keeper, engine, warn, waiting)
 
     @property
@@ -92,6 +98,8 @@ class Session:
             node, changed = self.world.call(spec, parameters, edges, tuple(wait_for), arguments)
             entered(node)
             node.submitted, node.started_us = submitted, now_us()
+            if node.prior is None:
+                self.keeper.expect(self._appraiser.step(node))
             if node.standing is Standing.ORIGINAL and not spec.lazy and not self.world.expecting:
                 node.decision = Decision.COMPUTE  # there is nothing to choose
             elif changed:

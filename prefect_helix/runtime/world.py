@@ -161,9 +161,12 @@ class World:
         return any(self._expected.values())
 
     def blobs(self) -> set[str]:
-        """Return the names of all blobs that a node may still be loaded from."""
-        results = [node.result for node in [*self.nodes]]  # another thread may be at them
-        return {blob for result in results if result for blob in result.kept}
+        """Return the names of all blobs that the run is about to load, or a call that was made may still be from."""
+        found: set[str] = set()
+        for node in [*self.nodes]:  # another thread may be at them
+            if node.result and (node.called or node.decision is Decision.LOAD) and not node.safe:
+                found.update(node.result.kept)
+        return found
 
     # -- standing ------------------------------------------------------------------------------------------------
 
@@ -313,10 +316,6 @@ class World:
             code=node.code if node.code != node.fingerprint else "",
             computed_in=self._run_id if node.done else node.trace.computed_in if node.trace else "",
         )
-
-    def recreate_us(self, node: Node) -> int:
-        """Return what computing `node` takes with nothing stored, as far as known."""
-        return sum(n.compute_us or 0 for n in (node, *self.ancestors(node)))
 
 
 def _depth_first(start: Node, following: Callable[[Node], Iterable[Node]]) -> list[Node]:

@@ -18,6 +18,7 @@ from __future__ import annotations
 import functools
 import json
 import logging
+import threading
 import zlib
 from bisect import bisect_left, bisect_right
 from collections import OrderedDict
@@ -87,6 +88,7 @@ class StoredIndex:
             self._open()
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError, zlib.error, RecursionError) as error:
             raise BadLineError(f"it is not what was written ({error})") from error
+        self._reading = threading.RLock()  # the thread that writes results asks, too
         self._single_reads = 0
         self._runs: dict[int, Run] = {}
         self._traces: dict[int, Trace | None] = {}
@@ -216,9 +218,16 @@ class StoredIndex:
 
     def _lines(self, block: int, among: range) -> list[bytes]:
         """Return the lines of a block; whoever asks will ask for the others, too."""
-        if block in self._inflated:
-            self._inflated.move_to_end(block)
+        with self._reading:
+            if block in self._inflated:
+                self._inflated.move_to_end(block)
+            else:
+                self._inflated[block] = self._inflate(block, among)
+            if len(self._inflated) > _KEPT_BLOCKS:
+                self._inflated.popitem(last=False)
             return self._inflated[block]
+
+    def _inflate(self, block: int, among: range) -> list[bytes]:
         try:
             if block not in self._stored:
                 self._single_reads += len(among) == 1
@@ -227,14 +236,10 @@ class StoredIndex:
             data = self._stored[block] if self._store.is_remote else self._stored.pop(block)
             known = self.blocks[block]
             whole = Block.of(known.rows, data) == known
-            lines = zlib.decompress(data).split(b"\n") if whole else []  # told for each of its rows
+            return zlib.decompress(data).split(b"\n") if whole else []  # told for each of its rows
         except StoreError as error:
             log.warning("%s What is known from there only is computed again.", error)
-            lines = []
-        self._inflated[block] = lines
-        if len(self._inflated) > _KEPT_BLOCKS:
-            self._inflated.popitem(last=False)
-        return lines
+            return []
 
     def _fetch(self, blocks: range) -> None:
         start, stop = self._starts[blocks.start], self._starts[blocks.stop]

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
-from prefect_helix.core.costs import Samples
+from prefect_helix.core.costs import Computed, Loaded, Samples
 from prefect_helix.core.digest import hash_parts
 from prefect_helix.core.history import Facts
 from prefect_helix.storage.codec import checksum
@@ -102,12 +102,13 @@ def facts_from_json(data: dict[str, Any]) -> Facts:
         KeyError, TypeError, ValueError, AttributeError: If the data is none.
     """
     samples = data["samples"]
-    times = {key: tuple(values) for key, values in samples["compute_us"].items()}
+    computed = {key: tuple(Computed(**one) for one in some) for key, some in samples["computed"].items()}
+    loaded = {key: tuple(Loaded(**one) for one in some) for key, some in samples["loaded"].items()}
     return Facts(
         **{
             **data,
             **{name: frozenset(data[name]) for name in ("ambiguous", "unsteady", "proven")},
             "moot": {signature: frozenset(reasons) for signature, reasons in data["moot"].items()},
-            "samples": Samples(times, tuple(samples["bytes_per_us"])),
+            "samples": Samples(computed, loaded),
         }
     )

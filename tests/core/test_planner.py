@@ -19,7 +19,6 @@ from prefect_helix.core.planner import (
     solve,
 )
 from prefect_helix.core.planner.explanation import Explanation, Yardsticks, explain, yardsticks
-from prefect_helix.core.planner.extending import extend
 from prefect_helix.core.planner.network import Network
 
 COMPUTE, LOAD, PRUNE = Decision.COMPUTE, Decision.LOAD, Decision.PRUNE
@@ -452,29 +451,3 @@ def test_the_alternative_is_what_the_plan_costs_more_without_the_decision(seed: 
             forced = replace(node, demanded=True, load_us=None if decision is LOAD else node.load_us)
             expected = solve([forced if other.key == node.key else other for other in sunk]).cost_us
             assert explain(by_key, plan, node.key).alternative_us == expected
-
-
-@pytest.mark.parametrize("seed", range(20))
-def test_a_plan_is_extended_at_the_cost_of_what_is_new(seed: int) -> None:
-    rng = random.Random(seed)
-    nodes = random_dag(rng, 60)
-    plan, by_key = solve(nodes), {node.key: node for node in nodes}
-    looked_at: list[str] = []
-
-    def node_of(key: str) -> PlanNode:
-        looked_at.append(key)
-        return by_key[key]
-
-    def had(key: str) -> bool:
-        return plan.decisions[key] is not PRUNE
-
-    targets = [node for node in rng.sample(nodes, 3) if not had(node.key)]
-    extension = extend(targets, node_of, had)
-    assert not [key for key in looked_at if had(key)]
-    sunk = [PlanNode(key, load_us=0) if had(key) else replace(by_key[key], demanded=False) for key in by_key]
-    wanted = {node.key for node in targets}
-    whole = solve(replace(node, demanded=True) if node.key in wanted else node for node in sunk)
-    assert {key: made for key, made in extension.decisions.items() if not had(key)} == {
-        key: whole.decisions[key] for key in extension.decisions if not had(key)
-    }
-    assert extension.cost_us == whole.cost_us

@@ -104,7 +104,7 @@ def test_going_back_to_an_earlier_version_computes_nothing(function: Any, store:
     assert ran.take() == []
 
 
-@pytest.mark.parametrize("policy", ["helix", "always", "never"])
+@pytest.mark.parametrize("policy", ["auto", "helix", "always", "never"])
 def test_results_equal_those_of_mode_off_under_every_policy(policy: str, store: str, ran: Any) -> None:
     for arguments in ({}, {"reg": 0.7}, {"factor": 5}, {}, {"factor": 5, "reg": 0.1}):
         reused = pipeline(body, store, policy=policy)(**arguments)

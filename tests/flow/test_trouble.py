@@ -52,7 +52,7 @@ def test_an_argument_that_cannot_be_hashed_is_named_and_its_task_computed(store:
         ({"store": "gopher://bucket/helix"}, r"store='gopher://bucket/helix' cannot be used"),
         ({"budget": "plenty"}, r'budget=\'plenty\' cannot be used\. Give a number of bytes or a size such as "20GB"'),
         ({"budget": -1}, r"budget=-1 cannot be used"),
-        ({"policy": "greedy"}, r"policy='greedy' cannot be used\. Use one of 'helix', 'always', 'never'"),
+        ({"policy": "greedy"}, r"policy='greedy' cannot be used\. Use one of 'auto', 'helix', 'always', 'never'"),
         ({"mode": "fast"}, r"mode='fast' cannot be used"),
     ],
 )

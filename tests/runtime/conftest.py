@@ -25,6 +25,7 @@ from prefect_helix.runtime.nodes import Cell, Node, TaskSpec
 from prefect_helix.runtime.opening import Order, Warnings, look_ahead, open_session
 from prefect_helix.runtime.session import Session
 from prefect_helix.runtime.standin import is_stand_in, plain
+from prefect_helix.storage.codec import Encoded
 from prefect_helix.storage.store import Store, open_store
 
 AMPLE_BYTES = 1 << 40
@@ -132,6 +133,7 @@ class Run:
     Attributes:
         bodies: Names of the tasks whose functions ran, in their order.
         loads: Blobs read, by name.
+        most_bytes: The most that the store held after a result was written.
         value: What the flow returned, stand-ins resolved.
         lineage: What the run left; None if it was killed.
         warnings: What was told, by key.
@@ -144,6 +146,7 @@ class Run:
         self.session: Session
         self.bodies: list[str] = []
         self.loads: Counter[str] = Counter()
+        self.most_bytes = 0
         self.errors: dict[str, BaseException] = {}
         self.escaped: list[BaseException] = []
         self.value: Any = None
@@ -308,13 +311,17 @@ class Lab:
             wait_seconds=self.wait_seconds,
         )
         store = self.store
-        get_blob = store.get_blob
+        get_blob, put_blob = store.get_blob, store.put_blob
+
+        def weighed(encoded: Encoded) -> None:
+            put_blob(encoded)
+            run.most_bytes = max(run.most_bytes, self.blob_bytes())
 
         def counted(name: str) -> object:
             run.loads[name] += 1
             return get_blob(name)
 
-        store.get_blob = counted  # type: ignore[method-assign]
+        store.get_blob, store.put_blob = counted, weighed  # type: ignore[method-assign]
         run.session = open_session(look_ahead(store, order, warn), run, warn)
         self.current = run
         try:

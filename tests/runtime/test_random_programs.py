@@ -148,7 +148,7 @@ def _orders(rng: Random, harm: bool) -> dict[str, Any]:
     if not harm:
         return {}
     return {
-        "policy": rng.choice(["always", "helix", "never"]),
+        "policy": rng.choice(["auto", "always", "helix", "never"]),
         "budget": rng.choice([0, 100_000, 400_000, 1 << 40]),
         "mode": rng.choice(["auto", "auto", "auto", "recompute"]),
     }

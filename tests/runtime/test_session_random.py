@@ -126,7 +126,7 @@ def run_series(lab: Any, rng: random.Random, *, submit: bool, harm: bool) -> Non
         orders: dict[str, Any] = {}
         if harm:
             orders["budget"] = rng.choice([0, 100_000, 400_000, 1 << 40])
-            orders["policy"] = rng.choice(["always", "helix", "never"])
+            orders["policy"] = rng.choice(["auto", "always", "helix", "never"])
             orders["mode"] = rng.choice(["auto", "auto", "auto", "recompute"])
         got = lab.run(program.flow, param=param, **orders)
         assert digest(got.value) == digest(want)

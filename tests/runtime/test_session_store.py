@@ -121,16 +121,104 @@ def test_what_one_step_keeps_is_not_given_up_with_the_equal_result_of_another(la
     assert lab.blob_bytes() > 0
 
 
+@pytest.mark.parametrize("policy", ["auto", "never"])
+def test_an_equal_call_computes_again_what_was_not_worth_keeping(lab, policy):
+    cheap = lab.task(lambda: frame(), name="cheap", cost_us=10)
+    run = lab.run(lambda: [total(cheap()), total(cheap())], policy=policy)
+    assert (run.bodies, run.warnings, lab.blob_bytes()) == (["cheap", "cheap"], {}, 0)
+
+
+def test_policy_auto_keeps_what_is_likely_to_be_needed_and_dear(lab):
+    source = lab.task(lambda: frame(), name="source", cost_us=30_000_000)
+    small = lab.task(lambda df: pd.concat([df, df]), name="small", cost_us=10)
+    last = lab.task(total, name="last", cost_us=1_000_000)
+    run = lab.run(lambda: last(small(source())), policy="auto")
+    assert [trace.stored for trace in run.lineage.traces] == [True, False, True], "small is made from source at once"
+    last.edit(lambda df: total(df) + 1)
+    assert lab.run(lambda: last(small(source())), policy="auto").bodies == ["small", "last"]
+
+
+def test_policy_auto_gives_up_what_became_worth_less_for_what_is_worth_more(lab):
+    first = lab.task(lambda: frame(1.0), name="first", cost_us=2_000_000)
+    second = lab.task(lambda df: df + 1, name="second", cost_us=60_000_000)
+    last = lab.task(total, name="last")
+
+    def flow():
+        return last(second(first()))
+
+    run = lab.run(flow, policy="auto", budget=ONE + 1000)
+    assert [trace.stored for trace in run.lineage.traces] == [False, True, True]
+    assert lab.blob_bytes() == ONE
+    last.edit(lambda df: total(df) + 1)
+    assert lab.run(flow, policy="auto", budget=ONE + 1000).bodies == ["last"]
+
+
+def test_policy_auto_learns_what_changes(lab):
+    """Two branches as dear as each other; the tuned one changes at every run, so what it is made from is kept."""
+    steady = lab.task(lambda: frame(1.0), name="steady", cost_us=10_000_000)
+    tuned = lab.task(lambda: frame(2.0), name="tuned", cost_us=10_000_000)
+    plot = lab.task(lambda df, again: total(df) + again, name="plot")
+    fit = lab.task(lambda df, reg: total(df) * reg, name="fit")
+
+    def flow(again: int, reg: float):
+        return plot(steady(), again), fit(tuned(), reg)
+
+    for step in range(4):
+        run = lab.run(flow, policy="auto", budget=ONE + 1000, again=0, reg=float(step))
+    assert run.lineage.run.changed == ("lab:fit",)
+    assert {trace.task for trace in run.lineage.traces if trace.stored and trace.result.blobs} == {"tuned"}
+    for step in range(8):
+        run = lab.run(flow, policy="auto", budget=ONE + 1000, again=step, reg=0.0)
+    assert run.lineage.run.changed == ("lab:plot",)
+    assert {trace.task for trace in run.lineage.traces if trace.stored and trace.result.blobs} == {"steady"}
+
+
+def test_policy_auto_spares_what_the_run_will_load(lab):
+    kept = lab.task(lambda: frame(1.0), name="kept", cost_us=1_000_000)
+    dear = lab.task(lambda x: frame(x), name="dear", cost_us=90_000_000)
+    both = lab.task(lambda one, other, x: total(one) + total(other) + x, name="both")
+
+    def flow(x: float):
+        made = dear(x)
+        return both(kept(), made, x)
+
+    lab.run(flow, policy="auto", x=1.0)
+    run = lab.run(flow, policy="auto", budget=ONE + 1000, x=2.0)
+    assert run.bodies == ["dear", "both"]
+    assert run.decisions()["kept"] is Decision.LOAD
+
+
+def test_policy_auto_keeps_the_results_of_another_flow_that_are_worth_more(lab):
+    dear = lab.task(lambda: frame(1.0), name="dear", cost_us=90_000_000)
+    cheap = lab.task(lambda: frame(2.0), name="cheap", cost_us=1_000_000)
+
+    def nightly(n: int):
+        return total(dear()) + n
+
+    def trial(n: int):
+        return total(cheap()) + n
+
+    for n in range(3):
+        lab.run(nightly, policy="auto", budget=ONE + 1000, n=n)
+    for n in range(3):
+        assert lab.run(trial, policy="auto", budget=ONE + 1000, n=n).bodies == ["cheap"]
+    assert lab.run(nightly, policy="auto", budget=ONE + 1000, n=9).bodies == []
+
+
 # -- budget ------------------------------------------------------------------------------------------------------
 
 ONE = 161_024
 
 
-def test_the_budget_is_never_exceeded(lab):
+@pytest.mark.parametrize("policy", ["auto", "helix", "always"])
+def test_the_budget_is_never_exceeded(lab, policy):
     load = lab.task(lambda i: frame(i), name="load")
-    for start in range(3):
-        lab.run(lambda start=start: [total(load(start + i)) for i in range(3)], budget=2 * ONE + 1000)
-        assert 0 < lab.blob_bytes() <= 2 * ONE + 1000
+    more = lab.task(lambda df: (df + 1, df + 2), name="more")
+    budget = 3 * ONE + 1000
+    for start in range(4):
+        run = lab.run(lambda start=start: [more(load(start + i)) for i in range(3)], budget=budget, policy=policy)
+        assert 0 < run.most_bytes <= budget
+        assert 0 < lab.blob_bytes() <= budget
 
 
 def test_a_result_larger_than_the_budget_is_not_kept(lab):

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from prefect_helix.core.explain import reason
 from prefect_helix.core.graph import Decision
 from prefect_helix.core.planner import Plan, PlanNode, solve
-from prefect_helix.core.planner.extending import extend
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +102,15 @@ def yardsticks(nodes: Collection[PlanNode], plan: Plan) -> Yardsticks:
 
 def _having(nodes: Mapping[str, PlanNode], plan: Plan, node: PlanNode) -> Plan:
     """Return the cheapest way to have `node` too, where the rest of the plan is carried out anyway."""
-    return extend([node], nodes.__getitem__, lambda key: plan.decisions[key] is not Decision.PRUNE)
+    region = {node.key: replace(node, demanded=True)}
+    stack = [*node.parents]
+    while stack:
+        key = stack.pop()
+        if key not in region:
+            had = plan.decisions[key] is not Decision.PRUNE
+            region[key] = PlanNode(key, load_us=0) if had else replace(nodes[key], demanded=False)
+            stack += region[key].parents
+    return solve(region.values())
 
 
 def _cost(plan: Plan) -> int | None:

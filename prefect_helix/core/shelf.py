@@ -1,0 +1,260 @@
+"""What goes for what comes, within the budget."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from math import inf
+from sys import float_info
+
+from prefect_helix.core.lots import Lot, Lots, Parcel
+from prefect_helix.core.materialization import Policy, worth_for_now
+from prefect_helix.core.prospects import Key, Prospects
+
+CLEARLY = 1.1
+"""A result displaces others only if it is worth so many times what they are, so that nothing comes and goes."""
+
+_DEAREST = float_info.max
+
+
+class Shelf:
+    """Decides which results are stored, and which make room for them.
+
+    Results of no expected step are worth nothing: they go first, the least recently used before the others. Then goes
+    what is worth least per byte, and only for what is clearly worth more than all that goes for it. What one result is
+    worth depends on which others are stored, so what a decision affects is valued anew.
+
+    Args:
+        policy: What results are worth.
+        budget_bytes: What may be stored.
+        prospects: Values results for the runs that may come.
+        blobs: Size in bytes of what is stored, by content name.
+        last_used_us: When a run last named each of them.
+        strangers: Those that another run has written and not named yet. They stay while anything else can go.
+        spared: Gives the blobs that somebody is about to load; asked where room is short.
+        elsewhere: Gives the stored results of other runs that may come, and makes `prospects` know their steps; asked
+            once, where room is short. To a policy that puts no price on its own results they are worth nothing.
+
+    Attributes:
+        lodged: Results that are stored for now.
+        wanted: Steps whose results are worth storing, and found no room when they were last offered.
+        strangers: What another run has written and not named yet.
+        spared: Gives the blobs that somebody is about to load.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        budget_bytes: int,
+        prospects: Prospects,
+        blobs: Mapping[str, int],
+        last_used_us: Mapping[str, int],
+        strangers: Iterable[str] = (),
+        spared: Callable[[], Collection[str]] = tuple,
+        elsewhere: Callable[[], Iterable[Parcel]] = tuple,
+    ) -> None:
+        self.lodged: dict[Key, Parcel] = {}
+        self.wanted: set[Key] = set()
+        self.strangers = {*strangers}
+        self.spared = spared
+        self._lots = Lots(policy, prospects, blobs)
+        self._policy = policy
+        self._budget_bytes = budget_bytes
+        self._prospects = prospects
+        self._last_used_us = {**last_used_us}
+        self._elsewhere = elsewhere
+
+    # -- what is there -------------------------------------------------------------------------------------------
+
+    @property
+    def blobs(self) -> Mapping[str, int]:
+        """Size in bytes of what is stored, by content name."""
+        return self._lots.blobs
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of all that is stored."""
+        return self._lots.size_bytes
+
+    def holds(self, parcel: Parcel) -> bool:
+        """Return whether all of a result is stored."""
+        return self._lots.holds(parcel)
+
+    def is_idle(self, blob: str) -> bool:
+        """Return whether a blob is of no expected step."""
+        return self._lots.is_idle(blob)
+
+    def expect(self, parcel: Parcel) -> None:
+        """Take note that a result that is stored may be needed by an expected step."""
+        self._lots.expect(parcel)
+
+    def find(self, blobs: Mapping[str, int]) -> None:
+        """Take note of all that is stored, whoever wrote or removed it."""
+        self.strangers.update(self._lots.find(blobs))
+
+    def forget(self, blob: str) -> None:
+        """Take note that a blob is not stored, or not any more."""
+        self._lots.lose(blob)
+
+    # -- what comes ----------------------------------------------------------------------------------------------
+
+    def offer(self, parcel: Parcel) -> tuple[str, ...] | None:
+        """Decide whether a computed result is stored.
+
+        Returns:
+            The blobs that go for it; None if it is not stored.
+
+        Complexity: that of a few losses, and O(stored results) where room is short.
+        """
+        self._lots.leave(parcel.key)
+        self.wanted.discard(parcel.key)
+        size_bytes = self._lots.new_bytes(parcel)
+        gone: tuple[str, ...] | None = ()
+        if size_bytes:
+            worth_it = size_bytes <= self._budget_bytes and self._lots.worth(parcel, [parcel.key], size_bytes) > 0
+            gone = self._displace(parcel, size_bytes) if worth_it else None
+            if worth_it and gone is None:
+                self.wanted.add(parcel.key)
+        self._count(parcel.key, stored=gone is not None)
+        if gone is not None and parcel.blobs:
+            self._lots.put(parcel)
+            self.expect(parcel)
+        return gone
+
+    def admit(self, parcel: Parcel) -> bool:
+        """Decide whether a result that is stored is worth staying, and take note that it may be needed if it is."""
+        stays = self._lots.worth(parcel, [parcel.key], parcel.size_bytes) > 0
+        self._count(parcel.key, stored=stays)
+        if stays:
+            self.expect(parcel)
+        return stays
+
+    def lodge(self, parcel: Parcel, at_us: int) -> tuple[str, ...] | None:
+        """Decide whether a computed result that is not worth storing is stored for now, where nothing of worth goes.
+
+        Args:
+            parcel: The result.
+            at_us: When it was computed.
+
+        Returns:
+            The blobs that go for it; None if it is not stored.
+        """
+        if not worth_for_now(self._policy, parcel.choice, self._prospects.remake_us(parcel.key), parcel.write_us):
+            return None
+        choice = self._idle(self.size_bytes + self._lots.new_bytes(parcel) - self._budget_bytes)
+        if choice.short_bytes > 0:
+            return None
+        self._last_used_us.update(dict.fromkeys(parcel.blobs, at_us))
+        self.lodged[parcel.key] = parcel
+        gone = self._remove(choice)
+        self._lots.put(parcel)
+        return gone
+
+    def _count(self, key: Key, *, stored: bool) -> None:
+        if self._prospects.stored(key) is not stored:
+            self._prospects.flip([key])
+
+    # -- what goes -----------------------------------------------------------------------------------------------
+
+    def make_room(self) -> tuple[str, ...]:
+        """Return the blobs to remove so that the budget is kept, the least worthy first."""
+        choice = self._choose(self.size_bytes - self._budget_bytes, inf)
+        if choice is None:
+            self.strangers.clear()
+            choice = self._choose(self.size_bytes - self._budget_bytes, inf)
+        return self._remove(choice) if choice else ()
+
+    def _displace(self, parcel: Parcel, size_bytes: int) -> tuple[str, ...] | None:
+        """Make room for a result if it is worth that; return what went, or None."""
+        choice = self._choose(self.size_bytes + size_bytes - self._budget_bytes, _DEAREST)
+        if choice is None:
+            return None
+        if choice.lots and self._lots.worth(parcel, [parcel.key], size_bytes) <= CLEARLY * choice.worth:
+            self._put_back(choice.lots)
+            if not choice.revalued:
+                self._prospects.affected()  # all is as it was
+            return None
+        return self._remove(choice)
+
+    def _choose(self, short_bytes: int, dearest: float) -> _Choice | None:
+        """Choose what goes so that so many bytes come free; None if not enough can go that is worth no more than that.
+
+        The lots that go count as not stored from now on.
+        """
+        choice = self._idle(short_bytes)
+        if choice.short_bytes <= 0:
+            return choice
+        open_ = [
+            lot for lot in self._lots.valued() if lot.worth <= dearest and choice.spared.isdisjoint(lot.parcel.blobs)
+        ]
+        while choice.short_bytes > 0 and open_:
+            if choice.lots:
+                self._lots.valued()
+                choice.revalued = True
+            lot = min(open_, key=lambda lot: (lot.worth / lot.own_bytes, self._last_used(lot)))
+            open_.remove(lot)
+            choice.lots.append(lot)
+            choice.short_bytes -= lot.own_bytes
+            self._prospects.flip(lot.keys)
+        if choice.short_bytes > 0:
+            self._put_back(choice.lots)
+            return None
+        for lot in sorted(choice.lots, key=lambda lot: -lot.worth):
+            if choice.short_bytes + lot.own_bytes <= 0:  # the others make room enough
+                choice.short_bytes += lot.own_bytes
+                choice.lots.remove(lot)
+                self._put_back([lot])
+        return choice
+
+    def _idle(self, short_bytes: int) -> _Choice:
+        """Choose among the blobs of no expected step, the least recently used first."""
+        if short_bytes <= 0:
+            return _Choice(short_bytes)
+        for parcel in self._elsewhere():
+            self.expect(parcel)
+        self._elsewhere = tuple
+        choice = _Choice(short_bytes, {*self.spared()})
+        spared = choice.spared | self.strangers
+        idle = [blob for blob in self.blobs if blob not in spared and self.is_idle(blob)]
+        for blob in sorted(idle, key=lambda blob: (self._last_used_us.get(blob, 0), blob)):
+            if choice.short_bytes <= 0:
+                break
+            choice.blobs.append(blob)
+            choice.short_bytes -= self.blobs[blob]
+        return choice
+
+    def _put_back(self, lots: Iterable[Lot]) -> None:
+        for lot in lots:
+            self._prospects.flip(lot.keys)
+
+    def _remove(self, choice: _Choice) -> tuple[str, ...]:
+        gone = [*choice.blobs, *(blob for lot in choice.lots for blob in self._lots.drop(lot))]
+        for blob in gone:
+            self._lots.take(blob)
+        return tuple(gone)
+
+    def _last_used(self, lot: Lot) -> int:
+        return max(self._last_used_us.get(blob, 0) for blob in lot.parcel.blobs)
+
+
+@dataclass(slots=True)
+class _Choice:
+    """What is to go.
+
+    Attributes:
+        short_bytes: Bytes that are still short.
+        spared: Blobs that must not go.
+        blobs: Blobs of no expected step.
+        lots: Lots, each of which was worth least per byte when the ones before it were gone.
+        revalued: Whether others were valued anew as if these were gone.
+    """
+
+    short_bytes: int
+    spared: set[str] = field(default_factory=set)
+    blobs: list[str] = field(default_factory=list)
+    lots: list[Lot] = field(default_factory=list)
+    revalued: bool = False
+
+    @property
+    def worth(self) -> float:
+        return sum(max(lot.worth, 0.0) for lot in self.lots)
