@@ -1,4 +1,4 @@
-"""Keeps results and traces: what the store holds, what is worth writing, and the writing itself, in the background."""
+"""Keeps results and traces: what is worth writing, and the writing itself, in the background."""
 
 from __future__ import annotations
 
@@ -17,11 +17,10 @@ from prefect_helix.core.losses import Expected
 from prefect_helix.core.lots import Parcel
 from prefect_helix.core.shelf import Shelf
 from prefect_helix.runtime.appraisal import Appraiser
+from prefect_helix.runtime.stock import Stock
 from prefect_helix.storage import leases
-from prefect_helix.storage.backend import Entry
 from prefect_helix.storage.catalog import Catalog
 from prefect_helix.storage.codec import ChangedWhileWritingError
-from prefect_helix.storage.inventory import UNNAMED_GRACE_US
 from prefect_helix.storage.store import Store
 
 PENDING_BYTES = 512 * 1024 * 1024
@@ -32,11 +31,6 @@ WAITING_BYTES = 256 * 1024 * 1024
 
 JOURNAL_SECONDS = 0.3
 """Traces wait at most this long for company before they are journaled."""
-
-LOOK_SECONDS = 10.0
-LOOK_SHARE = 0.1
-"""Before a write, what others wrote and removed is looked at if the last look is so many seconds old, or, where looking
-is quick, so old that it takes no larger share of the time."""
 
 log = logging.getLogger(__name__)
 
@@ -77,22 +71,12 @@ class Keeper:
     ) -> None:
         self.store = store
         self.catalog = catalog
-        self._last_used_us = last_used_us
+        self._stock = Stock(store, last_used_us.keys())
+        self._looks = self._stock.looks
         self._in_use: Callable[[], Collection[str]] = frozenset
         self._warn = warn
-        entries = self._look()
-        self._blobs = {name: entry.size_bytes for name, entry in entries.items()}
-        # What no lineage names was written just now by a run that has not said so yet, or is of a run that is lost.
-        new_us = time.time_ns() // 1000 - UNNAMED_GRACE_US
-        self._written_us = {
-            name: entry.modified_us
-            for name, entry in entries.items()
-            if entry.modified_us > new_us or not entry.modified_us
-        }
-        self._filled_at = self._found_at
         self._beaten_at: float | None = None
         self._wrote = False
-        self._unreadable: set[str] = set()
         self._waiting: list[_Write] = []
         self._claims: set[str] = set()
         self._coming: Counter[str] = Counter()
@@ -116,7 +100,7 @@ class Keeper:
         self._head = head
         self._in_use = in_use
         self._appraiser = appraiser
-        self._shelf = appraiser.shelf(self._blobs, self._written_us.keys() - self._last_used_us.keys(), self._spared)
+        self._shelf = appraiser.shelf(self._stock.blobs, self._stock.strangers, self._spared)
         if in_use():
             self._beat()
         self._thread = threading.Thread(target=self._work, name="helix-keeper", daemon=True)
@@ -131,15 +115,12 @@ class Keeper:
 
     def has(self, name: str) -> bool:
         """Return whether the store has a blob, or is about to have it, as far as known."""
-        return self._readable and (self._holds(name) or name in self._coming)
-
-    def _holds(self, name: str) -> bool:
-        return name in self._blobs and name not in self._unreadable
+        return self._readable and (self._stock.holds(name) or name in self._coming)
 
     @property
     def unnamed(self) -> int:
         """Number of blobs that no lineage names, those that a run may just have written left out."""
-        return len(self._blobs.keys() - self._last_used_us.keys() - self._written_us.keys())
+        return self._stock.unnamed
 
     def get(self, name: str) -> object:
         """Return the value of a blob, once it is written.
@@ -155,7 +136,7 @@ class Keeper:
         try:
             return self.store.get_blob(name)
         except StoreError as error:
-            self._unreadable.add(name)
+            self._stock.spoil(name)
             self._readable = self._readable and isinstance(error, (BlobMissingError, CorruptError))
             raise
 
@@ -176,7 +157,7 @@ class Keeper:
         """
         coming: dict[str, int] = {}
         if parcel is not None and self._writable:
-            coming = {name: size for name, size in parcel.blobs.items() if not self._holds(name)}
+            coming = {name: size for name, size in parcel.blobs.items() if not self._stock.holds(name)}
         size_bytes = sum(coming.values())
         with self._lock:
             self._lock.wait_for(lambda: not self._pending_bytes or self._pending_bytes + size_bytes <= PENDING_BYTES)
@@ -222,7 +203,7 @@ class Keeper:
             StoreError: If the store refuses.
         """
         known = [one for one in self.catalog.read().lineages if one.run.run_id == run_id]
-        self._look_around(0)
+        self._stock.look()
         return known
 
     def end(self, status: RunStatus) -> None:
@@ -241,13 +222,13 @@ class Keeper:
             self._thread.join()
         try:
             if self._writable and self._wrote:
-                self._look_around(0)
+                self._stock.look()
             if self._writable and self._appraiser is not None and self._shelf is not None:
                 self._in_use = frozenset
                 self._fill(self._shelf)
                 self._shelf, gone = self._appraiser.settle(self._shelf)
                 for name in gone:
-                    self._delete(name)
+                    self._stock.delete(name)
                 waiting, self._waiting = self._waiting, []
                 for write in waiting:
                     self._write(replace(write, coming={}))
@@ -326,26 +307,25 @@ class Keeper:
     def _shelve(self, shelf: Shelf, trace: Trace, parcel: Parcel, put: Put) -> None:
         """Write a result if it is worth that, in the place of what is worth less."""
         if parcel.blobs:
-            self._look_around(min(LOOK_SECONDS, self._look_seconds / LOOK_SHARE))
+            self._stock.look_if_worth_it()
             self._fill(shelf)
-        for name in self._unreadable & parcel.blobs.keys():  # what could not be read has just been made again
+        for name in parcel.blobs.keys() & self._stock.unreadable:  # what could not be read has just been made again
             shelf.forget(name)
-            self._delete(name)
+            self._stock.delete(name)
         gone = shelf.offer(parcel)
         if gone is None:
             gone = shelf.lodge(parcel, trace.started_us)
         if gone is None:
             return
-        missing = [name for name in parcel.blobs if not self._holds(name)]
+        missing = [name for name in parcel.blobs if not self._stock.holds(name)]
         try:
             for name in gone:
-                self._delete(name)
+                self._stock.delete(name)
             while missing:
                 put(missing[:1])
-                with self._lock:
-                    self._blobs[missing[0]] = parcel.blobs[missing[0]]
-                    self._unreadable.discard(missing.pop(0))
-                    self._wrote = True
+                name = missing.pop(0)
+                self._stock.put(name, parcel.blobs[name])
+                self._wrote = True
         except ChangedWhileWritingError:
             self._warn(
                 f"changed:{trace.key}",
@@ -360,11 +340,9 @@ class Keeper:
 
     def _fill(self, shelf: Shelf) -> None:
         """Tell the shelf what was found when somebody last looked, which any thread may do."""
-        if self._filled_at != self._found_at:
-            self._filled_at = self._found_at
-            with self._lock:
-                found = dict(self._blobs)
-            shelf.find(found)
+        if self._looks != self._stock.looks:
+            self._looks = self._stock.looks
+            shelf.find(self._stock.blobs)
 
     def _wait(self, write: _Write) -> None:
         """Hold on to a result that may find room when the run ends."""
@@ -374,26 +352,7 @@ class Keeper:
 
     def _spared(self) -> Collection[str]:
         """Return what the run may still load, and what other running flows need."""
-        return {*self._in_use()} - self._unreadable | leases.needed_blobs(self._others())
-
-    def _look_around(self, seconds: float) -> None:
-        """Find out what others have written and removed, unless that was done in the last seconds."""
-        if time.monotonic() - self._found_at < seconds:
-            return
-        entries = self._look()
-        with self._lock:
-            self._written_us.update(
-                (name, entry.modified_us) for name, entry in entries.items() if name not in self._blobs
-            )
-            self._blobs = {name: entry.size_bytes for name, entry in entries.items()}
-
-    def _look(self) -> dict[str, Entry]:
-        """Return all blobs, and take note of when they were listed and how long that took."""
-        asked_at = time.monotonic()
-        entries = self.store.blob_entries()
-        self._found_at = time.monotonic()
-        self._look_seconds = self._found_at - asked_at
-        return entries
+        return {*self._in_use()}.difference(self._stock.unreadable) | leases.needed_blobs(self._others())
 
     def _others(self) -> list[leases.Lease]:
         """Return what other running flows need; to know which of them run still takes a lease of our own."""
@@ -415,12 +374,6 @@ class Keeper:
             leases.beat(self.store, leases.Lease(self._head.run_id, frozenset(self._in_use()), frozenset(self._claims)))
         except StoreError as error:
             self._give_up(error)
-
-    def _delete(self, name: str) -> None:
-        with self._lock:
-            known = self._blobs.pop(name, None)
-        if known is not None:
-            self.store.delete_blob(name)
 
     def _give_up(self, error: Exception) -> None:
         self._writable = False

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from prefect_helix.core.graph import Decision
-from prefect_helix.runtime import keeper
+from prefect_helix.runtime import keeper, stock
 from prefect_helix.storage import known
 from prefect_helix.storage.store import Store
 
@@ -282,7 +282,7 @@ def test_what_others_wrote_counts_in_the_budget_and_is_not_the_first_to_go(lab):
 
 
 def test_what_others_write_meanwhile_is_looked_at_before_each_write_where_looking_is_quick(lab, monkeypatch):
-    monkeypatch.setattr(keeper, "LOOK_SHARE", float("inf"))
+    monkeypatch.setattr(stock, "LOOK_SHARE", float("inf"))
     load = lab.task(lambda i: frame(i), name="load")
     with lab.open("flow", {}, budget=2 * ONE + 1000) as running:
         load(0)
