@@ -18,12 +18,15 @@ _INTEGERS = {1: "uint8", 2: "int16", 4: "int32", 8: "int64"}
 def elements(tensor: Any) -> Any:
     """Return the elements of a tensor as a NumPy array of integers in its own memory, complex ones as two of them.
 
-    None where they do not lie plainly in this machine's memory: on another device, sparse, lazily conjugated.
+    None where they do not lie plainly in this machine's memory (on another device, sparse, lazily conjugated), or are
+    not all there is to it.
     """
     torch: Any = sys.modules["torch"]
     if type(tensor) not in (torch.Tensor, torch.nn.Parameter) or vars(tensor):
         return None
     if tensor.layout is not torch.strided or tensor.device.type != "cpu" or tensor.is_conj() or tensor.is_neg():
+        return None
+    if tensor.is_quantized or tensor._backward_hooks:  # more than its elements
         return None
     try:
         numbers = torch.view_as_real(tensor.detach()) if tensor.is_complex() else tensor.detach()

@@ -12,6 +12,8 @@ from prefect_helix.core.prospects import NOW, Key, Prospects
 Name = tuple[str, ...]
 """The blobs of a result, sorted."""
 
+_ASKED: tuple[Choice, ...] = ("never", "auto", "always")
+
 
 @dataclass(frozen=True, slots=True)
 class Parcel:
@@ -47,16 +49,24 @@ class Lot:
     """Stored results that are made of the same blobs: they stay or go together.
 
     Attributes:
-        parcel: One of them.
-        keys: Their steps.
+        parcels: Them, by their steps.
         worth: What they are worth together.
         own_bytes: Bytes that come free if they go.
     """
 
-    parcel: Parcel
-    keys: list[Key]
+    parcels: dict[Key, Parcel]
     worth: float = 0.0
     own_bytes: int = 0
+
+    @property
+    def keys(self) -> list[Key]:
+        """Their steps."""
+        return [*self.parcels]
+
+    @property
+    def parcel(self) -> Parcel:
+        """The one of them whose task asks for most."""
+        return max(self.parcels.values(), key=lambda parcel: _ASKED.index(parcel.choice))
 
 
 class Lots:
@@ -81,14 +91,16 @@ class Lots:
         self._lot_of: dict[Key, Name] = {}
         self._held_by: dict[str, set[Name]] = {}
         self._stale: set[Name] = set()
+        self._idle = {*self.blobs}
+
+    @property
+    def idle(self) -> Collection[str]:
+        """The blobs of no expected step."""
+        return self._idle
 
     def holds(self, parcel: Parcel) -> bool:
         """Return whether all of a result is stored."""
         return all(name in self.blobs for name in parcel.blobs)
-
-    def is_idle(self, blob: str) -> bool:
-        """Return whether a blob is of no expected step."""
-        return not self._held_by.get(blob)
 
     def new_bytes(self, parcel: Parcel) -> int:
         """Return the bytes that a result would take that are not stored yet."""
@@ -98,6 +110,7 @@ class Lots:
         """Add the blobs of a result."""
         self.size_bytes += self.new_bytes(parcel)
         self.blobs |= parcel.blobs
+        self._idle.update(blob for blob in parcel.blobs if not self._held_by.get(blob))
 
     def find(self, blobs: Mapping[str, int]) -> Collection[str]:
         """Take note of all that is stored, whoever wrote or removed it; return the blobs that are new."""
@@ -106,27 +119,30 @@ class Lots:
         new = blobs.keys() - self.blobs.keys()
         self.blobs = dict(blobs)
         self.size_bytes = sum(blobs.values())
+        self._idle |= new
         return new
 
     def take(self, blob: str) -> None:
         """Take away a blob that no lot holds."""
         self.size_bytes -= self.blobs.pop(blob, 0)
+        self._idle.discard(blob)
 
     def lose(self, blob: str) -> None:
         """Take away a blob, whatever holds it."""
         self.take(blob)
         for name in [*self._held_by.get(blob, ())]:
             self._prospects.flip(self._lots[name].keys)
-            self.drop(self._lots[name])
+            self._drop(name)
 
     def expect(self, parcel: Parcel) -> None:
-        """Take note that a result that is stored may be needed."""
+        """Take note that a result that is stored may be needed; of one that is not, there is nothing to note."""
+        if not self.holds(parcel):
+            return
         name = parcel.name
-        lot = self._lots.setdefault(name, Lot(parcel, []))
-        if parcel.key not in lot.keys:
-            lot.keys.append(parcel.key)
+        self._lots.setdefault(name, Lot({})).parcels[parcel.key] = parcel
         self._lot_of[parcel.key] = name
         for blob in name:
+            self._idle.discard(blob)
             self._held_by.setdefault(blob, set()).add(name)
             self._stale |= self._held_by[blob]
 
@@ -134,21 +150,25 @@ class Lots:
         """Let a step give up the result that it had."""
         name = self._lot_of.pop(key, None)
         if name is not None:
-            self._lots[name].keys.remove(key)
-            if not self._lots[name].keys:
-                self.drop(self._lots[name])
+            del self._lots[name].parcels[key]
+            self._stale.add(name)
+            if not self._lots[name].parcels:
+                self._drop(name)
 
     def drop(self, lot: Lot) -> list[str]:
         """Let nobody need a lot any more; return the blobs that are idle then."""
-        name = lot.parcel.name
-        del self._lots[name]
-        for key in lot.keys:
+        return self._drop(lot.parcel.name)
+
+    def _drop(self, name: Name) -> list[str]:
+        for key in self._lots.pop(name).parcels:
             del self._lot_of[key]
         for blob in name:
             self._held_by[blob].discard(name)
             self._stale |= self._held_by[blob]
         self._stale.discard(name)
-        return [blob for blob in lot.parcel.blobs if self.is_idle(blob)]
+        free = [blob for blob in name if not self._held_by[blob]]
+        self._idle.update(blob for blob in free if blob in self.blobs)
+        return free
 
     def valued(self) -> list[Lot]:
         """Return the lots that free bytes if they go, each with what it is worth now."""

@@ -14,6 +14,8 @@ from prefect_helix.core.prospects import Key, Prospects
 CLEARLY = 1.1
 """A result displaces others only if it is worth so many times what they are, so that nothing comes and goes."""
 
+_REFUSED = 64
+
 _DEAREST = float_info.max
 
 
@@ -37,6 +39,7 @@ class Shelf:
 
     Attributes:
         lodged: Results that are stored for now.
+        lent: The blobs that were written for them.
         wanted: Steps whose results are worth storing, and found no room when they were last offered.
         strangers: What another run has written and not named yet.
         spared: Gives the blobs that somebody is about to load.
@@ -54,6 +57,7 @@ class Shelf:
         elsewhere: Callable[[], Iterable[Parcel]] = tuple,
     ) -> None:
         self.lodged: dict[Key, Parcel] = {}
+        self.lent: set[str] = set()
         self.wanted: set[Key] = set()
         self.strangers = {*strangers}
         self.spared = spared
@@ -63,6 +67,7 @@ class Shelf:
         self._prospects = prospects
         self._last_used_us = {**last_used_us}
         self._elsewhere = elsewhere
+        self._refusals = _Refusals()
 
     # -- what is there -------------------------------------------------------------------------------------------
 
@@ -80,9 +85,10 @@ class Shelf:
         """Return whether all of a result is stored."""
         return self._lots.holds(parcel)
 
-    def is_idle(self, blob: str) -> bool:
-        """Return whether a blob is of no expected step."""
-        return self._lots.is_idle(blob)
+    @property
+    def idle(self) -> Collection[str]:
+        """The blobs of no expected step."""
+        return self._lots.idle
 
     def expect(self, parcel: Parcel) -> None:
         """Take note that a result that is stored may be needed by an expected step."""
@@ -91,10 +97,12 @@ class Shelf:
     def find(self, blobs: Mapping[str, int]) -> None:
         """Take note of all that is stored, whoever wrote or removed it."""
         self.strangers.update(self._lots.find(blobs))
+        self._refusals = _Refusals()
 
     def forget(self, blob: str) -> None:
         """Take note that a blob is not stored, or not any more."""
         self._lots.lose(blob)
+        self._refusals = _Refusals()
 
     # -- what comes ----------------------------------------------------------------------------------------------
 
@@ -123,7 +131,7 @@ class Shelf:
 
     def admit(self, parcel: Parcel) -> bool:
         """Decide whether a result that is stored is worth staying, and take note that it may be needed if it is."""
-        stays = self._lots.worth(parcel, [parcel.key], parcel.size_bytes) > 0
+        stays = self.holds(parcel) and self._lots.worth(parcel, [parcel.key], parcel.size_bytes) > 0
         self._count(parcel.key, stored=stays)
         if stays:
             self.expect(parcel)
@@ -141,12 +149,16 @@ class Shelf:
         """
         if not worth_for_now(self._policy, parcel.choice, self._prospects.remake_us(parcel.key), parcel.write_us):
             return None
-        choice = self._idle(self.size_bytes + self._lots.new_bytes(parcel) - self._budget_bytes)
+        short_bytes = self.size_bytes + self._lots.new_bytes(parcel) - self._budget_bytes
+        if short_bytes > sum(map(self.blobs.__getitem__, self.idle)):
+            return None
+        choice = self._idle(short_bytes, parcel.blobs)
         if choice.short_bytes > 0:
             return None
         self._last_used_us.update(dict.fromkeys(parcel.blobs, at_us))
         self.lodged[parcel.key] = parcel
         gone = self._remove(choice)
+        self.lent.update(parcel.blobs.keys() - self.blobs.keys())
         self._lots.put(parcel)
         return gone
 
@@ -166,22 +178,35 @@ class Shelf:
 
     def _displace(self, parcel: Parcel, size_bytes: int) -> tuple[str, ...] | None:
         """Make room for a result if it is worth that; return what went, or None."""
-        choice = self._choose(self.size_bytes + size_bytes - self._budget_bytes, _DEAREST)
-        if choice is None:
+        short_bytes = self.size_bytes + size_bytes - self._budget_bytes
+        if short_bytes <= 0:
+            return ()
+        self._look_elsewhere()
+        worth = self._lots.worth(parcel, [parcel.key], size_bytes)
+        if self._refusals.cover(size_bytes, worth, len(self.idle)):
             return None
-        if choice.lots and self._lots.worth(parcel, [parcel.key], size_bytes) <= CLEARLY * choice.worth:
+        choice = self._choose(short_bytes, _DEAREST, parcel.blobs)
+        if choice is not None and choice.lots and worth <= CLEARLY * choice.worth:
             self._put_back(choice.lots)
             if not choice.revalued:
                 self._prospects.affected()  # all is as it was
+            choice = None
+        if choice is None:
+            self._refusals.add(size_bytes, worth)
             return None
         return self._remove(choice)
 
-    def _choose(self, short_bytes: int, dearest: float) -> _Choice | None:
+    def _choose(self, short_bytes: int, dearest: float, kept: Iterable[str] = ()) -> _Choice | None:
         """Choose what goes so that so many bytes come free; None if not enough can go that is worth no more than that.
 
         The lots that go count as not stored from now on.
+
+        Args:
+            short_bytes: How many.
+            dearest: What each may be worth.
+            kept: Blobs that stay.
         """
-        choice = self._idle(short_bytes)
+        choice = self._idle(short_bytes, kept)
         if choice.short_bytes <= 0:
             return choice
         open_ = [
@@ -206,22 +231,24 @@ class Shelf:
                 self._put_back([lot])
         return choice
 
-    def _idle(self, short_bytes: int) -> _Choice:
+    def _idle(self, short_bytes: int, kept: Iterable[str] = ()) -> _Choice:
         """Choose among the blobs of no expected step, the least recently used first."""
         if short_bytes <= 0:
             return _Choice(short_bytes)
-        for parcel in self._elsewhere():
-            self.expect(parcel)
-        self._elsewhere = tuple
-        choice = _Choice(short_bytes, {*self.spared()})
-        spared = choice.spared | self.strangers
-        idle = [blob for blob in self.blobs if blob not in spared and self.is_idle(blob)]
+        self._look_elsewhere()
+        choice = _Choice(short_bytes, {*self.spared(), *kept})
+        idle = [blob for blob in self.idle if blob not in choice.spared and blob not in self.strangers]
         for blob in sorted(idle, key=lambda blob: (self._last_used_us.get(blob, 0), blob)):
             if choice.short_bytes <= 0:
                 break
             choice.blobs.append(blob)
             choice.short_bytes -= self.blobs[blob]
         return choice
+
+    def _look_elsewhere(self) -> None:
+        for parcel in self._elsewhere():
+            self.expect(parcel)
+        self._elsewhere = tuple
 
     def _put_back(self, lots: Iterable[Lot]) -> None:
         for lot in lots:
@@ -231,10 +258,42 @@ class Shelf:
         gone = [*choice.blobs, *(blob for lot in choice.lots for blob in self._lots.drop(lot))]
         for blob in gone:
             self._lots.take(blob)
+        if gone:
+            self._refusals = _Refusals()
         return tuple(gone)
 
     def _last_used(self, lot: Lot) -> int:
         return max(self._last_used_us.get(blob, 0) for blob in lot.parcel.blobs)
+
+
+class _Refusals:
+    """What found no room in what is stored now, so that the thousands of others of a map are not weighed one by one.
+
+    What is worth what else changes meanwhile, so they hold for `_REFUSED` more.
+    """
+
+    def __init__(self) -> None:
+        self._refused: list[tuple[int, float]] = []
+        self._idle = self._left = 0
+
+    def cover(self, size_bytes: int, worth: float, idle: int) -> bool:
+        """Return whether as much as `worth` was offered before for no more room, in vain.
+
+        Args:
+            size_bytes: Bytes that are asked for.
+            worth: What is offered for them.
+            idle: Number of blobs of no expected step.
+        """
+        if idle != self._idle or not self._left:
+            self._refused, self._idle, self._left = [], idle, _REFUSED
+        found = any(size <= size_bytes and worth <= most for size, most in self._refused)
+        self._left -= found
+        return found
+
+    def add(self, size_bytes: int, worth: float) -> None:
+        """Take note of what was refused."""
+        self._refused = [one for one in self._refused if not (size_bytes <= one[0] and one[1] <= worth)]
+        self._refused.append((size_bytes, worth))
 
 
 @dataclass(slots=True)

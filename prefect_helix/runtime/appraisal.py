@@ -94,19 +94,25 @@ class Appraiser:
         else:
             self._losses.append(step)
 
-    def settle(self, shelf: Shelf) -> tuple[Shelf, tuple[str, ...]]:
+    def settle(self, shelf: Shelf, *, completed: bool) -> tuple[Shelf, tuple[str, ...]]:
         """Value everything again now that the run is over; return what is stored then, and the blobs that go.
 
         What was only stored for now stays if it is worth that, now that it is written.
+
+        Args:
+            shelf: What is stored.
+            completed: Whether the flow came to its end, so that calls that it did not make are not expected any more.
         """
-        called = self._world.called
-        final = self._shelf(self._losses_of(called), shelf.blobs, shelf.strangers, shelf.spared)
-        for node in called:
+        nodes = self._world.called
+        if not completed:
+            nodes += [node for node in self._world.nodes if not node.called]
+        final = self._shelf(self._losses_of(nodes), shelf.blobs, shelf.strangers, shelf.spared)
+        for node in nodes:
             if (NOW, node.key) in shelf.lodged:
                 final.admit(shelf.lodged[NOW, node.key])
             else:
                 self._expect(final, node)
-        gone = [blob for parcel in shelf.lodged.values() for blob in parcel.blobs if final.is_idle(blob)]
+        gone = sorted(shelf.lent.intersection(final.idle).difference(shelf.spared()))
         for blob in gone:
             final.forget(blob)
         return final, (*gone, *final.make_room())

@@ -24,7 +24,7 @@ def close(head: Run, world: World, keeper: Keeper, status: RunStatus, at_us: int
         status: How it ended.
         at_us: When, since the epoch.
     """
-    keeper.drain()
+    keeper.drain(completed=status == "completed")
     with garbage_kept():
         return _commit(head, world, keeper, status, at_us)
 

@@ -76,8 +76,9 @@ class Keeper:
         self._in_use: Callable[[], Collection[str]] = frozenset
         self._warn = warn
         self._beaten_at: float | None = None
-        self._wrote = False
+        self._wrote = self._ended = False
         self._waiting: list[_Write] = []
+        self._waiting_bytes = 0
         self._claims: set[str] = set()
         self._coming: Counter[str] = Counter()
         self._lock = threading.Condition()
@@ -115,7 +116,7 @@ class Keeper:
 
     def has(self, name: str) -> bool:
         """Return whether the store has a blob, or is about to have it, as far as known."""
-        return self._readable and (self._stock.holds(name) or name in self._coming)
+        return self._readable and (name in self._coming or self._stock.holds(name))
 
     @property
     def unnamed(self) -> int:
@@ -179,9 +180,10 @@ class Keeper:
     # -- other runs ----------------------------------------------------------------------------------------------
 
     def claim(self, signature: str) -> None:
-        """Tell other runs that this one computes a call, until it is released."""
-        self._claims.add(signature)
-        self._beat()
+        """Tell other runs that this one computes a call, until it is released; one that has ended computes nothing."""
+        if not self._ended:
+            self._claims.add(signature)
+            self._beat()
 
     def release(self, signature: str) -> None:
         """Tell other runs, once all that was offered is written, that this one does not compute a call any more."""
@@ -212,11 +214,15 @@ class Keeper:
             self._head = replace(self._head, status=status)
             self._journal(())
 
-    def drain(self) -> None:
+    def drain(self, *, completed: bool) -> None:
         """Finish writing, give up what was only kept in case the run is killed, and keep the budget.
 
         What found no room because of what the run might still have loaded is looked at again.
+
+        Args:
+            completed: Whether the flow came to its end.
         """
+        self._ended = True
         if self._thread is not None:
             self._queue.put(None)
             self._thread.join()
@@ -226,7 +232,7 @@ class Keeper:
             if self._writable and self._appraiser is not None and self._shelf is not None:
                 self._in_use = frozenset
                 self._fill(self._shelf)
-                self._shelf, gone = self._appraiser.settle(self._shelf)
+                self._shelf, gone = self._appraiser.settle(self._shelf, completed=completed)
                 for name in gone:
                     self._stock.delete(name)
                 waiting, self._waiting = self._waiting, []
@@ -234,6 +240,8 @@ class Keeper:
                     self._write(replace(write, coming={}))
         except StoreError as error:
             self._give_up(error)
+        except Exception as error:  # such as of a policy that somebody wrote; the flow has come to its end
+            self._keep_no_more(error)
 
     def commit(self, lineage: Lineage, code: Mapping[str, Mapping[str, Any]]) -> None:
         """Write the lineage of the run, and the code of its tasks by fingerprint."""
@@ -296,8 +304,10 @@ class Keeper:
                 self._shelve(self._shelf, write.trace, write.parcel, write.put)
                 if write.parcel.key in self._shelf.wanted:
                     self._wait(write)
-        except Exception as error:  # whatever it is, the run goes on, and nobody waits for this thread in vain
+        except StoreError as error:
             self._give_up(error)
+        except Exception as error:  # whatever it is, the run goes on, and nobody waits for this thread in vain
+            self._keep_no_more(error)
         finally:
             with self._lock:
                 self._pending_bytes -= sum(write.coming.values())
@@ -317,7 +327,7 @@ class Keeper:
             gone = shelf.lodge(parcel, trace.started_us)
         if gone is None:
             return
-        missing = [name for name in parcel.blobs if not self._stock.holds(name)]
+        missing = [name for name in parcel.blobs if not self._stock.holds(name) or name in gone]
         try:
             for name in gone:
                 self._stock.delete(name)
@@ -345,10 +355,11 @@ class Keeper:
             shelf.find(self._stock.blobs)
 
     def _wait(self, write: _Write) -> None:
-        """Hold on to a result that may find room when the run ends."""
-        held = [*self._waiting, write]
-        if sum(one.parcel.size_bytes for one in held if one.parcel is not None) <= WAITING_BYTES:
+        """Hold on to a result that may find room when the run ends; one may be as large as it is."""
+        size_bytes = write.parcel.size_bytes if write.parcel else 0
+        if not self._waiting or self._waiting_bytes + size_bytes <= WAITING_BYTES:
             self._waiting.append(write)
+            self._waiting_bytes += size_bytes
 
     def _spared(self) -> Collection[str]:
         """Return what the run may still load, and what other running flows need."""
@@ -372,8 +383,17 @@ class Keeper:
         self._beaten_at = time.monotonic()
         try:
             leases.beat(self.store, leases.Lease(self._head.run_id, frozenset(self._in_use()), frozenset(self._claims)))
-        except StoreError as error:
+        except Exception as error:  # whatever it is, the thread that writes goes on
             self._give_up(error)
+
+    def _keep_no_more(self, error: Exception) -> None:
+        self._shelf = None
+        log.debug("what is worth storing could not be told", exc_info=error)
+        self._warn(
+            "keeping",
+            f"Results are not kept any more in this run, since what they are worth could not be told "
+            f"({type(error).__name__}: {error}). If the policy is your own, mend its worth().",
+        )
 
     def _give_up(self, error: Exception) -> None:
         self._writable = False

@@ -94,6 +94,7 @@ class Scheduler:
         self._engine = engine
         self._warn = warn
         self._waiting = waiting
+        self._claimed: dict[str, str] = {}
         self._idle = threading.Condition(self.lock)
         self._computing = 0
 
@@ -218,9 +219,11 @@ class Scheduler:
     def _compute(self, node: Node) -> Steps[None]:
         """Have a node computed: here, unless somebody else is at it, or another run is and its result can be had."""
         if self._waiting is not None and self._may_wait(node):
-            yield Do(partial(self._wait_for_others, node, self._waiting))
+            yield Do(partial(self._wait_for_others, node, self._waiting), idle=True)
             if not (node.original or node.started):
                 return
+            if node.started and node.settled.is_set():  # another thread was quicker
+                self._release(node)
         if self._claim(node) or self._engine.take_back(node):
             with self._failing(node):
                 if self._prepare(node):
@@ -233,10 +236,12 @@ class Scheduler:
         return node.original and not (node.started or node.by_digest or node.submitted) and self._is_long(node)
 
     def _wait_for_others(self, node: Node, waiting: Waiting) -> None:
-        found = waiting.claim(node.spec.name, node.history_key)
+        signature = self._claimed[node.key] = node.history_key
+        found = waiting.claim(node.spec.name, signature)
         with self.lock:
             for trace in found:
-                self._world.history.add(trace)
+                if trace not in self._world.candidates(node):  # another call may have waited for it as well
+                    self._world.history.add(trace)
             if found and not node.started:
                 self._world.classify(node)
                 replan(self._world, [node, *(child for child, _ in self._world.spread(node))])
@@ -341,11 +346,16 @@ class Scheduler:
 
     def ended(self, node: Node) -> None:
         """Take note of a node that was computed, or failed."""
-        self._keeper.release(node.history_key)
+        self._release(node)
         self.settled(node)
         with self._idle:
             self._computing -= 1
             self._idle.notify_all()
+
+    def _release(self, node: Node) -> None:
+        signature = self._claimed.pop(node.key, None)
+        if signature is not None:
+            self._keeper.release(signature)
 
     def settled(self, node: Node) -> None:
         """Let everybody know that nobody has to wait for the node, and look again at the calls that waited for it."""

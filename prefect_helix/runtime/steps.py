@@ -33,9 +33,15 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Do:
-    """Do something that takes its time, such as reading a blob; what it returns is sent back."""
+    """Do something that takes its time, such as reading a blob; what it returns is sent back.
+
+    Attributes:
+        job: What.
+        idle: Whether it waits for somebody outside, which an event loop does not do: it shares few threads.
+    """
 
     job: Callable[[], object]
+    idle: bool = False
 
 
 Step: TypeAlias = Compute | Wait | Do
@@ -59,7 +65,7 @@ def walk(steps: Steps[T], compute: Callable[[Node], None]) -> T:
                         compute(node)
                     case Wait(node):
                         node.settled.wait()
-                    case Do(job):
+                    case Do(job, _):
                         found = job()
             except BaseException as error:
                 step = steps.throw(error)
@@ -92,7 +98,7 @@ async def walk_async(
                         await compute(node)
                     case Wait(node):
                         await _settled(node, when_settled)
-                    case Do(job):
+                    case Do(job, idle=False):
                         found = await asyncio.to_thread(job)
             except BaseException as error:
                 step = steps.throw(error)

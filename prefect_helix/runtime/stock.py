@@ -77,12 +77,13 @@ class Stock:
         Raises:
             StoreError: If the store refuses.
         """
-        if time.monotonic() - self._looked_at < seconds:
-            return
-        entries = self._listed()
-        with self._lock:
+        with self._lock:  # what is written meanwhile is noted afterwards
+            if time.monotonic() - self._looked_at < seconds:
+                return
+            entries = self._listed()
             self._new |= entries.keys() - self._blobs.keys()
             self._blobs = {name: entry.size_bytes for name, entry in entries.items()}
+            self.looks += 1
 
     def look_if_worth_it(self) -> None:
         """Do so if the last look is old, or looking is quick.
@@ -118,5 +119,4 @@ class Stock:
         entries = self._store.blob_entries()
         self._looked_at = time.monotonic()
         self._look_seconds = self._looked_at - asked_at
-        self.looks += 1
         return entries

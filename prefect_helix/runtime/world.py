@@ -164,8 +164,9 @@ class World:
         """Return the names of all blobs that the run is about to load, or a call that was made may still be from."""
         found: set[str] = set()
         for node in [*self.nodes]:  # another thread may be at them
-            if node.result and (node.called or node.decision is Decision.LOAD) and not node.safe:
-                found.update(node.result.kept)
+            result = node.result
+            if result and (node.called or node.decision is Decision.LOAD) and not node.safe:
+                found.update(result.kept)
         return found
 
     # -- standing ------------------------------------------------------------------------------------------------

@@ -62,7 +62,7 @@ class Catalog:
         self._lock = threading.Lock()
         self._sequences: dict[str, int] = {}
         self._backlog = Backlog()
-        # What is in the store does not change, and an index is written at the end of a run that has read all before.
+        # These do not change once they are written, and the run that writes an index has read all before.
         self._segments: dict[str, Segment] = {}
         self._opened: dict[str, StoredIndex] = {}
 
@@ -288,14 +288,17 @@ class Catalog:
 
     def _read_segment(self, path: str) -> Segment | None:
         """Return what `path` holds; None if it was deleted since it was listed."""
-        if path not in self._segments:
-            try:
-                self._segments[path] = parse_segment(path, self._store.read(path))
-            except BlobMissingError:
-                return None
-            except StoreError as error:
-                return Segment(path, None, (f"{path} cannot be read ({error.cause}); {CONSEQUENCE}.",))
-        return self._segments[path]
+        if path in self._segments:
+            return self._segments[path]
+        try:
+            segment = parse_segment(path, self._store.read(path))
+        except BlobMissingError:
+            return None
+        except StoreError as error:
+            return Segment(path, None, (f"{path} cannot be read ({error.cause}); {CONSEQUENCE}.",))
+        if path.startswith("lineage/") and not segment.problems:  # journals are numbered anew when a run is retried
+            self._segments[path] = segment
+        return segment
 
     def _read_ruling(self, path: str) -> Ruling | str | None:
         """Return the ruling at `path`, or what is wrong with it; None if it was deleted since it was listed."""

@@ -184,8 +184,14 @@ class StoredIndex:
         blocks = range(bisect_right(self._first_rows, first_row) - 1, bisect_left(self._first_rows, end_row))
         for block in blocks:
             base = self._first_rows[block]
-            lines = self._lines(block, blocks)
-            for row in range(max(first_row, base), min(end_row, self._first_rows[block + 1])):
+            rows = range(max(first_row, base), min(end_row, self._first_rows[block + 1]))
+            try:
+                lines = self._lines(block, blocks)
+            except StoreError as error:  # whoever asks again later may be told
+                log.warning("%s What is known from there only is computed again.", error)
+                yield from (self._traces.get(row) for row in rows)
+                continue
+            for row in rows:
                 yield self._parsed(row, lines[row - base] if row - base < len(lines) else b"")
 
     def stored_blocks(self) -> Iterator[bytes]:
@@ -217,7 +223,11 @@ class StoredIndex:
         return self._traces[row]
 
     def _lines(self, block: int, among: range) -> list[bytes]:
-        """Return the lines of a block; whoever asks will ask for the others, too."""
+        """Return the lines of a block; whoever asks will ask for the others, too.
+
+        Raises:
+            StoreError: If they cannot be read.
+        """
         with self._reading:
             if block in self._inflated:
                 self._inflated.move_to_end(block)
@@ -228,18 +238,14 @@ class StoredIndex:
             return self._inflated[block]
 
     def _inflate(self, block: int, among: range) -> list[bytes]:
-        try:
-            if block not in self._stored:
-                self._single_reads += len(among) == 1
-                far = self._store.is_remote and self._single_reads > _SINGLE_READS
-                self._fetch(range(len(self.blocks)) if far else among[among.index(block) :])
-            data = self._stored[block] if self._store.is_remote else self._stored.pop(block)
-            known = self.blocks[block]
-            whole = Block.of(known.rows, data) == known
-            return zlib.decompress(data).split(b"\n") if whole else []  # told for each of its rows
-        except StoreError as error:
-            log.warning("%s What is known from there only is computed again.", error)
-            return []
+        if block not in self._stored:
+            self._single_reads += len(among) == 1
+            far = self._store.is_remote and self._single_reads > _SINGLE_READS
+            self._fetch(range(len(self.blocks)) if far else among[among.index(block) :])
+        data = self._stored[block] if self._store.is_remote else self._stored.pop(block)
+        known = self.blocks[block]
+        whole = Block.of(known.rows, data) == known
+        return zlib.decompress(data).split(b"\n") if whole else []  # told for each of its rows
 
     def _fetch(self, blocks: range) -> None:
         start, stop = self._starts[blocks.start], self._starts[blocks.stop]

@@ -160,7 +160,42 @@ def test_what_is_stored_stays_if_it_is_worth_that_and_is_idle_else() -> None:
     shelf = shelf_of(Worth({100: 1.0, 50: 0.0}), 500, "a", "b", blobs={"a": 100, "b": 50})
     assert shelf.admit(parcel("a"))
     assert not shelf.admit(parcel("b", size=50))
-    assert [blob for blob in ("a", "b") if shelf.is_idle(blob)] == ["b"]
+    assert [blob for blob in ("a", "b") if blob in shelf.idle] == ["b"]
+
+
+def test_what_is_not_stored_any_more_does_not_stay() -> None:
+    shelf = shelf_of(Worth({100: 1.0}), 500, "a", "b", blobs={"b": 100})
+    assert not shelf.admit(parcel("a"))
+    assert shelf.admit(parcel("b"))
+    assert set(shelf.blobs) == {"b"}
+
+
+def test_a_result_does_not_make_room_for_itself_out_of_what_it_is_made_of() -> None:
+    shelf = shelf_of(POLICIES["always"], 250, "a", blobs={"same": 100, "other": 100}, last_used_us={"other": 1})
+    assert shelf.offer(parcel("a", "same", "new")) == ("other",)
+    assert (set(shelf.blobs), shelf.size_bytes) == ({"same", "new"}, 200)
+    policy = Worth({100: 0.0, 200: 0.0})
+    shelf = shelf_of(policy, 250, "a", blobs={"same": 100, "other": 100}, last_used_us={"other": 1})
+    assert shelf.lodge(parcel("a", "same", "new", write_us=1), 7) == ("other",)
+    assert shelf.lent == {"new"}, "the other was there before"
+
+
+def test_of_equal_results_the_task_that_asks_for_most_is_heard() -> None:
+    equal = [parcel("a", "blob", choice="never"), parcel("b", "blob")]
+    shelf = shelf_of(Worth({100: 9.0, 90: 1.0}), 150, "a", "b", "c", stored=equal)
+    assert shelf.offer(parcel("c", size=90)) is None
+    equal = [parcel("a", "blob"), parcel("b", "blob", choice="always")]
+    shelf = shelf_of(Worth({100: 0.5, 90: 9.0}), 150, "a", "b", "c", stored=equal)
+    assert shelf.offer(parcel("c", size=90)) is None
+
+
+def test_what_found_no_room_is_weighed_again_once_there_is_some() -> None:
+    shelf = shelf_of(Worth({100: 5.0, 90: 1.0, 80: 6.0}), 100, "a", "b", "c", stored=[parcel("a")])
+    assert shelf.offer(parcel("b", size=90)) is None
+    assert shelf.offer(parcel("b", size=90)) is None
+    assert shelf.offer(parcel("c", size=80)) == ("a",), "more is offered"
+    shelf.forget("c")
+    assert shelf.offer(parcel("b", size=90)) == ()
 
 
 def test_a_lowered_budget_is_kept_whatever_it_takes() -> None:

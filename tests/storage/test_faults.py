@@ -44,7 +44,8 @@ def test_runs_that_are_killed_at_any_moment_leave_a_store_that_serves_the_next()
 
 
 def test_eight_processes_with_too_little_room_are_all_right() -> None:
-    assert played("crowd", "8")["warnings"] in ([], ["lost"])
+    # What a run has just planned to load may go before it has said so: then it is computed.
+    assert {*played("crowd", "8")["warnings"]} <= {"lost", "load"}
 
 
 # -- a disk that is full, a permission that is lost --------------------------------------------------------------------

@@ -1,0 +1,125 @@
+"""What stays where room is short, and what a policy that fails costs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from prefect_helix.core.materialization import POLICIES
+from prefect_helix.runtime import keeper
+
+pytestmark = pytest.mark.timeout(60)
+
+ONE = 161_024
+"""Bytes of a stored frame, and some more."""
+
+
+def frame(start: float = 0.0) -> pd.DataFrame:
+    return pd.DataFrame({"x": np.arange(20_000.0) + start})
+
+
+def total(x: Any) -> float:
+    return float(x["x"].sum())
+
+
+@pytest.mark.parametrize("policy", ["auto", "always"])
+@pytest.mark.parametrize("edited", [(5.0, 2.0), (1.0, 5.0)], ids=["first", "second"])
+def test_a_part_that_is_as_before_stays_when_room_is_made_for_the_other(lab, policy, edited):
+    split = lab.task(lambda: (frame(1.0), frame(2.0)), name="split", cost_us=60_000_000)
+    other = lab.task(lambda: frame(9.0), name="other", cost_us=60_000_000)
+    use = lab.task(lambda one, two: total(one) + total(two), name="use")
+
+    def flow() -> float:
+        return use(*split())
+
+    budget = 3 * ONE + 1000
+    lab.run(flow, policy=policy, budget=budget)
+    lab.run(lambda: total(other()), policy=policy, budget=budget)
+    split.edit(lambda: (frame(edited[0]), frame(edited[1])))
+    lab.run(flow, policy=policy, budget=budget)
+    use.edit(lambda one, two: total(one) - total(two))
+    assert lab.run(flow, policy=policy, budget=budget).bodies == ["use"]
+    assert lab.blob_bytes() <= budget
+
+
+class Failing:
+    """A policy that divides by what is zero once a result is written."""
+
+    name = "failing"
+
+    def worth(self, candidate: Any) -> float:
+        return candidate.recreate_us / candidate.write_us - 100
+
+
+def test_a_policy_that_fails_costs_what_is_not_kept(lab, monkeypatch):
+    monkeypatch.setitem(POLICIES, "failing", Failing())
+    load = lab.task(lambda: frame(), name="load", cost_us=50_000)
+
+    run = lab.run(lambda: total(load()), policy="failing")
+
+    assert run.value == total(frame())
+    assert "ZeroDivisionError" in run.warnings["keeping"]
+    assert len(lab.store.list("lineage")) == 1
+    assert lab.store.list("leases") == []
+
+
+def test_what_was_only_stored_for_now_may_be_gone_at_the_end(lab):
+    early = [lab.task(lambda i=i: i, name=f"early{i}", cost_us=1) for i in range(10)]
+    lodged = lab.task(lambda: frame(1.0), name="lodged", cost_us=1500)
+    dear = lab.task(lambda d: d + 1, name="dear", cost_us=60_000_000)
+    waiting = lab.task(lambda d: d + 2, name="waiting", cost_us=1_000_000)
+    late = [lab.task(lambda d, i=i: total(d) + i, name=f"late{i}", cost_us=1) for i in range(8)]
+
+    def flow() -> list[float]:
+        for task in early:
+            task()
+        one = lodged()
+        two = dear(one)
+        three = waiting(two)
+        return [*(task(one) for task in late), total(two), total(three)]
+
+    run = lab.run(flow, policy="auto", budget=ONE + 1000)
+
+    assert run.warnings == {}
+    assert len(lab.store.list("lineage")) == 1
+    assert lab.store.list("leases") == []
+
+
+def test_a_run_that_failed_leaves_what_it_did_not_come_to(lab):
+    cheap = lab.task(lambda: frame(1.0), name="cheap", cost_us=1_000_000)
+    dear = lab.task(lambda: frame(2.0), name="dear", cost_us=90_000_000)
+    first = lab.task(lambda d: total(d), name="first", cost_us=1)
+    second = lab.task(lambda d: total(d), name="second", cost_us=1)
+    fails = False
+
+    def flow() -> float:
+        one = first(cheap())
+        if fails:
+            raise OSError("the network is gone")
+        return one + second(dear())
+
+    lab.run(flow, policy="auto", budget=ONE + 1000)
+    cheap.edit(lambda: frame(3.0))
+    fails = True
+    with pytest.raises(OSError, match="network"):
+        lab.run(flow, policy="auto", budget=ONE + 1000)
+    fails = False
+    second.edit(lambda d: total(d) + 1)
+    assert "dear" not in lab.run(flow, policy="auto", budget=ONE + 1000).bodies
+
+
+def test_one_result_waits_for_room_however_large_it_is(lab, monkeypatch):
+    monkeypatch.setattr(keeper, "WAITING_BYTES", ONE - 1)
+    small = lab.task(lambda: frame(1.0), name="small", cost_us=3_000_000)
+    large = lab.task(lambda: frame(2.0), name="large", cost_us=90_000_000)
+
+    def flow() -> float:
+        held = small()
+        total(held)
+        return total(held) + total(large())
+
+    lab.run(flow, policy="auto", budget=ONE + 1000)
+    assert "large" not in lab.run(flow, policy="auto", budget=ONE + 1000).bodies
