@@ -264,6 +264,16 @@ def test_a_segment_that_cannot_be_read_is_told(store: Store, catalog: Catalog, m
     assert "access was denied" in known.problems[0]
 
 
+def test_the_journal_of_a_run_that_is_retried_is_read_anew(store: Store, catalog: Catalog) -> None:
+    first, second = make_run(started_us=1, status="running"), make_run(started_us=10, status="running")
+    catalog.append(first, [make_trace(0)])
+    reader = Catalog(store)
+    assert [len(found.traces) for found in reader.read().lineages] == [1]
+    catalog.commit(Lineage(dataclasses.replace(first, status="failed"), (make_trace(0),)))
+    Catalog(store).append(second, [make_trace(0), make_trace(1)])
+    assert [len(found.traces) for found in reader.read().lineages] == [1, 2]
+
+
 # Hostile content, with good checksums.
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from prefect_helix.core.digest import hash_parts
+from prefect_helix.core.errors import StoreError
 from prefect_helix.core.graph import Decision
 from prefect_helix.core.history import History, identity
 from prefect_helix.core.lineage import Argument, Leaf, Lineage, ParentLink, Result, Run, Trace
@@ -363,6 +364,21 @@ def test_an_index_that_goes_while_a_run_uses_it_costs_computations_only(store: S
     for entry in store.list("index"):
         store.delete(entry.path)
     assert [*history.candidates(made[0].traces[0].fingerprint, made[0].traces[0].literals)] == []
+
+
+def test_an_index_that_could_not_be_read_once_is_asked_again(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = committed(Catalog(store), 4)
+    call = made[0].traces[0].computed_by, made[0].traces[0].literals
+    expected = [*Catalog(store).read().history().candidates(*call)]
+    history = Catalog(store).read().history()
+
+    def refuse(*_: Any) -> bytes:
+        raise StoreError(store.url, "read an index", "the server did not answer")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "read_range", refuse)
+        assert [*history.candidates(*call)] == []
+    assert [*history.candidates(*call)] == expected != []
 
 
 # What is read.
