@@ -368,7 +368,7 @@ class ClusterEngine(ApartEngine):
             failed = error if isinstance(error, StoreError) else StoreError(store.url, "load on a worker", str(error))
             promise.set_exception(failed)
             raise failed from error
-        node.load_us = (node.load_us or 0) + told
+        node.note_load(cell.leaf, told)
         promise.set_result(handle)
 
     def _put(self, place: Place, names: Collection[str]) -> None:

@@ -28,7 +28,10 @@ MOST_SCALED = 8.0
 """A time is scaled by no more than this where inputs are larger or smaller."""
 
 OUTLIER = 3.0
-"""A single measurement so many times what the task else takes is not believed."""
+"""A single measurement so many times what such calls else take is not believed."""
+
+FEWEST = 3
+"""Measurements of calls with the same literals, its own included, that one is not believed beside."""
 
 _T = TypeVar("_T")
 
@@ -38,10 +41,11 @@ _LARGE_BYTES = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Computed:
-    """A compute: what it took, and the size of what it was given as far as that is known."""
+    """A compute: what it took, the size of what it was given as far as known, and the hash of its literal arguments."""
 
     us: int
     input_bytes: int | None = None
+    literals: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,15 +86,16 @@ class Costs:
             input_bytes: Gives the size of what the node is given, as far as known; other computes of the task are
                 scaled to it.
         """
-        own = trace.compute_us if trace is not None else None
         samples = self.samples.computed.get(key, ())
-        if not samples or (own is not None and own <= OUTLIER * min(one.us for one in samples)):
+        if trace is None or trace.compute_us is None:
+            return _usual(samples, input_bytes()) if samples else None
+        own = trace.compute_us
+        alike = [one for one in samples if one.literals == trace.literals]
+        if len(alike) < FEWEST or own <= OUTLIER * min(one.us for one in alike):
             return own
         size = input_bytes()
-        usual = median_low([_scaled(one, size) for one in samples])
-        if own is None or (size and len(samples) > 2 and own > OUTLIER * usual):
-            return usual
-        return own
+        usual = _usual(alike, size)
+        return usual if size and own > OUTLIER * usual else own
 
     def load(self, result: Result, key: str = "") -> int:
         """Return what loading all of `result` takes; what sits in the lineage costs nothing.
@@ -103,10 +108,11 @@ class Costs:
         blobs = result.blobs
         if not blobs:
             return 0
-        rates = [one.us / one.size_bytes for one in self.samples.loaded.get(key, ()) if one.size_bytes]
-        if rates:
-            return max(len(blobs) * self._latency_us, int(median_low(rates) * result.size_bytes))
-        return int(len(blobs) * self._latency_us + result.size_bytes / self._bytes_per_us)
+        loads = [one for one in self.samples.loaded.get(key, ()) if one.size_bytes]
+        rates = [max(0, one.us - one.blobs * self._latency_us) / one.size_bytes for one in loads]
+        usual = median_low(rates) if rates else 0
+        us_per_byte = usual or 1 / self._bytes_per_us  # what took no longer than the latency tells no rate
+        return round(len(blobs) * self._latency_us + us_per_byte * result.size_bytes)
 
     def write(self, size_bytes: int, blobs: int) -> int:
         """Return what writing so many bytes in so many blobs takes: no less than is assumed of any store."""
@@ -144,9 +150,9 @@ def sample(runs: Iterable[Iterable[Trace]], earlier: Samples | None = None) -> S
             if result is not None:
                 results[trace.signature] = result
             if trace.decision is Decision.COMPUTE and trace.compute_us is not None and trace.status == "completed":
-                computed[trace.key].append(Computed(trace.compute_us, _input_bytes(trace, results)))
-            elif trace.decision is Decision.LOAD and trace.load_us and result is not None and result.blobs:
-                loaded[trace.key].append(Loaded(trace.load_us, result.size_bytes, len(result.blobs)))
+                computed[trace.key].append(Computed(trace.compute_us, _input_bytes(trace, results), trace.literals))
+            elif trace.decision is Decision.LOAD and trace.load_us and trace.loaded_blobs:
+                loaded[trace.key].append(Loaded(trace.load_us, trace.loaded_bytes, trace.loaded_blobs))
     return Samples(_latest(computed), _latest(loaded))
 
 
@@ -176,6 +182,11 @@ def _latest(measured: Mapping[str, list[_T]]) -> dict[str, tuple[_T, ...]]:
 def _input_bytes(trace: Trace, results: Mapping[str, Result]) -> int | None:
     taken = [taken_bytes(results.get(link.signature), link.leaf) for link in trace.parents]
     return total_bytes([*taken, *(argument.size_bytes for argument in trace.arguments if argument.size_bytes)])
+
+
+def _usual(samples: Iterable[Computed], input_bytes: int | None) -> int:
+    """Return what a compute usually took, scaled to inputs of this size."""
+    return median_low([_scaled(one, input_bytes) for one in samples])
 
 
 def _scaled(one: Computed, input_bytes: int | None) -> int:

@@ -160,7 +160,7 @@ class Trace:
         status: How it ended.
         result: What it gave; None if it gave nothing.
         compute_us: Time its function took when it was last computed; None if never measured.
-        load_us: Time its last load took; None if never measured.
+        load_us: Time that loading its result, or parts of it, took; None if never measured.
         demanded: Whether the flow body (or a plain task, or the return value) needed its value.
         started_us: When it was called, since the epoch.
         computed_at_us: When its result was last computed, since the epoch; None if never.
@@ -171,6 +171,8 @@ class Trace:
         code: Fingerprint of the code that computed its result, or would have; empty if that is `fingerprint`. It is
             another where a change of code was accepted as a refactoring.
         computed_in: Id of the run that computed its result; empty if there is none.
+        loaded_bytes: How much was loaded in that time.
+        loaded_blobs: In how many blobs.
     """
 
     task: str
@@ -197,6 +199,8 @@ class Trace:
     stored: bool = False
     code: str = ""
     computed_in: str = ""
+    loaded_bytes: int = 0
+    loaded_blobs: int = 0
 
     @property
     def computed_by(self) -> str:

@@ -17,6 +17,9 @@ NOW = ""
 Again = tuple[str, str]
 """What a run may be again: its flow, and the hash of its parameters."""
 
+LATEST = 1000
+"""Runs that are looked at; what was before them counts for nothing."""
+
 RETURN = 0.1
 """How often a flow is taken to be run with parameters that it had before the last ones, before that is seen."""
 
@@ -29,7 +32,7 @@ class Prospects:
         self._shares: dict[str, float] = {}
 
     def add(self, run: str, share: float, losses: Losses) -> None:
-        """Add a run that may come, and how likely it is beside the others."""
+        """Add a run that may come, and how likely it is beside the others: more than not at all."""
         self._losses[run], self._shares[run] = losses, share
 
     def stored(self, key: Key) -> bool:
@@ -69,14 +72,14 @@ def shares(runs: Sequence[Again]) -> dict[Again, float]:
     """Return how likely each of the runs that were is the next one, apart from changes of code.
 
     A flow is as likely as it was among the last runs. Of its parameters, the last ones come again, or those from before
-    as often as that has happened. Complexity: O(runs).
+    as often as that has happened. Complexity: O(latest runs).
 
     Args:
         runs: What each of them was, oldest first.
     """
     flows: defaultdict[str, list[Again]] = defaultdict(list)
     counts: defaultdict[str, float] = defaultdict(float)
-    for age, run in enumerate(reversed(runs)):
+    for age, run in enumerate(reversed(runs[-LATEST:])):
         flows[run[0]].append(run)
         counts[run[0]] += FADE**age
     found: dict[Again, float] = {}

@@ -216,6 +216,8 @@ class Node:
     started_us: int = 0
     compute_us: int | None = None
     load_us: int | None = None
+    loaded_bytes: int = 0
+    loaded_blobs: int = 0
     computed_at_us: int | None = None
     changed_inputs: tuple[str, ...] = ()
     task_run_id: str = ""
@@ -227,6 +229,14 @@ class Node:
     def cell(self, leaf: int | None = None) -> Cell:
         """Return the one cell for the value, or for a leaf of it."""
         return self.cells.setdefault(leaf, Cell(self, leaf))
+
+    def note_load(self, leaf: int | None, us: int) -> None:
+        """Take note of what it took to load the value, or a leaf of it."""
+        result = self.result
+        assert result is not None, "only equivalent nodes are loaded"
+        self.load_us = (self.load_us or 0) + us
+        self.loaded_bytes += taken_bytes(result, leaf) or 0
+        self.loaded_blobs += len(result.blobs or ()) if leaf is None else 1
 
     @property
     def safe(self) -> bool:

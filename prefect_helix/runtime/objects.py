@@ -84,7 +84,7 @@ class Objects:
             else:
                 leaves = [self._load_leaf(node, result, index) for index in range(len(result.leaves))]
                 self._put(cell, join(self._skeleton(node, result), leaves))
-            node.load_us = (node.load_us or 0) + (time.perf_counter_ns() - started) // 1000
+            node.note_load(cell.leaf, (time.perf_counter_ns() - started) // 1000)
 
     def _load_leaf(self, node: Node, result: Result, index: int) -> Any:
         cell = node.cell(index)

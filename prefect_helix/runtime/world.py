@@ -308,6 +308,8 @@ class World:
             result=None if node.tainted else node.result,
             compute_us=node.compute_us,
             load_us=node.load_us,
+            loaded_bytes=node.loaded_bytes,
+            loaded_blobs=node.loaded_blobs,
             demanded=node.demanded,
             started_us=node.started_us,
             computed_at_us=node.computed_at_us,

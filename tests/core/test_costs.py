@@ -36,14 +36,15 @@ def computes(*times_us: int, key: str = "fit") -> list[Trace]:
 
 
 def load(us: int, size_bytes: int, *, blobs: int = 1, key: str = "read") -> Trace:
-    return trace(key, decision=Decision.LOAD, load_us=us, result=result(size_bytes, blobs=blobs))
+    loaded = {"loaded_bytes": size_bytes, "loaded_blobs": blobs}
+    return trace(key, decision=Decision.LOAD, load_us=us, result=result(size_bytes, blobs=blobs), **loaded)
 
 
-def with_inputs(input_bytes: int, compute_us: int) -> list[Trace]:
-    """A task that takes the result of another."""
+def with_inputs(input_bytes: int, compute_us: int, literals: str = "") -> list[Trace]:
+    """A task that takes the result of another, and literals."""
     made = trace("read", signature=f"r{input_bytes}", compute_us=1, result=result(input_bytes))
     link = ParentLink(made.signature, None, None, True, "data")
-    return [made, trace("fit", parents=(link,), compute_us=compute_us)]
+    return [made, trace("fit", parents=(link,), compute_us=compute_us, literals=literals)]
 
 
 def test_what_was_never_measured_is_unknown() -> None:
@@ -94,11 +95,19 @@ def test_inputs_are_those_of_the_run() -> None:
 
 
 def test_one_time_far_from_the_usual_is_not_believed_where_the_sizes_can_be_compared() -> None:
-    costs = Costs(sample([one for us in (90_000, 1000, 1100) for one in with_inputs(10 * MB, us)]))
-    slow = trace("fit", compute_us=90_000)
+    costs = Costs(sample([one for us in (90_000, 1000, 1100) for one in with_inputs(10 * MB, us, "a")]))
+    slow = trace("fit", compute_us=90_000, literals="a")
     assert costs.compute("fit", slow, lambda: 10 * MB) == 1100
     assert costs.compute("fit", slow, lambda: None) == 90_000
     assert costs.compute("fit", slow, lambda: 800 * MB) == 8800
+
+
+def test_a_time_is_believed_however_little_calls_with_other_literals_took() -> None:
+    samples = sample([one for n in range(5) for one in with_inputs(10 * MB, 300, str(n))])
+    slow = trace("fit", compute_us=100_000_000, literals="5")
+    assert Costs(samples).compute("fit", slow, lambda: 10 * MB) == 100_000_000
+    beside = sample(with_inputs(10 * MB, 300, "5"), samples)
+    assert Costs(beside).compute("fit", slow, lambda: 10 * MB) == 100_000_000, "one other time proves nothing"
 
 
 def test_what_sits_in_the_lineage_costs_nothing_to_load() -> None:
@@ -116,8 +125,19 @@ def test_bandwidth_and_latency_are_learned_from_loads() -> None:
 
 def test_what_a_task_gives_takes_as_long_to_load_as_before() -> None:
     costs = Costs(sample([load(5 * MB, 10 * MB, key="objects"), load(10_000, 10 * MB, key="array")]))
-    assert costs.load(result(20 * MB), "objects") == 10 * MB
-    assert costs.load(result(20 * MB), "array") == 20_000
+    assert costs.load(result(10 * MB), "objects") == 5 * MB
+    assert costs.load(result(20 * MB), "objects") == pytest.approx(10 * MB, rel=0.001)
+    assert costs.load(result(20 * MB), "array") == 20_000 - DEFAULT_LATENCY_US
+
+
+def test_the_load_of_a_part_tells_what_loading_all_takes() -> None:
+    part = {"load_us": 700, "loaded_bytes": MB // 10, "loaded_blobs": 1}
+    pair = result(10 * MB, blobs=2)
+    costs = Costs(sample([trace("split", decision=Decision.LOAD, result=pair, **part)]))
+    assert costs.load(pair, "split") == 2 * DEFAULT_LATENCY_US + 100 * 200
+    quick = [trace("split", decision=Decision.LOAD, result=pair, **{**part, "load_us": us}) for us in (400, 400, 9000)]
+    costs = Costs(sample(quick))
+    assert costs.load(pair, "split") == Costs().load(pair), "all of it may have been latency"
 
 
 def test_writing_is_not_taken_to_be_faster_than_any_store_is() -> None:

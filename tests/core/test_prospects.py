@@ -6,7 +6,7 @@ from prefect_helix.core.graph import Decision
 from prefect_helix.core.habits import chances, changed
 from prefect_helix.core.lineage import Trace
 from prefect_helix.core.losses import Chances, Expected, Losses
-from prefect_helix.core.prospects import NOW, Prospects, shares
+from prefect_helix.core.prospects import LATEST, NOW, Prospects, shares
 
 
 def test_what_changed_lately_and_often_is_likely_to_change_next() -> None:
@@ -46,6 +46,26 @@ def test_other_parameters_come_again_as_often_as_that_has_happened() -> None:
     assert deployed["flow", "eu"] > deployed["flow", "us"] > 0
     same = shares([("flow", "same")] * 3)
     assert [*same] == [("flow", "same")]
+
+
+def test_what_was_run_a_long_time_ago_does_not_come_again() -> None:
+    found = shares([("flow", "old"), ("gone", ""), *[("flow", "new")] * 8000])
+    assert [*found] == [("flow", "new")]
+    seldom = shares([("flow", "old"), ("other", ""), *[("flow", "new")] * (LATEST - 2)])
+    assert min(seldom.values()) > 0
+    always = Chances({}, other=0, nothing=1, addition=0)
+    prospects = Prospects()
+    for run, share in seldom.items():
+        prospects.add(" ".join(run), share, Losses(always, [Expected("a", "a", (), 100, 10, stored=True)]))
+    assert prospects.runs([("other ", "a")]) > 1e40
+
+
+def test_changes_from_long_ago_count_for_nothing() -> None:
+    found = chances([{"a"}, *[{"b"}] * 8000], tasks=2)
+    assert found.tasks["a"] == found.other > 0
+    losses = Losses(found, [Expected("a", "a", (), 100, 10, demanded=True, stored=True)])
+    assert losses.loss_us(["a"]) > 0
+    assert losses.runs(["a"]) < 10
 
 
 def test_a_result_is_worth_to_each_run_as_much_as_that_run_is_likely() -> None:

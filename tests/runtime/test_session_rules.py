@@ -629,6 +629,19 @@ def test_only_the_leaf_that_is_touched_is_loaded(lab):
     run = lab.run(flow)
     assert run.value == (2, False)
     assert sum(run.loads.values()) == 1
+    (trace,) = run.lineage.traces
+    assert (trace.loaded_bytes, trace.loaded_blobs) == (trace.result.leaves[1].size_bytes, 1)
+
+
+def test_how_much_was_loaded_is_recorded(lab):
+    split = lab.task(lambda: (frame(), frame(1.0)), name="split")
+
+    def flow():
+        split.submit().result()
+
+    lab.run(flow)
+    (trace,) = lab.run(flow).lineage.traces
+    assert (trace.loaded_bytes, trace.loaded_blobs) == (trace.result.size_bytes, 2)
 
 
 @pytest.mark.timeout(10)

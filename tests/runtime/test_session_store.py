@@ -173,6 +173,25 @@ def test_policy_auto_learns_what_changes(lab):
     assert {trace.task for trace in run.lineage.traces if trace.stored and trace.result.blobs} == {"steady"}
 
 
+def test_one_dear_call_among_cheap_ones_of_its_task_is_reused(lab):
+    def fit(df, n):
+        lab.tasks["fit"].cost_us = 100_000_000 if n == 0 else 300
+        return df + n
+
+    read, fit = lab.task(frame, name="read"), lab.task(fit)
+    score = lab.task(lambda frames: sum(map(total, frames)), name="score")
+
+    def flow():
+        df = read()
+        return score([fit(df, n) for n in range(6)])
+
+    lab.run(flow)
+    for version in "ab":
+        score.edit(version=version)
+        run = lab.run(flow)
+        assert run.lineage.traces[1].decision is Decision.LOAD
+
+
 def test_policy_auto_spares_what_the_run_will_load(lab):
     kept = lab.task(lambda: frame(1.0), name="kept", cost_us=1_000_000)
     dear = lab.task(lambda x: frame(x), name="dear", cost_us=90_000_000)

@@ -90,7 +90,9 @@ class Past:
         if earlier is not None and self.random.random() < 0.6:
             decision = self.random.choice([Decision.LOAD, Decision.PRUNE])
             used = dataclasses.replace(earlier, call=call, parents=links, decision=decision, started_us=at_us)
-            return dataclasses.replace(used, load_us=self.random.randint(1, 9) if decision is Decision.LOAD else None)
+            if decision is Decision.PRUNE:
+                return used
+            return dataclasses.replace(used, load_us=self.random.randint(1, 9000), loaded_bytes=9, loaded_blobs=1)
         failed = self.random.random() < 0.1
         digest = f"digest {self.random.random() < 0.1} of {signature}"
         result = Result(
