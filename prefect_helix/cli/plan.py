@@ -55,13 +55,13 @@ def predicted(outlook: Outlook) -> list[Trace]:
 
 
 def _predicted(node: Node, outlook: Outlook) -> Trace:
-    world, costs = outlook.world, outlook.world.history.costs
+    world = outlook.world
     spared = "; spared if that comes out as before" if node.standing is Standing.PROVISIONAL else ""
     return replace(
         world.facts(node),
         reason=(node.reason or world.reason(node)) + spared,
-        compute_us=costs.compute(node.spec.key, node.trace, node.input_bytes),
-        load_us=costs.load(node.result, node.spec.key) if node.result else None,
+        compute_us=world.expected_compute_us(node),
+        load_us=world.expected_load_us(node),
         stored=world.loadable(node),
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 
+from prefect_helix.core.garbage import garbage_kept
 from prefect_helix.core.habits import chances
 from prefect_helix.core.history import parameters_hash
 from prefect_helix.core.lineage import Lineage, Result, Run
@@ -55,18 +56,15 @@ class Appraiser:
 
     def step(self, node: Node) -> Expected:
         """Return a step as far as it is known; what it takes or will take is nothing where nobody knows."""
-        costs = self._world.history.costs
         prior = node.prior
         result = node.result or (prior.result if prior else None)
-        compute_us = (
-            costs.compute(node.spec.key, node.trace, node.input_bytes) if node.compute_us is None else node.compute_us
-        )
+        compute_us = self._world.expected_compute_us(node) if node.compute_us is None else node.compute_us
         return Expected(
             key=node.key,
             task=node.spec.key,
             parents=tuple(parent.key for parent in node.parents),
             compute_us=compute_us or 0,
-            load_us=costs.load(result, node.spec.key) if result else 0,
+            load_us=self._world.history.costs.load(result, node.spec.key) if result else 0,
             demanded=node.demanded,
             stored=self._stored(node.result) if node.result else prior is not None and prior.stored,
         )
@@ -78,12 +76,11 @@ class Appraiser:
             node: What was computed.
             sizes: The blobs it is made of, with their sizes in bytes.
         """
-        costs = self._world.history.costs
         return Parcel(
             key=(NOW, node.key),
             blobs=sizes,
-            load_us=costs.load(node.result, node.spec.key) if node.result else 0,
-            write_us=costs.write(sum(sizes.values()), len(sizes)),
+            load_us=self._world.expected_load_us(node) or 0,
+            write_us=self._world.history.costs.write(sum(sizes.values()), len(sizes)),
             choice=node.spec.materialize,
         )
 
@@ -117,6 +114,7 @@ class Appraiser:
             final.forget(blob)
         return final, (*gone, *final.make_room())
 
+    @garbage_kept()
     def _losses_of(self, nodes: Iterable[Node]) -> Losses:
         steps = [self.step(node) for node in nodes]
         return Losses(self._chances(self._head.flow, steps), steps)

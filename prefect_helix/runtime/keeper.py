@@ -238,10 +238,8 @@ class Keeper:
                 waiting, self._waiting = self._waiting, []
                 for write in waiting:
                     self._write(replace(write, coming={}))
-        except StoreError as error:
-            self._give_up(error)
         except Exception as error:  # such as of a policy that somebody wrote; the flow has come to its end
-            self._keep_no_more(error)
+            self._stop(error)
 
     def commit(self, lineage: Lineage, code: Mapping[str, Mapping[str, Any]]) -> None:
         """Write the lineage of the run, and the code of its tasks by fingerprint."""
@@ -304,10 +302,8 @@ class Keeper:
                 self._shelve(self._shelf, write.trace, write.parcel, write.put)
                 if write.parcel.key in self._shelf.wanted:
                     self._wait(write)
-        except StoreError as error:
-            self._give_up(error)
         except Exception as error:  # whatever it is, the run goes on, and nobody waits for this thread in vain
-            self._keep_no_more(error)
+            self._stop(error)
         finally:
             with self._lock:
                 self._pending_bytes -= sum(write.coming.values())
@@ -386,7 +382,11 @@ class Keeper:
         except Exception as error:  # whatever it is, the thread that writes goes on
             self._give_up(error)
 
-    def _keep_no_more(self, error: Exception) -> None:
+    def _stop(self, error: Exception) -> None:
+        """Stop writing if it is the store that failed, else stop keeping results only."""
+        if isinstance(error, StoreError):
+            self._give_up(error)
+            return
         self._shelf = None
         log.debug("what is worth storing could not be told", exc_info=error)
         self._warn(

@@ -119,8 +119,7 @@ class Outlook:
     @property
     def scratch_us(self) -> int | None:
         """What computing every expected step would take; None if the time of one is not known."""
-        costs = self.world.history.costs
-        times = [costs.compute(node.spec.key, node.trace, node.input_bytes) for node in self.world.nodes]
+        times = [self.world.expected_compute_us(node) for node in self.world.nodes]
         known = [time for time in times if time is not None]
         return sum(known) if known and len(known) == len(times) else None
 

@@ -72,16 +72,15 @@ def _parents(node: Node) -> tuple[str, ...]:
 def _plan_node(world: World, node: Node, parents: tuple[str, ...] = ()) -> PlanNode:
     """Return a node as the planner sees it, with those of its parents that are told."""
     there = is_there(node)
-    costs = world.history.costs
     load_us = None
     if there:
         load_us = 0
-    elif node.result is not None and world.loadable(node):
-        load_us = costs.load(node.result, node.spec.key)
+    elif world.loadable(node):
+        load_us = world.expected_load_us(node)
     return PlanNode(
         key=node.key,
         parents=parents,
-        compute_us=costs.compute(node.spec.key, node.trace, node.input_bytes),
+        compute_us=world.expected_compute_us(node),
         load_us=load_us,
         original=node.original and not there,
         demanded=not node.failed and (node.demanded or node.wanted or (node.original and not node.spec.lazy)),

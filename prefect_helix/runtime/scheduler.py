@@ -94,7 +94,6 @@ class Scheduler:
         self._engine = engine
         self._warn = warn
         self._waiting = waiting
-        self._claimed: dict[str, str] = {}
         self._idle = threading.Condition(self.lock)
         self._computing = 0
 
@@ -223,7 +222,7 @@ class Scheduler:
             if not (node.original or node.started):
                 return
             if node.started and node.settled.is_set():  # another thread was quicker
-                self._release(node)
+                self._waiting.release(node)
         if self._claim(node) or self._engine.take_back(node):
             with self._failing(node):
                 if self._prepare(node):
@@ -236,8 +235,7 @@ class Scheduler:
         return node.original and not (node.started or node.by_digest or node.submitted) and self._is_long(node)
 
     def _wait_for_others(self, node: Node, waiting: Waiting) -> None:
-        signature = self._claimed[node.key] = node.history_key
-        found = waiting.claim(node.spec.name, signature)
+        found = waiting.claim(node)
         with self.lock:
             for trace in found:
                 if trace not in self._world.candidates(node):  # another call may have waited for it as well
@@ -272,7 +270,7 @@ class Scheduler:
         return self._is_long(node)
 
     def _is_long(self, node: Node) -> bool:
-        estimate_us = self._world.history.costs.compute(node.spec.key, node.trace, node.input_bytes)
+        estimate_us = self._world.expected_compute_us(node)
         return estimate_us is not None and estimate_us > LONG_US
 
     @contextlib.contextmanager
@@ -346,16 +344,12 @@ class Scheduler:
 
     def ended(self, node: Node) -> None:
         """Take note of a node that was computed, or failed."""
-        self._release(node)
+        if self._waiting is not None:
+            self._waiting.release(node)
         self.settled(node)
         with self._idle:
             self._computing -= 1
             self._idle.notify_all()
-
-    def _release(self, node: Node) -> None:
-        signature = self._claimed.pop(node.key, None)
-        if signature is not None:
-            self._keeper.release(signature)
 
     def settled(self, node: Node) -> None:
         """Let everybody know that nobody has to wait for the node, and look again at the calls that waited for it."""

@@ -17,6 +17,7 @@ from prefect_helix.core.errors import StoreError
 from prefect_helix.core.history import results
 from prefect_helix.core.lineage import Trace
 from prefect_helix.runtime.keeper import Keeper
+from prefect_helix.runtime.nodes import Node
 
 POLL_SECONDS = 0.5
 
@@ -34,20 +35,17 @@ class Waiting:
         self._keeper = keeper
         self._seconds = seconds
         self._inform = inform
+        self._claimed: dict[str, str] = {}
 
-    def claim(self, task: str, signature: str) -> list[Trace]:
-        """Claim what a call is about to compute; where another run is at it, wait, and return what that run knows.
-
-        Args:
-            task: Name of the task, for people.
-            signature: Of the call.
-        """
+    def claim(self, node: Node) -> list[Trace]:
+        """Claim what a call is about to compute; where another run is at it, wait, and return what that run knows."""
+        signature = self._claimed[node.key] = node.history_key
         deadline = time.monotonic() + self._seconds
         waited_for = ""
         try:
             while (run_id := self._keeper.holder(signature)) and time.monotonic() < deadline:
                 if run_id != waited_for:
-                    self._inform(f"helix: {task} waits for run {run_id}, which computes it at this moment")
+                    self._inform(f"helix: {node.spec.name} waits for run {run_id}, which computes it at this moment")
                 waited_for = run_id
                 pause()
             known = self._keeper.look_at_run(waited_for) if waited_for else ()
@@ -57,6 +55,12 @@ class Waiting:
         if not found:
             self._keeper.claim(signature)
         return found
+
+    def release(self, node: Node) -> None:
+        """Give up the claim on a call, if there is one: its key may have changed since."""
+        signature = self._claimed.pop(node.key, None)
+        if signature is not None:
+            self._keeper.release(signature)
 
 
 def pause() -> None:

@@ -272,6 +272,14 @@ class World:
         """Return whether the node's task was seen to repeat itself."""
         return self.history.proven(node.spec.fingerprint)
 
+    def expected_compute_us(self, node: Node) -> int | None:
+        """Return what computing `node` is expected to take; None if nothing tells."""
+        return self.history.costs.compute(node.spec.key, node.trace, node.input_bytes)
+
+    def expected_load_us(self, node: Node) -> int | None:
+        """Return what loading the result of `node` is expected to take, if it is stored; None if it has none."""
+        return None if node.result is None else self.history.costs.load(node.result, node.spec.key)
+
     def explain(self, node: Node) -> str:
         """Return in words what makes a node original, beside the call of the prior run that is most like it."""
         facts = self.facts(node)

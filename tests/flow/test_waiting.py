@@ -9,6 +9,7 @@ from prefect import task
 
 from prefect_helix import helix_flow, helix_task
 from prefect_helix.runtime import scheduler
+from prefect_helix.runtime.nodes import Node
 from prefect_helix.runtime.waiting import Waiting
 
 
@@ -17,8 +18,8 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of the tasks whose calls looked for another run; every compute is long enough for that."""
     names: list[str] = []
 
-    def claim(self: Waiting, name: str, signature: str) -> list[Any]:
-        names.append(name)
+    def claim(self: Waiting, node: Node) -> list[Any]:
+        names.append(node.spec.name)
         return []
 
     monkeypatch.setattr(Waiting, "claim", claim)
