@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,28 +14,27 @@ pytestmark = pytest.mark.timeout(120)
 PROGRAM = Path(__file__).with_name("two_runs.py")
 
 
-def played(*arguments: str) -> dict[str, Any]:
-    command = [sys.executable, str(PROGRAM), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
-    assert done.returncode == 0, done.stderr
-    assert "Traceback" not in done.stderr
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+Played = Callable[..., dict[str, Any]]
 
 
-def test_what_another_run_computes_is_waited_for_and_loaded() -> None:
+@pytest.fixture
+def played(told_by: Played) -> Played:
+    return partial(told_by, PROGRAM, timeout_s=100)
+
+
+def test_what_another_run_computes_is_waited_for_and_loaded(played: Played) -> None:
     found = played("finishes", "60")
     assert found == {"computed": ["first"], "value": 50_000, "bodies": [], "warnings": {}, "leases": []}
 
 
-def test_a_run_that_is_killed_is_waited_for_until_its_lease_has_grown_old() -> None:
+def test_a_run_that_is_killed_is_waited_for_until_its_lease_has_grown_old(played: Played) -> None:
     found = played("is-killed", "60")
     assert (found["computed"], found["value"], found["bodies"]) == (["first", "second"], 50_000, ["fit"])
     assert found["leases"] == ["leases/run11.json"]
 
 
 @pytest.mark.parametrize("seconds", ["0", "0.000001"], ids=["off", "at its limit"])
-def test_nobody_waits_longer_than_told(seconds: str) -> None:
+def test_nobody_waits_longer_than_told(played: Played, seconds: str) -> None:
     found = played("finishes", seconds)
     assert (found["computed"], found["value"], found["bodies"]) == (["first", "second"], 50_000, ["fit"])
     assert found["leases"] == []

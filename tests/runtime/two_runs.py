@@ -8,7 +8,6 @@ what the second run got.
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import signal
@@ -20,20 +19,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from conftest import Lab
+
 from prefect_helix.runtime import waiting
 
 sys.dont_write_bytecode = True
-
-
-def make_lab(url: str) -> Any:
-    """The flow runner without Prefect."""
-    spec = importlib.util.spec_from_file_location("lab_module", Path(__file__).with_name("conftest.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["lab_module"] = module
-    spec.loader.exec_module(module)
-    return module.Lab(url)
 
 
 class Signal:
@@ -63,7 +53,7 @@ def in_child(work: Callable[[], None]) -> int:
 
 
 def play(fate: str, seconds: float, folder: Path) -> dict[str, Any]:
-    lab = make_lab(str(folder / "store"))
+    lab = Lab(str(folder / "store"))
     computing, go_on = Signal(), Signal()
     log, outcome = folder / "log", folder / "outcome"
 

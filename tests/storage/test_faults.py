@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import socket
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,22 +27,20 @@ __all__ = ["troubled"]
 PROGRAM = Path(__file__).with_name("faulty_runs.py")
 
 
-def played(*arguments: str) -> dict[str, Any]:
-    """What the program of faulty runs tells; it fails where a promise is broken."""
-    command = [sys.executable, str(PROGRAM), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=280, check=False)
-    assert done.returncode == 0, done.stderr
-    assert "Traceback" not in done.stderr
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+Played = Callable[..., dict[str, Any]]
 
 
-def test_runs_that_are_killed_at_any_moment_leave_a_store_that_serves_the_next() -> None:
+@pytest.fixture
+def played(told_by: Played) -> Played:
+    return partial(told_by, PROGRAM, timeout_s=280)
+
+
+def test_runs_that_are_killed_at_any_moment_leave_a_store_that_serves_the_next(played: Played) -> None:
     """Two hundred of them: ``python tests/storage/faulty_runs.py kill 200``."""
     assert played("kill", "12")["killed"] == 12
 
 
-def test_eight_processes_with_too_little_room_are_all_right() -> None:
+def test_eight_processes_with_too_little_room_are_all_right(played: Played) -> None:
     # What a run has just planned to load may go before it has said so: then it is computed.
     assert {*played("crowd", "8")["warnings"]} <= {"lost", "load"}
 
