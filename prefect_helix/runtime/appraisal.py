@@ -26,7 +26,8 @@ ELSEWHERE = 8
 class Appraiser:
     """Knows what a run's results are worth.
 
-    The session asks for a step or a parcel, under its lock; the rest is for whoever writes to the store.
+    Whoever observed a result asks for its step and its parcel, from any thread; the rest is for whoever writes to the
+    store.
 
     Args:
         world: The run's nodes, as far as they are expected.
