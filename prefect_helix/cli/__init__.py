@@ -8,8 +8,8 @@ import typer
 from typer.core import TyperGroup
 
 from prefect_helix import __version__
+from prefect_helix.archive import NotFoundError
 from prefect_helix.cli import accept, cleaning, diff, plan, rulings, runs, store, verifying, why
-from prefect_helix.cli.finding import NotFoundError
 from prefect_helix.cli.output import complain
 from prefect_helix.core.errors import ConfigurationError, HelixError
 

@@ -12,8 +12,9 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
+from prefect_helix.archive import Archive, NotFoundError, suggestion
 from prefect_helix.cli.changes import code_json, code_lines, components_reader, print_lines
-from prefect_helix.cli.finding import Archive, JsonOption, NotFoundError, StoreOption, archive_of, suggestion
+from prefect_helix.cli.finding import JsonOption, StoreOption, archive_of
 from prefect_helix.cli.output import ago, console, print_json, visible
 from prefect_helix.cli.rulings import NoteOption, YesOption, ask, done, new_id, ruling_json
 from prefect_helix.core.comparison import CodeChanges, code_changes

@@ -12,7 +12,8 @@ from typing import Annotated, Any
 
 import typer
 
-from prefect_helix.cli.finding import Archive, JsonOption, NotFoundError, StoreOption, read_archive, suggestion
+from prefect_helix.archive import Archive, NotFoundError, suggestion
+from prefect_helix.cli.finding import JsonOption, StoreOption, open_archive
 from prefect_helix.cli.output import complain, console, print_json, tracked, visible
 from prefect_helix.cli.rulings import YesOption, ask, when
 from prefect_helix.core.errors import ConfigurationError, StoreError
@@ -72,7 +73,7 @@ def gc(
     """
     to_bytes = None if to is None else budget_bytes(to)
     unused_since_us = when("--unused-for", unused_for)
-    archive = read_archive(store)
+    archive = open_archive(store)
     now_us = _now_us(archive.store)
     running = leases.in_force(archive.store, now_us)
     blobs = superfluous(
@@ -108,7 +109,7 @@ def rm(
     """
     if not (flow or task or run):
         raise ConfigurationError("store rm", "everything", "Say which: a FLOW, --task or --run.")
-    archive = read_archive(store)
+    archive = open_archive(store)
     runs = [archive.run(name).run.run_id for name in run or ()]
     _check_names(archive, flow, task)
     held = inventory(archive.lineages, archive.store.blob_entries())

@@ -13,9 +13,10 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from prefect_helix.archive import Archive
 from prefect_helix.cli.changes import Line, bullet, code_json, code_lines, components_reader, few, print_lines
-from prefect_helix.cli.finding import Archive, JsonOption, StoreOption, read_archive
-from prefect_helix.cli.output import STYLES, ago, call_names, console, decision_text, iso, print_json, visible
+from prefect_helix.cli.finding import JsonOption, StoreOption, open_archive
+from prefect_helix.cli.output import STYLES, ago, console, decision_text, print_json, visible
 from prefect_helix.core.comparison import CodeChanges, Pair, code_changes, parameter_changes, step_pairs
 from prefect_helix.core.explain import Change
 from prefect_helix.core.graph import Decision
@@ -30,8 +31,8 @@ from prefect_helix.views.differences import (
     step_rows,
     version_changes,
 )
-from prefect_helix.views.steps import count_decisions, saved_us, size_bytes, spent_us, total
-from prefect_helix.views.units import format_bytes, format_us, shorten
+from prefect_helix.views.steps import call_names, count_decisions, saved_us, size_bytes, spent_us, total
+from prefect_helix.views.units import format_bytes, format_us, iso, shorten
 
 SHOWN_ROWS = 40
 
@@ -55,7 +56,7 @@ def diff(
     as_json: JsonOption = False,
 ) -> None:
     """Compare two runs, or one with the run before it: what changed, with diffs of code, and what that did."""
-    archive = read_archive(store)
+    archive = open_archive(store)
     found = _Difference(archive, *archive.pair(first, second))
     if as_json:
         print_json(_difference_json(found))

@@ -6,7 +6,6 @@ import json
 import math
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime, timezone
 from typing import Any, TypeVar
 
 from rich.console import Console
@@ -17,8 +16,8 @@ from rich.text import Text
 from prefect_helix.core.graph import Decision
 from prefect_helix.core.lineage import Trace
 from prefect_helix.runtime.session import now_us
-from prefect_helix.views.steps import alike, call_numbers, saved_us, size_bytes, spent_us, total
-from prefect_helix.views.units import format_bytes, format_us, shorten
+from prefect_helix.views.steps import alike, call_names, saved_us, size_bytes, spent_us, total
+from prefect_helix.views.units import format_bytes, format_us, moment, shorten
 
 T = TypeVar("T")
 
@@ -58,25 +57,9 @@ def ago(us: int) -> str:
     """Return when a time since the epoch was: "5 min ago" within a day, else its date."""
     age = now_us() - us
     if not 0 <= age < _RELATIVE_US:
-        return f"{_local(us):%Y-%m-%d}"
+        return moment(us).split()[0]
     number, unit = format_us(age - age % 1_000_000).split()[:2]
     return f"{number} {unit} ago"
-
-
-def moment(us: int) -> str:
-    """Return a time since the epoch in local time, to the second."""
-    return f"{_local(us):%Y-%m-%d %H:%M:%S}"
-
-
-def iso(us: int | None) -> str | None:
-    """Return a time since the epoch as ISO 8601 in UTC."""
-    return None if us is None else datetime.fromtimestamp(us / 1e6, timezone.utc).isoformat(timespec="milliseconds")
-
-
-def call_names(traces: Sequence[Trace]) -> list[str]:
-    """Return what each call is called: "fit", or "fit#2" where the task is called more than once."""
-    numbers = call_numbers(traces)
-    return [f"{t.task}#{n}" if n else t.task for t, n in zip(traces, numbers, strict=True)]
 
 
 def decision_text(trace: Trace) -> Text:
@@ -152,10 +135,6 @@ def facts(pairs: Iterable[tuple[str, str]]) -> Table:
 def visible(text: str) -> str:
     """Return `text` on one line, with nothing in it that a terminal would obey."""
     return "".join(c if c.isprintable() else " " for c in text.expandtabs(4))
-
-
-def _local(us: int) -> datetime:
-    return datetime.fromtimestamp(us / 1e6, timezone.utc).astimezone()
 
 
 def _finite(data: object) -> object:

@@ -13,14 +13,15 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from prefect_helix.cli.finding import Archive, JsonOption, NotFoundError, StoreOption, read_archive, suggestion
-from prefect_helix.cli.output import complain, console, iso, moment, print_json, visible
+from prefect_helix.archive import Archive, NotFoundError, suggestion
+from prefect_helix.cli.finding import JsonOption, StoreOption, open_archive
+from prefect_helix.cli.output import complain, console, print_json, visible
 from prefect_helix.core.errors import ConfigurationError
 from prefect_helix.core.history import computations
 from prefect_helix.core.lineage import Trace
 from prefect_helix.core.rulings import Acceptance, Revocation, Ruling, Rulings, Withdrawal
 from prefect_helix.runtime.session import now_us
-from prefect_helix.views.units import format_count, shorten
+from prefect_helix.views.units import format_count, iso, moment, shorten
 
 NoteOption = Annotated[str, typer.Option("--note", metavar="TEXT", help="Why, for those who read it later.")]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
@@ -50,7 +51,7 @@ def revoke(
     """Never use results again: those that meet every criterion. What is needed of them is computed anew."""
     if not (task or run or since or until or host):
         raise ConfigurationError("revoke", "everything", "Say which: a TASK, --run, --since, --until or --host.")
-    archive = read_archive(store)
+    archive = open_archive(store)
     revocation = Revocation(
         new_id(),
         now_us(),
@@ -73,7 +74,7 @@ def revoke(
 
 def rulings(store: StoreOption = None, as_json: JsonOption = False) -> None:
     """List what was accepted and revoked, newest first."""
-    archive = read_archive(store)
+    archive = open_archive(store)
     made = [one for one in reversed(archive.rulings.all) if not isinstance(one, Withdrawal)]
     if as_json:
         print_json([ruling_json(one, archive.rulings) for one in made])
@@ -95,7 +96,7 @@ def undo(
     as_json: JsonOption = False,
 ) -> None:
     """Take back what was accepted or revoked: results count as if it had not been."""
-    archive = read_archive(store)
+    archive = open_archive(store)
     known = [one for one in archive.rulings.all if not isinstance(one, Withdrawal)]
     found = [one for one in known if one.id.startswith(ruling)]
     if len(found) != 1:

@@ -12,15 +12,14 @@ from rich.segment import Segment, Segments
 from rich.table import Table
 from rich.text import Text
 
-from prefect_helix.cli.finding import SHORT_ID, Archive, JsonOption, RunArgument, StoreOption, read_archive
+from prefect_helix.archive import SHORT_ID, Archive
+from prefect_helix.cli.finding import JsonOption, RunArgument, StoreOption, open_archive
 from prefect_helix.cli.output import (
     STYLES,
     ago,
     complain,
     console,
     facts,
-    iso,
-    moment,
     numbers,
     print_json,
     steps_json,
@@ -40,7 +39,7 @@ from prefect_helix.views.steps import (
     time_summary,
     total,
 )
-from prefect_helix.views.units import format_bytes, format_count, format_us, shorten
+from prefect_helix.views.units import format_bytes, format_count, format_us, iso, moment, shorten
 
 SHOWN_METRICS = 3
 SHOWN_CHANGES = 240
@@ -56,7 +55,7 @@ def runs(
     as_json: JsonOption = False,
 ) -> None:
     """List runs, newest first: what changed, what was computed, what it took and saved."""
-    archive = read_archive(store)
+    archive = open_archive(store)
     found = archive.lineages if flow is None else archive.of_flow(flow)
     chosen = found[:limit]
     if as_json:
@@ -74,7 +73,7 @@ def runs(
 
 def show(run: RunArgument, store: StoreOption = None, as_json: JsonOption = False) -> None:
     """Show one run: each step with its decision, reason, cost and size; parameters, metrics, versions, problems."""
-    archive = read_archive(store)
+    archive = open_archive(store)
     lineage = archive.run(run)
     if as_json:
         head = lineage.run

@@ -11,11 +11,12 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from prefect_helix.cli.finding import Archive, JsonOption, StoreOption, archive_of
-from prefect_helix.cli.output import ago, complain, console, iso, print_json
+from prefect_helix.archive import Archive
+from prefect_helix.cli.finding import JsonOption, StoreOption, archive_of
+from prefect_helix.cli.output import ago, complain, console, print_json
 from prefect_helix.settings import FlowOptions, resolve
 from prefect_helix.storage.inventory import Held, inventory
-from prefect_helix.views.units import format_bytes, format_count, format_us, shorten
+from prefect_helix.views.units import format_bytes, format_count, format_us, iso, shorten
 
 KINDS = ("blobs", "index", "lineage", "journal", "code", "rulings", "leases", "results", "probe")
 """The folders of a store."""

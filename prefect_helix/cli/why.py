@@ -11,16 +11,17 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
+from prefect_helix.archive import Archive, find_step
 from prefect_helix.cli.changes import Line, bullet, code_json, code_lines, components_reader, print_lines
-from prefect_helix.cli.finding import Archive, JsonOption, RunArgument, StoreOption, find_step, read_archive
-from prefect_helix.cli.output import ago, call_names, console, print_json, visible
+from prefect_helix.cli.finding import JsonOption, RunArgument, StoreOption, open_archive
+from prefect_helix.cli.output import ago, console, print_json, visible
 from prefect_helix.core.causes import Origin, Step, origins, trace_back
 from prefect_helix.core.comparison import CodeChanges, code_changes
 from prefect_helix.core.explain import changes
 from prefect_helix.core.graph import Decision
 from prefect_helix.core.lineage import Lineage, Trace
 from prefect_helix.storage.catalog import Catalog
-from prefect_helix.views.steps import saved_us, spent_us
+from prefect_helix.views.steps import call_names, saved_us, spent_us
 from prefect_helix.views.units import format_us
 
 SHOWN_ROUTES = 6
@@ -35,7 +36,7 @@ def why(
     as_json: JsonOption = False,
 ) -> None:
     """Tell what made a step compute: code (with a diff), arguments, inputs and why those changed; or what it saved."""
-    archive = read_archive(store)
+    archive = open_archive(store)
     lineage = archive.run(run)
     trace, calls = find_step(lineage, task)
     answer = _answer(archive, lineage, trace)

@@ -69,6 +69,12 @@ def call_numbers(traces: Sequence[Trace]) -> list[int | None]:
     return numbers
 
 
+def call_names(traces: Sequence[Trace]) -> list[str]:
+    """Return what each call is called: "fit", or "fit#2" where the task is called more than once."""
+    numbers = call_numbers(traces)
+    return [f"{t.task}#{n}" if n else t.task for t, n in zip(traces, numbers, strict=True)]
+
+
 def alike(steps: Iterable[tuple[Trace, N]]) -> Iterator[list[tuple[Trace, N]]]:
     """Yield steps with their names or numbers; calls of a task in a row that went alike come together, if many."""
     for _, group in itertools.groupby(steps, lambda one: (one[0].key, one[0].decision, one[0].status, one[0].reason)):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
+
 _SIZE_UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 _LONG_UNITS_S = (("min", 60), ("h", 3_600), ("d", 86_400))
 
@@ -30,6 +32,16 @@ def format_us(us: int | None) -> str:
             small, large = large, longer
     count, rest = divmod(seconds // small[1], large[1] // small[1])
     return f"{count} {large[0]} {rest} {small[0]}" if rest else f"{count} {large[0]}"
+
+
+def moment(us: int) -> str:
+    """Return a time since the epoch in local time, to the second."""
+    return f"{datetime.fromtimestamp(us / 1e6, timezone.utc).astimezone():%Y-%m-%d %H:%M:%S}"
+
+
+def iso(us: int | None) -> str | None:
+    """Return a time since the epoch as ISO 8601 in UTC."""
+    return None if us is None else datetime.fromtimestamp(us / 1e6, timezone.utc).isoformat(timespec="milliseconds")
 
 
 def format_bytes(size_bytes: int | None) -> str:

@@ -1,0 +1,184 @@
+"""The runs of a store, and steps of them, by the names people give them."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from prefect_helix.core.explain import Calls
+from prefect_helix.core.lineage import Lineage, Run, Trace
+from prefect_helix.core.rulings import Rulings
+from prefect_helix.settings import Resolved
+from prefect_helix.storage.catalog import Catalog
+from prefect_helix.storage.store import Store
+from prefect_helix.views.steps import call_names
+from prefect_helix.views.units import moment
+
+SHORT_ID = 8
+"""Least characters of a run id that are shown."""
+
+_LAST = re.compile(r"last(?:~(\d{1,9}))?")
+
+
+class NotFoundError(Exception):
+    """What was named is not there, or not the only one; the message says what is."""
+
+
+@dataclass(frozen=True)
+class Archive:
+    """The runs of a store.
+
+    Attributes:
+        store: The store.
+        catalog: For documents beside the lineages.
+        lineages: Every readable run, newest first.
+        rulings: What people have ruled about its results.
+        useless: Paths of lineages of which nothing can be read.
+        problems: What else cannot be read, in words.
+    """
+
+    store: Store
+    catalog: Catalog
+    lineages: tuple[Lineage, ...]
+    rulings: Rulings
+    useless: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+
+    @property
+    def url(self) -> str:
+        """The store's URL, for people."""
+        return self.store.url
+
+    def short_ids(self) -> dict[str, str]:
+        """Return for each run id its shortest beginning that names no other run. Complexity: O(n log n)."""
+        ids = sorted({lineage.run.run_id for lineage in self.lineages})
+        short = {}
+        for before, run_id, after in zip(["", *ids], ids, [*ids[1:], ""], strict=False):
+            length = max(SHORT_ID, *(_common(run_id, other) + 1 for other in (before, after)))
+            short[run_id] = run_id[:length].rstrip("-")
+        return short
+
+    def run(self, name: str) -> Lineage:
+        """Return the run called `name`.
+
+        Raises:
+            NotFoundError: If there is none, or more than one.
+        """
+        if not self.lineages:
+            raise NotFoundError(f"The store {self.url} holds no runs. Name another one with --store.")
+        if last := _LAST.fullmatch(name):
+            back = int(last[1] or 0)
+            if back >= len(self.lineages):
+                raise NotFoundError(f"There is no run {name!r}; the store {self.url} holds {len(self.lineages)}.")
+            return self.lineages[back]
+        exact = [lineage for lineage in self.lineages if name == lineage.run.run_id]
+        begun = [lineage for lineage in self.lineages if name and lineage.run.run_id.startswith(name.lower())]
+        named = [lineage for lineage in self.lineages if name == lineage.run.name]
+        found = exact or named or begun
+        if len(found) == 1:
+            return found[0]
+        short = self.short_ids()
+        if found:
+            several = (f"{short[lineage.run.run_id]} ({moment(lineage.run.started_us)})" for lineage in found[:5])
+            more = f" and {len(found) - 5} more" if len(found) > 5 else ""
+            raise NotFoundError(f"{name!r} names {len(found)} runs: {', '.join(several)}{more}. Give more of the id.")
+        names = [known for lineage in self.lineages for known in (lineage.run.name, short[lineage.run.run_id])]
+        raise NotFoundError(f"There is no run {name!r}{suggestion(name, names)} See `prefect-helix runs`.")
+
+    def of_flow(self, flow: str) -> tuple[Lineage, ...]:
+        """Return the runs of one flow, newest first.
+
+        Raises:
+            NotFoundError: If there are none.
+        """
+        found = tuple(lineage for lineage in self.lineages if lineage.run.flow == flow)
+        if not found:
+            flows = {lineage.run.flow for lineage in self.lineages}
+            raise NotFoundError(f"There is no run of a flow {flow!r} in {self.url}{suggestion(flow, flows)}")
+        return found
+
+    def pair(self, first: str, second: str | None) -> tuple[Lineage, Lineage]:
+        """Return two runs to compare, the one to start from first.
+
+        Args:
+            first: A run; without a second one the later of the two, or the flow whose last two runs are meant.
+            second: The other run.
+
+        Raises:
+            NotFoundError: If one is not there, or has no run of its flow before it.
+        """
+        if second is not None:
+            return self.run(first), self.run(second)
+        of_flow = [lineage for lineage in self.lineages if lineage.run.flow == first]
+        later = of_flow[0] if of_flow else self.run(first)
+        before = self._before(later.run)
+        if not before:
+            name = self.short_ids()[later.run.run_id]
+            raise NotFoundError(f"There is no run of {later.run.flow} before {name} to compare it with.")
+        return before[0], later
+
+    def earlier(self, run: Run) -> tuple[Lineage, ...]:
+        """Return the runs to compare `run` with, best first: the one it was planned from, then its flow's others."""
+        return tuple(sorted(self._before(run), key=lambda lineage: lineage.run.run_id != run.prior_run_id))
+
+    def parent_of(self, run: Run) -> Lineage | None:
+        """Return the run that called the flow; None if it is no subflow, or its caller is no run of the store."""
+        return next((lineage for lineage in self.lineages if lineage.run.run_id == run.parent_run_id), None)
+
+    def subflows_of(self, run: Run) -> list[Lineage]:
+        """Return the runs of subflows that `run` called, oldest first."""
+        return [lineage for lineage in reversed(self.lineages) if lineage.run.parent_run_id == run.run_id]
+
+    def _before(self, run: Run) -> list[Lineage]:
+        """Return the earlier runs of the same flow, newest first."""
+        return [
+            lineage
+            for lineage in self.lineages
+            if lineage.run.flow == run.flow and lineage.run.started_us < run.started_us
+        ]
+
+    def compared(self, run: Run, trace: Trace) -> tuple[Lineage, Trace] | None:
+        """Return the earlier run and call that `trace` is compared with; None if its task was never called before."""
+        found = ((lineage, Calls(lineage.traces).closest(trace)) for lineage in self.earlier(run))
+        return next(((lineage, before) for lineage, before in found if before is not None), None)
+
+
+def read_archive(resolved: Resolved) -> Archive:
+    """Return the runs of the store of these settings.
+
+    Raises:
+        StoreError: If it cannot be read.
+    """
+    opened = resolved.open()
+    catalog = Catalog(opened)
+    known = catalog.read()
+    return Archive(opened, catalog, known.lineages[::-1], known.rulings, known.useless, known.problems)
+
+
+def find_step(lineage: Lineage, name: str) -> tuple[Trace, int]:
+    """Return the call named "fit" or "fit#2", and how often its task was called. Of several, one that was computed.
+
+    Raises:
+        NotFoundError: If the run did not make that call.
+    """
+    traces = lineage.traces
+    named = [t for t, known in zip(traces, call_names(traces), strict=True) if name == known]
+    calls = named or [trace for trace in traces if name == trace.task]
+    if not calls:
+        tasks = list(dict.fromkeys([*(trace.task for trace in traces), *call_names(traces)]))
+        listed = f" Its tasks are {', '.join(tasks[:12])}." if tasks else " It called no helix task."
+        raise NotFoundError(f"The run did not call {name!r}{suggestion(name, tasks)}{listed}")
+    computed = [trace for trace in calls if trace.decision == "compute"]
+    return (computed or calls)[0], sum(trace.task == calls[0].task for trace in traces)
+
+
+def _common(one: str, other: str) -> int:
+    return next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """Return the end of a sentence: what else of `known` may be meant by a name that is not there."""
+    near: Sequence[str] = difflib.get_close_matches(name, sorted(set(known)), n=3)
+    return f"; did you mean {' or '.join(near)}?" if near else "."
