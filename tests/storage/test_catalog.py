@@ -10,15 +10,18 @@ from typing import Any
 
 import pytest
 
+from prefect_helix.core.change import Change
 from prefect_helix.core.errors import StoreError
 from prefect_helix.core.graph import Decision
 from prefect_helix.core.lineage import (
     Argument,
+    Changed,
     Leaf,
     Lineage,
     ParentLink,
     Result,
     Run,
+    Summary,
     Trace,
     run_to_json,
     trace_to_json,
@@ -47,6 +50,9 @@ def catalog(store: Store) -> Catalog:
     return Catalog(store)
 
 
+SUMMARY = Summary(2, 1, 0, 1, 12, None, 9, 7, "run-0", (Changed("fit", Change("code", "fit", "a", "b"), 2),), 3)
+
+
 def make_run(run_id: str = "run-1", **changes: Any) -> Run:
     run = Run(
         run_id=run_id,
@@ -64,6 +70,7 @@ def make_run(run_id: str = "run-1", **changes: Any) -> Run:
         metrics={"accuracy": 0.9, "count": 3.0, "unbounded": float("inf")},
         versions={"python": "3.11"},
         problems=("One thing.",),
+        summary=SUMMARY,
     )
     return dataclasses.replace(run, **changes)
 
@@ -383,6 +390,16 @@ def test_documents_are_written_once_and_healed(store: Store, catalog: Catalog) -
         assert catalog.get_document("code", NAME) is None
     catalog.put_document("code", NAME, {"a": 2})
     assert catalog.get_document("code", NAME) == {"a": 2}
+
+
+def test_a_run_of_an_early_version_is_read_without_what_it_did_not_write(store: Store, catalog: Catalog) -> None:
+    early = {**run_to_json(make_run()), "scratch_us": 5}
+    for name in ("summary", "changed", "host", "parent_run_id"):
+        del early[name]
+    store.write("lineage/1-run-1.jsonl", [encode_line({"format": 1, "traces": 0, "run": early})])
+    known = catalog.read()
+    assert known.problems == ()
+    assert [lineage.run for lineage in known.lineages] == [make_run(summary=None)]
 
 
 # -- rulings -----------------------------------------------------------------------------------------------------
