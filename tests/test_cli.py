@@ -195,6 +195,8 @@ def test_json_of_runs_has_every_fact_and_only_numbers_that_json_has(commit: Comm
         "scratch_us": SECOND_US,
         "added_bytes": None,
         "metrics": {"loss": None},
+        "tags": [],
+        "notes": [],
         "problems": ["The store is full."],
     }
 

@@ -25,6 +25,7 @@ from prefect_helix.cli.output import (
     steps_table,
     visible,
 )
+from prefect_helix.cli.remarks import note_json
 from prefect_helix.core.lineage import Lineage
 from prefect_helix.views.differences import summary_words
 from prefect_helix.views.steps import count_decisions, run_time_summary, step_summary, time_summary
@@ -110,6 +111,10 @@ def _details(lineage: Lineage, archive: Archive) -> Iterator[Text]:
     yield Text.assemble((ended, STYLES["failed"]), shorten(summary_words(archive.summary(lineage)), SHOWN_CHANGES))
     if run.metrics:
         yield Text(numbers(run.metrics, SHOWN_METRICS), "dim")
+    if tags := archive.remarks.tags_of(run.run_id):
+        yield Text(f"tagged {', '.join(tags)}", "magenta")
+    for note in archive.remarks.notes_of(run.run_id):
+        yield Text(f"“{shorten(note.text, SHOWN_CHANGES)}”", "italic")
 
 
 def _title(lineage: Lineage, archive: Archive) -> Text:
@@ -130,6 +135,9 @@ def _facts(lineage: Lineage, archive: Archive) -> Iterator[tuple[str, str]]:
     yield "changed", summary_words(archive.summary(lineage))
     yield "parameters", ", ".join(f"{name}={shorten(shown, 80)}" for name, shown in run.shown_parameters.items())
     yield "metrics", numbers(run.metrics)
+    yield "tags", ", ".join(archive.remarks.tags_of(run.run_id))
+    for note in archive.remarks.notes_of(run.run_id):
+        yield "note", f"{note.text}  ({note.id}, {moment(note.at_us)})"
     yield "settings", f"mode {run.mode}, policy {run.policy}, budget {format_bytes(run.budget_bytes)}"
     yield "versions", ", ".join(f"{name} {version}" for name, version in run.versions.items())
     for problem in run.problems:
@@ -176,5 +184,7 @@ def _run_json(lineage: Lineage, archive: Archive) -> dict[str, Any]:
         "scratch_us": summary.scratch_us,
         "added_bytes": summary.added_bytes,
         "metrics": dict(run.metrics),
+        "tags": list(archive.remarks.tags_of(run.run_id)),
+        "notes": [note_json(note) for note in archive.remarks.notes_of(run.run_id)],
         "problems": list(run.problems),
     }
