@@ -8,7 +8,9 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
+from prefect_helix.core.errors import NotFoundError
 from prefect_helix.core.explain import Calls
+from prefect_helix.core.fingerprint import Component
 from prefect_helix.core.lineage import Lineage, Run, Summary, Trace
 from prefect_helix.core.remarks import LAST, Note, Remarks, Tag, checked_tag
 from prefect_helix.core.rulings import Rulings
@@ -23,10 +25,6 @@ from prefect_helix.views.units import moment
 
 SHORT_ID = 8
 """Least characters of a run id that are shown."""
-
-
-class NotFoundError(Exception):
-    """What was named is not there, or not the only one; the message says what is."""
 
 
 @dataclass(frozen=True)
@@ -159,6 +157,18 @@ class Archive:
         """Return the earlier run and call that `trace` is compared with; None if its task was never called before."""
         found = ((lineage, Calls(lineage.traces).closest(trace)) for lineage in self.earlier(run))
         return next(((lineage, before) for lineage, before in found if before is not None), None)
+
+    def components_of(self, fingerprint: str) -> Sequence[Component] | None:
+        """Return what a fingerprint is made of; None where that is not recorded.
+
+        Raises:
+            StoreError: If the store refuses.
+        """
+        document = self.catalog.get_document("code", fingerprint)
+        try:
+            return None if document is None else [Component(**component) for component in document["components"]]
+        except (KeyError, TypeError):  # written by another version
+            return None
 
     # -- what people say of runs -----------------------------------------------------------------------------------
 
