@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from prefect_helix.core.errors import NotFoundError
 from prefect_helix.core.explain import Calls
 from prefect_helix.core.fingerprint import Component
+from prefect_helix.core.history import with_origin
 from prefect_helix.core.lineage import Lineage, Run, Summary, Trace
 from prefect_helix.core.remarks import LAST, Note, Remarks, Tag, checked_tag
 from prefect_helix.core.rulings import Rulings
@@ -256,6 +257,18 @@ def find_step(lineage: Lineage, name: str) -> tuple[Trace, int]:
         raise NotFoundError(f"The run did not call {name!r}{suggestion(name, tasks)}{listed}")
     computed = [trace for trace in calls if trace.decision == "compute"]
     return (computed or calls)[0], sum(trace.task == calls[0].task for trace in traces)
+
+
+def find_call(lineage: Lineage, name: str) -> Trace:
+    """Return the one call named "fit" or "fit#2", with the run that computed its result.
+
+    Raises:
+        NotFoundError: If the run did not make that call, or made several of that name.
+    """
+    trace, calls = find_step(lineage, name)
+    if calls > 1 and name == trace.task:
+        raise NotFoundError(f"{name!r} was called {calls} times; say which call: {name}#1 to {name}#{calls}.")
+    return with_origin(trace, lineage.run)
 
 
 def _common(one: str, other: str) -> int:

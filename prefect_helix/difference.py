@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -16,7 +18,7 @@ from prefect_helix.core.comparison import (
     version_changes,
 )
 from prefect_helix.core.lineage import Lineage
-from prefect_helix.views.differences import Figure, metric_figures, run_figures
+from prefect_helix.views.differences import Figure, few, metric_figures, run_figures
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,16 @@ class Difference:
                     found.setdefault(change, []).append(pair.trace.task)
         return found
 
+    @property
+    def facts(self) -> list[tuple[str, str]]:
+        """What changed besides code, each with a remark on whom that concerns."""
+        return [
+            *((f"parameter {one.name}{one.shown or ' changed'}".replace(": ", " ", 1), "") for one in self.parameters),
+            *((str(one), f", read by {_counted(tasks)}") for one, tasks in self.arguments("file").items()),
+            *((str(one), f", of {_counted(tasks)}") for one, tasks in self.arguments("argument").items()),
+            *((str(one), "") for one in self.versions),
+        ]
+
     @cached_property
     def figures(self) -> dict[str, Figure]:
         """Their times and sizes; see `run_figures`."""
@@ -75,3 +87,7 @@ class Difference:
     def metrics(self) -> dict[str, Figure]:
         """Their metrics, those of the later one first."""
         return metric_figures(self.before.run, self.after.run)
+
+
+def _counted(tasks: Sequence[str]) -> str:
+    return few([task if count == 1 else f"{task} ({count} calls)" for task, count in Counter(tasks).items()])

@@ -12,10 +12,10 @@ from rich.text import Text
 from prefect_helix.cli.output import visible
 from prefect_helix.core.comparison import CodeChange, CodeChanges
 from prefect_helix.core.fingerprint import Component
+from prefect_helix.views.differences import few
 
 SHOWN_COMPONENTS = 20
 SHOWN_DIFF_LINES = 60
-SHOWN_NAMES = 6
 
 _DIFF_STYLES = {"+": "green", "-": "red", "@": "cyan"}
 
@@ -76,14 +76,6 @@ def code_json(code: CodeChanges) -> list[dict[str, Any]]:
         }
         for each in code.found
     ]
-
-
-def few(names: Sequence[str]) -> str:
-    """Return "a, b and c", with at most some of them by name."""
-    shown = list(names[:SHOWN_NAMES])
-    if len(names) > SHOWN_NAMES:
-        shown.append(f"{len(names) - SHOWN_NAMES} more")
-    return f"{', '.join(shown[:-1])} and {shown[-1]}" if len(shown) > 1 else "".join(shown)
 
 
 def _remark(each: CodeChange) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Annotated, Any
 
@@ -11,7 +10,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from prefect_helix.cli.changes import Line, bullet, code_json, code_lines, few, print_lines
+from prefect_helix.cli.changes import Line, bullet, code_json, code_lines, print_lines
 from prefect_helix.cli.finding import JsonOption, StoreOption, open_archive
 from prefect_helix.cli.output import STYLES, ago, console, decision_text, print_json, visible
 from prefect_helix.core.change import Change
@@ -89,19 +88,8 @@ def _heads(found: Difference) -> Table:
 
 
 def _changed_lines(found: Difference) -> Iterator[Line]:
-    for change in found.parameters:
-        yield bullet(f"parameter {change.name}{change.shown or ' changed'}".replace(": ", " ", 1))
-    for change, tasks in found.arguments("file").items():
-        yield bullet(str(change), f", read by {few(_counted(tasks))}")
-    for change, tasks in found.arguments("argument").items():
-        yield bullet(str(change), f", of {few(_counted(tasks))}")
-    for change in found.versions:
-        yield bullet(str(change))
+    yield from (bullet(told, remark) for told, remark in found.facts)
     yield from code_lines(found.code)
-
-
-def _counted(tasks: list[str]) -> list[str]:
-    return [task if count == 1 else f"{task} ({count} calls)" for task, count in Counter(tasks).items()]
 
 
 def _steps_table(rows: list[StepRow]) -> Table:

@@ -15,6 +15,10 @@ StoreOption = Annotated[
     typer.Option("--store", metavar="URL", help="The store: fsspec URL, local path or helix-storage/NAME."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+FlowArgument = Annotated[
+    str | None, typer.Argument(metavar="[FLOW]", help="The flow; needed if the store has runs of several.")
+]
+TaskArgument = Annotated[str, typer.Argument(metavar="TASK", help="A task of the run; `fit#2` for its second call.")]
 RunArgument = Annotated[
     str,
     typer.Argument(metavar="RUN", help="A run id or its beginning, a tag, a flow run's name, `last`, or `last~1`."),

@@ -14,6 +14,8 @@ from prefect_helix.core.short import excerpts
 from prefect_helix.core.summary import saved_us, spent_us, total
 from prefect_helix.views.steps import size_bytes
 
+SHOWN_NAMES = 6
+
 _NAMES = 4
 _CHARACTERS = 24
 
@@ -110,6 +112,14 @@ def _told(changed: Changed) -> tuple[str, str]:
             return "without", name
         case _:
             return f"{change.kind} of", name
+
+
+def few(names: Sequence[str]) -> str:
+    """Return "a, b and c", with at most some of them by name."""
+    shown = list(names[:SHOWN_NAMES])
+    if len(names) > SHOWN_NAMES:
+        shown.append(f"{len(names) - SHOWN_NAMES} more")
+    return f"{', '.join(shown[:-1])} and {shown[-1]}" if len(shown) > 1 else "".join(shown)
 
 
 def same_result(pair: Pair) -> bool | None:
