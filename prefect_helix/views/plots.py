@@ -37,9 +37,8 @@ def plot(values: Sequence[float | None], width: int, height: int = HEIGHT) -> li
     rows = [[" "] * (len(shown) * spread) for _ in range(height)]
     for place, value in enumerate(shown):
         if value is not None:
-            share = (
-                (value / 2 - low / 2) / (high / 2 - low / 2) if high / 2 > low / 2 else 0.5
-            )  # halves do not overflow
+            # The difference of two numbers may be too large for one; that of their halves is not.
+            share = (value / 2 - low / 2) / (high / 2 - low / 2) if high / 2 > low / 2 else 0.5
             level = round(share * (2 * height - 1))
             rows[level // 2][place * spread] = _UPPER if level % 2 else _LOWER
     marks = {height - 1: labels[-1], 0: labels[0]} if high > low else {height // 2: labels[0]}

@@ -18,7 +18,7 @@ def test_a_plot_has_a_dot_for_each_value_and_names_both_ends_of_its_axis() -> No
 
 
 def test_equal_values_are_a_line_in_the_middle() -> None:
-    assert plot([2.5, 2.5], 40, height=3) == ["    │", "2.5 ┤▀   ▀", "    │"]
+    assert plot([2.5, 2.5], 40, height=3) == ["    │", "2.5 ┤▄   ▄", "    │"]
 
 
 def test_what_is_no_number_is_a_gap_and_nothing_is_no_plot() -> None:
