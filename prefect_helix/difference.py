@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -19,6 +19,8 @@ from prefect_helix.core.comparison import (
 )
 from prefect_helix.core.lineage import Lineage
 from prefect_helix.views.differences import Figure, few, metric_figures, run_figures
+
+_OF_STEPS = ("new", "removed", "renamed", "order")
 
 
 @dataclass(frozen=True)
@@ -75,8 +77,15 @@ class Difference:
             *((f"parameter {one.name}{one.shown or ' changed'}".replace(": ", " ", 1), "") for one in self.parameters),
             *((str(one), f", read by {_counted(tasks)}") for one, tasks in self.arguments("file").items()),
             *((str(one), f", of {_counted(tasks)}") for one, tasks in self.arguments("argument").items()),
+            *((told if count == 1 else f"{told} ({count} calls)", "") for told, count in self._steps.items()),
             *((str(one), "") for one in self.versions),
         ]
+
+    @property
+    def _steps(self) -> Mapping[str, int]:
+        """What became of steps as such, in words, and in how many calls."""
+        own = (change for pair in self.pairs for change in pair.own if change.kind in _OF_STEPS)
+        return Counter(f"new step {change.name}" if change.kind == "new" else str(change) for change in own)
 
     @cached_property
     def figures(self) -> dict[str, Figure]:

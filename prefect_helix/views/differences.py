@@ -106,6 +106,8 @@ def _told(changed: Changed) -> tuple[str, str]:
             return f"{change.name} of {name}{shown}", ""
         case "file":
             return f"content of {PurePath(change.origin).name}", ""
+        case "renamed":
+            return "renamed", f"{change.before} → {change.after}"
         case "new":
             return "new step", name
         case "removed":
@@ -163,6 +165,8 @@ def _own_words(change: Change, task: str, code: CodeChanges) -> str:
             return "new step"
         case "removed":
             return "no longer called"
+        case "renamed":
+            return f"was {change.before}"
         case "code":
             names = list(_code_names(task, code))
             return f"code: {_some(names)}" if names else "code"
