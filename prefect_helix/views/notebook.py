@@ -23,7 +23,8 @@ _STYLE = """<style>
 .helix-run p { margin: 2px 0; }
 .helix-run .quiet { opacity: .72; }
 .helix-run img { max-width: 100%; height: auto; margin: 8px 0; }
-.helix-run table { border-collapse: collapse; margin: 6px 0; background: transparent; color: inherit; }
+.helix-run table { border-collapse: collapse; margin: 6px 0; font-size: inherit; color: inherit;
+  background: transparent; }
 .helix-run th, .helix-run td { text-align: left; padding: 2px 14px 2px 0; vertical-align: top; background: transparent;
   border: 0; border-bottom: 1px solid rgba(128, 128, 128, .3); }
 .helix-run th.number, .helix-run td.number { text-align: right; white-space: nowrap;
