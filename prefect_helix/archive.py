@@ -165,11 +165,7 @@ class Archive:
         Raises:
             StoreError: If the store refuses.
         """
-        document = self.catalog.get_document("code", fingerprint)
-        try:
-            return None if document is None else [Component(**component) for component in document["components"]]
-        except (KeyError, TypeError):  # written by another version
-            return None
+        return self.catalog.components_of(fingerprint)
 
     # -- what people say of runs -----------------------------------------------------------------------------------
 

@@ -138,6 +138,11 @@ class ComponentChange:
         return _identifier(self.component) if self.component.kind == "distribution" else _place(self.component)
 
     @property
+    def name(self) -> str:
+        """Its last name: "clean()", "SCALE", "numpy"."""
+        return self.place.partition(" in ")[0].rpartition(".")[2]
+
+    @property
     def what(self) -> str:
         """What became of it: "changed", "is new", "is not used any more", "0.1 → 0.5"."""
         was, now = self.before, self.after
@@ -266,7 +271,7 @@ def _identifier(component: Component) -> str:
 def _value(component: Component) -> str:
     """Return what people see of a constant; of a code version without the function that it is of."""
     source = component.source or ""
-    return source.rpartition(" of ")[0] if component.name == "code_version" else source
+    return (source.rpartition(" of ")[0] or source) if component.name == "code_version" else source
 
 
 def _version(component: Component) -> str:

@@ -28,6 +28,7 @@ from pathlib import PurePosixPath
 from typing import Any, cast
 
 from prefect_helix.core.errors import BlobMissingError, CorruptError, StoreError
+from prefect_helix.core.fingerprint import Component
 from prefect_helix.core.history import Facts, History
 from prefect_helix.core.lineage import Lineage, Run, RunStatus, Trace
 from prefect_helix.core.remarks import REMARK_KINDS, Remark, Remarks
@@ -267,6 +268,18 @@ class Catalog:
         """
         if self.get_document(kind, name) is None:
             self._store.write(f"{kind}/{name}.json", [encode_line(data)])
+
+    def components_of(self, fingerprint: str) -> Sequence[Component] | None:
+        """Return what code is made of; None where that is not recorded.
+
+        Raises:
+            StoreError: If the store refuses.
+        """
+        document = self.get_document("code", fingerprint)
+        try:
+            return None if document is None else [Component(**component) for component in document["components"]]
+        except (KeyError, TypeError):  # written by another version
+            return None
 
     def get_document(self, kind: str, name: str) -> dict[str, Any] | None:
         """Return a document; None if it is not there or damaged.

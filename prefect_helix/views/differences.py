@@ -17,6 +17,7 @@ from prefect_helix.views.steps import size_bytes
 SHOWN_NAMES = 6
 
 _NAMES = 4
+_CODE = "code of"
 _CHARACTERS = 24
 
 
@@ -77,7 +78,7 @@ def changed_words(pair: Pair, code: CodeChanges) -> str:
 
 
 def summary_words(summary: Summary) -> str:
-    """Return in a few words what had changed before a run: "reg 0.1 → 0.5; code of fit, prices"."""
+    """Return in a few words what had changed before a run: "reg 0.1 → 0.5; code of fit, prices (slope(), RATE)"."""
     if summary.compared_with is None:
         return "first run"
     words: dict[str, list[str]] = {}
@@ -87,6 +88,8 @@ def summary_words(summary: Summary) -> str:
         if name and name not in names:
             names.append(name)
     parts = [f"{told} {_some(names)}".rstrip() for told, names in words.items()]
+    if summary.code and _CODE in words:
+        parts[list(words).index(_CODE)] += f" ({_some(summary.code)})"
     if summary.more_changes:
         parts.append(f"and {summary.more_changes} more")
     return "; ".join(parts) or "nothing changed"
@@ -112,6 +115,8 @@ def _told(changed: Changed) -> tuple[str, str]:
             return "new step", name
         case "removed":
             return "without", name
+        case "code":
+            return _CODE, name
         case _:
             return f"{change.kind} of", name
 
@@ -182,7 +187,7 @@ def _code_names(task: str, code: CodeChanges) -> Iterator[str]:
     """Yield what changed in the code of a task, by its last name."""
     for each in code.found:
         if task in each.users and each.change.before and each.change.after:
-            yield each.change.place.partition(" in ")[0].rpartition(".")[2]
+            yield each.change.name
 
 
 def _some(names: Sequence[str]) -> str:

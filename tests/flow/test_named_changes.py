@@ -358,3 +358,18 @@ def test_a_change_is_named_and_nothing_else(case: Case, played: Path) -> None:
     assert list(listed(store, "diff")) == case.diff
     if case.step:
         assert list(listed(store, "why", "last", case.step)) == case.why
+
+
+def test_the_list_of_runs_names_what_changed_in_code(played: Path) -> None:
+    told = {
+        "code_of_a_helper": "code of helped (helper())",
+        "a_method": "code of predicted (predict())",
+        "a_constant": "code of scaled (SCALE)",
+        "a_library": "code of foreign (a_library_library)",
+        "a_literal": "k of constant 5 → 6",
+        "a_renamed_step": "without scaled; new step rescaled",
+        "a_comment": "nothing changed",
+    }
+    for name, words in told.items():
+        call = ["runs", "--json", "--store", str(played / name)]
+        assert json.loads(CliRunner().invoke(app, call).stdout)[0]["changed"] == words
