@@ -335,6 +335,7 @@ def test_json_of_a_run_has_its_steps_and_their_edges(commit: Commit, helix: Heli
         "stored": True,
         "inputs": ["scan"],
         "arguments": {"reg": "0.5"},
+        "code": "code",
         "task_run_id": None,
     }
 

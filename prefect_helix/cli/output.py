@@ -136,6 +136,7 @@ def steps_json(traces: Sequence[Trace]) -> list[dict[str, Any]]:
             "stored": trace.stored,
             "inputs": [by_signature[link.signature] for link in trace.parents if link.signature in by_signature],
             "arguments": {argument.parameter: argument.shown for argument in trace.arguments},
+            "code": trace.computed_by,
             "task_run_id": trace.task_run_id or None,
         }
         for trace, name in zip(traces, names, strict=True)

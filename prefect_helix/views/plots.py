@@ -50,5 +50,5 @@ def plot(values: Sequence[float | None], width: int, height: int = HEIGHT) -> li
 
 def _labels(low: float, high: float) -> tuple[str, str]:
     """Return the ends of the axis with as many digits as tell one from the other."""
-    digits = next((digits for digits in range(4, 17) if f"{low:.{digits}g}" != f"{high:.{digits}g}"), 4)
+    digits = next((digits for digits in range(6, 17) if f"{low:.{digits}g}" != f"{high:.{digits}g}"), 6)
     return f"{low:.{digits}g}", f"{high:.{digits}g}"
