@@ -16,7 +16,8 @@ from prefect_helix.runtime.closing import close
 from prefect_helix.runtime.code import ValueCode
 from prefect_helix.runtime.execution import Account
 from prefect_helix.runtime.keeper import Keeper, Put
-from prefect_helix.runtime.nodes import Cell, Node, Standing, TaskSpec
+from prefect_helix.runtime.memory import Memory
+from prefect_helix.runtime.nodes import Cell, Node, Standing, TaskSpec, Way
 from prefect_helix.runtime.objects import Objects
 from prefect_helix.runtime.observation import Observer
 from prefect_helix.runtime.planning import replan
@@ -63,7 +64,8 @@ class Session:
         self._observer = Observer(
             world, self._objects, keeper, appraiser, self._value_code, warn, verify=head.mode == "verify"
         )
-        self._scheduler = Scheduler(world, self._objects, self._observer, keeper, engine, warn, waiting)
+        self._memory = Memory(world, self._objects, keeper, is_mapped=not keeper.store.is_remote)
+        self._scheduler = Scheduler(world, self._objects, self._observer, self._memory, keeper, engine, warn, waiting)
 
     @property
     def mismatched(self) -> Sequence[str]:
@@ -95,7 +97,10 @@ class Session:
         edges, arguments = bind(spec, given, self.head.parameters, self._value_code, self.warn)
         parameters = {name: one.value for name, one in given.items()}
         with self._scheduler.lock:
+            self._memory.tidy()
             node, changed = self.world.call(spec, parameters, edges, tuple(wait_for), arguments)
+            self._memory.take(node)
+            node.entry = self.way(node.cell())
             entered(node)
             node.submitted, node.started_us = submitted, now_us()
             if node.prior is None:
@@ -105,6 +110,14 @@ class Session:
             elif changed:
                 replan(self.world, changed)
             return node
+
+    def way(self, cell: Cell) -> Way:
+        """Return what keeps the object of a cell within reach of the flow, as long as it is held."""
+        return self._objects.way(cell)
+
+    def handed_out(self, node: Node) -> None:
+        """Take note that the flow has what a call gives back: its value is kept for who has a way to it."""
+        node.entry = None
 
     def reference(self, value: Any) -> Cell | None:
         """Return the cell of an object that this run made and nobody changed since; None for any other object."""
@@ -166,12 +179,16 @@ class Session:
         node = cell.node
         if exposed:
             self.demand([node])
-        yield from self._scheduler.bring(cell)
-        node.used = True
-        if not exposed:
-            return self._objects.fresh(cell) if self._objects.diverged(cell) else cell.value
-        self._objects.expose(cell)
-        return cell.value
+        while True:
+            yield from self._scheduler.bring(cell)
+            with self._scheduler.lock:
+                value, present = cell.value, cell.present
+                node.used = True
+                if present and exposed:
+                    self._objects.expose(cell)
+            if present:  # else it left memory in between
+                break
+        return self._objects.fresh(cell) if not exposed and self._objects.diverged(cell) else value
 
     def demand(self, nodes: Sequence[Node]) -> None:
         """Plan together for the values of `nodes`, which somebody outside of helix tasks needs."""
@@ -213,6 +230,7 @@ class Session:
             self.keeper.end(status)  # whoever cancels a run may not wait for a task that cannot be stopped
         self._scheduler.wait_until_idle()
         self.finished = True
+        self._memory.end()
         return close(self.head, self.world, self.keeper, status, now_us())
 
     # -- what the engine tells -----------------------------------------------------------------------------------
