@@ -59,7 +59,7 @@ class Memory:
             self.look_at(self._objects.let_go.popleft().node)
         again, self._again = self._again, {}
         for node in again.values():
-            self.look_at(node)
+            self.look_at(node, shared=True)
 
     def ended(self, node: Node) -> None:
         """Take note that a node was computed, or failed, and takes nothing any more."""
@@ -73,15 +73,21 @@ class Memory:
                 if cell.is_kept and not _has_way(cell):
                     self._objects.drop(cell)
 
-    def look_at(self, node: Node) -> None:
-        """Let go of what can be let go of a node, and, if nobody will ask for it, of what it was to be made from."""
+    def look_at(self, node: Node, *, shared: bool = False) -> None:
+        """Let go of what can be let go of a node, and, if nobody will ask for it, of what it was to be made from.
+
+        Args:
+            node: The node.
+            shared: Whether it is known that others may have a part of its value. Else who has just computed with it may
+                be about to let go of it, so that it is looked at again.
+        """
         waiting = [node]
         while waiting:
             node = waiting.pop()
             if not node.takers and not _is_to_compute(node) and not node.elsewhere:
                 whole = node.cell()
                 for cell in [*node.cells.values()]:
-                    self._look_at(cell, whole)
+                    self._look_at(cell, whole, shared)
                 if not any(cell.within_reach for cell in node.cells.values()):
                     waiting.extend(self._give_back(node))
 
@@ -94,7 +100,7 @@ class Memory:
                 if not edge.node.takers:
                     yield edge.node
 
-    def _look_at(self, cell: Cell, whole: Cell) -> None:
+    def _look_at(self, cell: Cell, whole: Cell, shared: bool) -> None:
         node, result = cell.node, cell.node.result
         if not cell.is_kept or result is None:
             return
@@ -102,8 +108,11 @@ class Memory:
         if handed_out and not result.exact:  # parts of it are known by where they are
             return
         if _has_way(cell) or _has_way(whole):
-            if result.size_bytes > SMALL_BYTES and self._can_be_had_again(node, result) and is_unshared(cell):
-                self._objects.drop(cell)
+            if result.size_bytes > SMALL_BYTES and self._can_be_had_again(node, result):
+                if is_unshared(cell):
+                    self._objects.drop(cell)
+                elif not shared:
+                    self._again[node.key] = node
         elif not handed_out:
             self._objects.drop(cell)
         elif not self._objects.leave(cell) and result.size_bytes > SMALL_BYTES:
@@ -113,7 +122,7 @@ class Memory:
         """Return whether a value that the flow body has a way to can be had again at little cost."""
         if node.by_digest or node.tainted:
             return False
-        if any(one.exposed for one in node.cells.values()) or self._is_expected(node):
+        if any(map(self._objects.may_be_changed, node.cells.values())) or self._is_expected(node):
             return False
         if not self._keeper.is_written(result):
             if self._keeper.loadable(result):

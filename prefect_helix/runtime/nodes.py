@@ -92,16 +92,18 @@ class Cell:
         leaf: Index of the leaf; None for the whole value.
         exposed: Whether the flow body may have changed it since it was last digested.
         diverged: Whether somebody did; from then on it is a literal, not the node's result.
+        seen: How many changes in place there had been in the run when the object was last known to be as it was made.
         ways: The `Way` to it, while somebody holds that; None before anybody did.
     """
 
-    __slots__ = ("__weakref__", "_held", "_left", "diverged", "exposed", "leaf", "node", "ways")
+    __slots__ = ("__weakref__", "_held", "_left", "diverged", "exposed", "leaf", "node", "seen", "ways")
 
     def __init__(self, node: Node, leaf: int | None) -> None:
         self.node = node
         self.leaf = leaf
         self.exposed = False
         self.diverged = False
+        self.seen = 0
         self.ways: weakref.ref[Way] | None = None
         self._held: Any = _NOTHING
         self._left: weakref.ref[Any] | None = None

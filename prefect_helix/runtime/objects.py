@@ -40,6 +40,7 @@ class Objects:
         self._skeletons: dict[str, object] = {}
         self._loading = threading.RLock()
         self._ways = threading.Lock()
+        self._changes = 0
         self.let_go: deque[Cell] = deque()
 
     def keep(self, node: Node, value: Any, described: Described) -> None:
@@ -114,6 +115,7 @@ class Objects:
 
     def _put(self, cell: Cell, value: Any) -> None:
         cell.put(value)
+        cell.seen = self._changes
         if not isinstance(value, _UNTRACEABLE):
             self._cells[id(value)] = cell
 
@@ -180,6 +182,14 @@ class Objects:
         content = try_digest(value)
         return cell if content is not None and not content.exact else None
 
+    def changed(self) -> None:
+        """Take note that a task changed an object in place, and with it whatever shares its memory."""
+        self._changes += 1
+
+    def may_be_changed(self, cell: Cell) -> bool:
+        """Return whether somebody may have changed an object since it was last known to be as it was made."""
+        return cell.exposed or cell.seen < self._changes
+
     def diverged(self, cell: Cell, *, look: bool = False) -> bool:
         """Return whether an object is no longer what its node made; from then on it is a literal.
 
@@ -187,12 +197,13 @@ class Objects:
             cell: The object.
             look: Digest it again even if the flow body never had it.
         """
-        if cell.present and not cell.diverged and (cell.exposed or look):
+        if cell.present and not cell.diverged and (look or self.may_be_changed(cell)):
             result = cell.node.result
             part = result if result is None or cell.leaf is None else result.leaves[cell.leaf]
             if part is not None and part.digest is not None:
                 content = try_digest(cell.value)
                 cell.diverged = content is None or content.hex != part.digest
+                cell.seen = self._changes
         return cell.diverged
 
     def hand_out(self, node: Node) -> Any:

@@ -370,8 +370,8 @@ class Scheduler:
             self._waiting.release(node)
         self.settled(node)
         with self._idle:
-            self._memory.ended(node)
             self._memory.tidy()
+            self._memory.ended(node)
             self._computing -= 1
             self._idle.notify_all()
 

@@ -97,10 +97,10 @@ class Session:
         edges, arguments = bind(spec, given, self.head.parameters, self._value_code, self.warn)
         parameters = {name: one.value for name, one in given.items()}
         with self._scheduler.lock:
-            self._memory.tidy()
             node, changed = self.world.call(spec, parameters, edges, tuple(wait_for), arguments)
-            self._memory.take(node)
             node.entry = self.way(node.cell())
+            self._memory.take(node)
+            self._memory.tidy()
             entered(node)
             node.submitted, node.started_us = submitted, now_us()
             if node.prior is None:
@@ -117,7 +117,9 @@ class Session:
 
     def handed_out(self, node: Node) -> None:
         """Take note that the flow has what a call gives back: its value is kept for who has a way to it."""
-        node.entry = None
+        with self._scheduler.lock:
+            node.entry = None
+            self._memory.tidy()
 
     def reference(self, value: Any) -> Cell | None:
         """Return the cell of an object that this run made and nobody changed since; None for any other object."""
@@ -251,6 +253,8 @@ class Session:
         with self._scheduler.lock:
             node.tainted = not reusable
             node.changed_inputs = self._observer.changed_inputs(node, value, described)
+            if node.changed_inputs:
+                self._objects.changed()
             self._objects.keep(node, value, described)
         pieces = {piece.name: piece for piece in described.pieces}
 
