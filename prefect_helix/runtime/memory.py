@@ -23,6 +23,7 @@ from prefect_helix.runtime.objects import Objects
 from prefect_helix.runtime.results import SMALL_BYTES
 from prefect_helix.runtime.sharing import is_unshared
 from prefect_helix.runtime.world import World
+from prefect_helix.storage.local import MAP_FROM_BYTES
 
 
 class Memory:
@@ -32,7 +33,7 @@ class Memory:
         world: The run's nodes.
         objects: Their objects.
         keeper: The store.
-        is_mapped: Whether having an object again costs next to nothing, as on a local disk.
+        is_mapped: Whether having a large object again costs next to nothing, as on a local disk.
     """
 
     def __init__(self, world: World, objects: Objects, keeper: Keeper, *, is_mapped: bool) -> None:
@@ -119,10 +120,14 @@ class Memory:
             self._again[node.key] = node
 
     def _can_be_had_again(self, node: Node, result: Result) -> bool:
-        """Return whether a value that the flow body has a way to can be had again at little cost."""
-        if node.by_digest or node.tainted:
+        """Return whether a value that the flow body has a way to can be had again at little cost.
+
+        Where nothing is known of who will ask for it, somebody may at once.
+        """
+        if node.by_digest or node.tainted or any(map(self._objects.may_be_changed, node.cells.values())):
             return False
-        if any(map(self._objects.may_be_changed, node.cells.values())) or self._is_expected(node):
+        is_cheap = self._is_mapped and result.size_bytes >= MAP_FROM_BYTES
+        if self._is_expected(node) or (node.prior is None and not is_cheap):
             return False
         if not self._keeper.is_written(result):
             if self._keeper.loadable(result):
@@ -131,9 +136,7 @@ class Memory:
         return True
 
     def _is_expected(self, node: Node) -> bool:
-        """Return whether somebody is expected to ask for the value of a node that nobody takes at this moment."""
-        if node.prior is None and not self._is_mapped:  # who will ask for it is not known, and it is dear
-            return True
+        """Return whether the prior run makes us expect that somebody asks for a value that nobody takes just now."""
         return node.demanded or any(
             child.decision is Decision.COMPUTE and not child.called for child in self._world.children(node)
         )

@@ -16,7 +16,7 @@ from prefect_helix.runtime.standin import plain
 
 pytestmark = pytest.mark.timeout(60)
 
-ROWS = 20_000
+ROWS = 600_000
 
 
 class Made:
