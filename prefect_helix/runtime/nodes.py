@@ -239,6 +239,7 @@ class Node:
         opened: Whether its value was handed out but for its leaves.
         by_digest: Whether its signature does not determine its result.
         known_inputs: How many of its first inputs are known to wait for nothing.
+        credit_us: How much has been paid in this run to avoid having its value.
         takers: How many calls may still take its value.
         taking: Whether it counts among the takers of its parents.
         entry: Keeps its value within reach until it is handed out.
@@ -287,6 +288,7 @@ class Node:
     changed_inputs: tuple[str, ...] = ()
     task_run_id: str = ""
     known_inputs: int = 0
+    credit_us: int = 0
     takers: int = 0
     taking: bool = False
     entry: Way | None = None

@@ -21,7 +21,7 @@ from prefect_helix.runtime.memory import Memory
 from prefect_helix.runtime.nodes import Cell, Node, Standing
 from prefect_helix.runtime.objects import Objects
 from prefect_helix.runtime.observation import Observer
-from prefect_helix.runtime.planning import replan
+from prefect_helix.runtime.planning import demand, replan
 from prefect_helix.runtime.steps import Compute, Do, Steps, T, Wait, walk
 from prefect_helix.runtime.waiting import Waiting
 from prefect_helix.runtime.world import World
@@ -128,7 +128,7 @@ class Scheduler:
             if node.decision in (None, Decision.PRUNE):
                 with self.lock:
                     node.wanted = True
-                    replan(self._world, [node])
+                    demand(self._world, [node])
             yield from self.verify_ancestors(node)
             if node.original or node.started or node.decision is not Decision.LOAD:
                 yield from self._compute_with_needs(node)

@@ -20,7 +20,7 @@ from prefect_helix.runtime.memory import Memory
 from prefect_helix.runtime.nodes import Cell, Node, Standing, TaskSpec, Way
 from prefect_helix.runtime.objects import Objects
 from prefect_helix.runtime.observation import Observer
-from prefect_helix.runtime.planning import replan
+from prefect_helix.runtime.planning import demand, replan
 from prefect_helix.runtime.results import describe
 from prefect_helix.runtime.scheduler import Engine, Scheduler, freeze
 from prefect_helix.runtime.steps import Do, Steps, walk_async
@@ -197,7 +197,7 @@ class Session:
         with self._scheduler.lock:
             for node in nodes:
                 node.demanded = True
-            replan(self.world, [node for node in nodes if node.decision in (None, Decision.PRUNE) and not node.done])
+            demand(self.world, nodes)
 
     def supply(self, nodes: Sequence[Node]) -> None:
         """Demand `nodes` together and start those that are to be computed."""
