@@ -47,9 +47,9 @@ class Memory:
         """Count a call among the takers of its parents: it was made, or is to be computed once more."""
         if not node.taking:
             node.taking = True
-            for edge in node.edges:
-                edge.node.takers += 1
-                edge.cell.take_back()
+            for cell in node.takes:
+                cell.node.takers += 1
+                cell.take_back()
 
     def tidy(self) -> None:
         """Let go of what nobody has a way to since this was last asked, and of what has been written meanwhile.
@@ -96,10 +96,10 @@ class Memory:
         """Count a node no longer among the takers of its parents; yield those that nobody takes any more."""
         if node.taking:
             node.taking = False
-            for edge in node.edges:
-                edge.node.takers -= 1
-                if not edge.node.takers:
-                    yield edge.node
+            for cell in node.takes:
+                cell.node.takers -= 1
+                if not cell.node.takers:
+                    yield cell.node
 
     def _look_at(self, cell: Cell, whole: Cell, shared: bool) -> None:
         node, result = cell.node, cell.node.result

@@ -240,6 +240,7 @@ class Node:
         by_digest: Whether its signature does not determine its result.
         known_inputs: How many of its first inputs are known to wait for nothing.
         credit_us: How much has been paid in this run to avoid having its value.
+        takes: The objects it is given, those that its signature ignores included.
         takers: How many calls may still take its value.
         taking: Whether it counts among the takers of its parents.
         entry: Keeps its value within reach until it is handed out.
@@ -289,6 +290,7 @@ class Node:
     task_run_id: str = ""
     known_inputs: int = 0
     credit_us: int = 0
+    takes: tuple[Cell, ...] = ()
     takers: int = 0
     taking: bool = False
     entry: Way | None = None

@@ -99,6 +99,7 @@ class Session:
         with self._scheduler.lock:
             node, changed = self.world.call(spec, parameters, edges, tuple(wait_for), arguments)
             node.entry = self.way(node.cell())
+            node.takes = tuple(dict.fromkeys(cell for one in given.values() for cell in one.cells))
             self._memory.take(node)
             self._memory.tidy()
             entered(node)
@@ -178,7 +179,7 @@ class Session:
         return await walk_async(self._valuation(cell, exposed), self._engine.arun, self.when_settled)
 
     def _valuation(self, cell: Cell, exposed: bool) -> Steps[Any]:
-        node = cell.node
+        node, way = cell.node, self.way(cell)
         if exposed:
             self.demand([node])
         while True:
@@ -188,7 +189,8 @@ class Session:
                 node.used = True
                 if present and exposed:
                     self._objects.expose(cell)
-            if present:  # else it left memory in between
+            if present:  # else it left memory in between, to be loaded again
+                del way
                 break
         return self._objects.fresh(cell) if not exposed and self._objects.diverged(cell) else value
 
