@@ -256,7 +256,7 @@ class Keeper:
         try:
             return self.catalog.components_of(fingerprint) if self._readable and self._writable else None
         except StoreError as error:
-            self._give_up(error)
+            self._warn("components", f"{error} So the list of runs does not name what changed in code before this run.")
             return None
 
     def commit(self, lineage: Lineage, code: Mapping[str, Mapping[str, Any]]) -> None:
