@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal, cast, get_args
@@ -22,6 +22,7 @@ from prefect_helix.core.sizes import budget_bytes
 from prefect_helix.storage.store import Store, open_store
 
 Mode = Literal["auto", "off", "recompute", "verify"]
+Shown = Literal["auto", "on", "off"]
 
 DEFAULT_POLICY = "auto"
 DEFAULT_BUDGET_BYTES = 10 * 10**9
@@ -39,6 +40,7 @@ class HelixSettings(PrefectBaseSettings):
     compression: str | None = None
     signing_key: str | None = Field(default=None, description="Name of the Secret block that holds the key.")
     wait: str | float = Field(default=0, description="Seconds that a call waits for another run that computes it.")
+    progress: str | None = Field(default=None, description="Whether the terminal shows how far a run is.")
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,7 @@ class Resolved:
     compression: str | None = None
     key: bytes | None = field(default=None, repr=False)
     wait_seconds: float = 0.0
+    progress: Shown = "auto"
 
     def open(self) -> Store:
         """Open the store.
@@ -96,6 +99,7 @@ def resolve(options: FlowOptions) -> Resolved:
         compression=block.compression if block else settings.compression,
         key=block.key() if block else load_key(settings.signing_key),
         wait_seconds=_seconds(settings.wait),
+        progress=_shown(settings.progress or "auto"),
     )
 
 
@@ -105,9 +109,17 @@ def checked_mode(mode: str) -> Mode:
     Raises:
         ConfigurationError: If there is none.
     """
-    if mode not in get_args(Mode):
-        raise ConfigurationError("mode", mode, f"Use one of {', '.join(map(repr, get_args(Mode)))}.")
-    return cast("Mode", mode)
+    return cast("Mode", _one_of(get_args(Mode), "mode", mode))
+
+
+def _shown(progress: str) -> Shown:
+    return cast("Shown", _one_of(get_args(Shown), "progress", progress))
+
+
+def _one_of(choices: Sequence[str], setting: str, choice: str) -> str:
+    if choice not in choices:
+        raise ConfigurationError(setting, choice, f"Use one of {', '.join(map(repr, choices))}.")
+    return choice
 
 
 def _seconds(wait: str | float) -> float:

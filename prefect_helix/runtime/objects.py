@@ -78,6 +78,7 @@ class Objects:
         with self._loading:
             if cell.present:
                 return
+            node.begun_us = time.time_ns() // 1000
             started = time.perf_counter_ns()
             if cell.leaf is not None:
                 self._load_leaf(node, result, cell.leaf)
