@@ -28,7 +28,7 @@ LONG_US = 3_000_000
 
 EVERY_S = 0.25
 
-RESTING = 50
+RESTING = 100
 """So many times what drawing takes is waited until it is done again, if that is longer: a large run is not slowed."""
 
 _BAR_CELLS = 20
@@ -205,23 +205,30 @@ def _lines(rows: Sequence[Row]) -> list[Text]:
         looks = [(row, row.look()) for row in group]
         progress = together([look for row, look in looks if row is group[0] or row.counted])
         if group[0].at_once or progress.elapsed_us + progress.left_us >= LONG_US:
-            lines.append(_line(group, progress))
+            flows = [group[0].flow, group[-1].flow]
+            lines.append(line(flows, progress, writing=group[0].writing))
     return lines
 
 
-def _line(group: Sequence[Row], progress: Progress) -> Text:
-    """Return what is told of a run: "helix census  ████▌────  62 %  computing fit (12 s)  about 18 s left"."""
-    names = list(dict.fromkeys(shorten(row.flow, 30) for row in (group[0], group[-1])))
+def line(flows: Sequence[str], progress: Progress, *, writing: bool = False) -> Text:
+    """Return what is told of a run: "helix census  ████▌────  62 %  computing fit (12 s)  about 18 s left".
+
+    Args:
+        flows: The names of its flow and of the subflow that it is in.
+        progress: How far it is.
+        writing: Whether its body has ended.
+    """
+    names = dict.fromkeys(shorten(flow, 30) for flow in flows)
     share = progress.share
     parts = [Text.assemble(("helix ", "bold"), (" → ".join(names), "bold magenta"))]
     if share is None:
         parts.append(Text(_counts(progress)))
     else:
         parts += [Text(_bar(share), "cyan"), Text(f"{min(99, int(100 * share)):2} %", "bold")]
-    parts.append(Text(_doing(progress.running, writing=group[0].writing)))
+    parts.append(Text(_doing(progress.running, writing=writing)))
     if share is None:
         parts.append(Text(f"{_seconds(progress.elapsed_us)} so far", "dim"))
-    if not group[0].writing:
+    if not writing:
         parts.append(Text(_left(progress), "dim"))
     return Text("  ").join(part for part in parts if part)
 

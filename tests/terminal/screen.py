@@ -26,7 +26,7 @@ class Terminal:
     """
 
     def __init__(
-        self, command: Sequence[str], environment: Mapping[str, str], *, columns: int = 110, lines: int = 40
+        self, command: Sequence[str], environment: Mapping[str, str], *, columns: int = 160, lines: int = 40
     ) -> None:
         self._master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))

@@ -17,7 +17,7 @@ pytest.importorskip("pty", reason="terminals are a matter of Unix")
 from .screen import Terminal
 
 PROGRAM = Path(__file__).parent / "shown_flows.py"
-LOG_LINE = re.compile(r"\d\d:\d\d:\d\d\.\d{3} \| [A-Z]+ +\| (Flow|Task) run '[\w-]+' - \S.*")
+LOG_LINE = re.compile(r"\d\d:\d\d:\d\d\.\d{3} \| [A-Z]+ +\| ((Flow|Task) run '[\w-]+'|[\w.]+) - \S.*")
 
 
 class Stage:
@@ -28,6 +28,7 @@ class Stage:
         self._environment = {name: value for name, value in os.environ.items() if name != "CI"} | {
             "PREFECT_API_URL": api_url,
             "PREFECT_LOGGING_LEVEL": "INFO",
+            "DO_NOT_TRACK": "1",  # nor tell newcomers, in a terminal, of telemetry
             "PREFECT_INTEGRATIONS_HELIX_PROGRESS": "on",
             "TERM": "xterm-256color",
             "LANG": "C.UTF-8",
