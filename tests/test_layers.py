@@ -18,8 +18,8 @@ MODULES = sorted(ROOT.rglob("*.py"))
 
 
 PREFECT_LAYER = (
-    "archive blocks clusters compat elsewhere engine flows futures preview progress reporting runners runs settings "
-    "tasks terminal visiting workers"
+    "archive blocks clusters compat difference elsewhere engine flows futures preview progress reporting runners runs "
+    "settings tasks terminal visiting workers"
 )
 PREFECT_AND_BELOW = f"core storage views runtime {PREFECT_LAYER}"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
@@ -12,7 +12,6 @@ from rich.text import Text
 from prefect_helix.cli.output import visible
 from prefect_helix.core.comparison import CodeChange, CodeChanges
 from prefect_helix.core.fingerprint import Component
-from prefect_helix.storage.catalog import Catalog
 
 SHOWN_COMPONENTS = 20
 SHOWN_DIFF_LINES = 60
@@ -27,19 +26,6 @@ class Line(NamedTuple):
     indent: int
     text: Text
     mark: str = ""
-
-
-def components_reader(catalog: Catalog) -> Callable[[str], Sequence[Component] | None]:
-    """Return what tells from the store what a fingerprint is made of."""
-
-    def components(fingerprint: str) -> Sequence[Component] | None:
-        document = catalog.get_document("code", fingerprint)
-        try:
-            return None if document is None else [Component(**component) for component in document["components"]]
-        except (KeyError, TypeError):  # written by another version
-            return None
-
-    return components
 
 
 def print_lines(out: Console, lines: Iterable[Line]) -> None:

@@ -12,7 +12,7 @@ import typer
 from rich.text import Text
 
 from prefect_helix.archive import Archive, find_step
-from prefect_helix.cli.changes import Line, bullet, code_json, code_lines, components_reader, print_lines
+from prefect_helix.cli.changes import Line, bullet, code_json, code_lines, print_lines
 from prefect_helix.cli.finding import JsonOption, RunArgument, StoreOption, open_archive
 from prefect_helix.cli.output import ago, console, print_json, visible
 from prefect_helix.core.causes import Origin, Step, origins, trace_back
@@ -20,8 +20,8 @@ from prefect_helix.core.comparison import CodeChanges, code_changes
 from prefect_helix.core.explain import changes
 from prefect_helix.core.graph import Decision
 from prefect_helix.core.lineage import Lineage, Trace
-from prefect_helix.storage.catalog import Catalog
-from prefect_helix.views.steps import call_names, saved_us, spent_us
+from prefect_helix.core.summary import saved_us, spent_us
+from prefect_helix.views.steps import call_names
 from prefect_helix.views.units import format_us
 
 SHOWN_ROUTES = 6
@@ -41,7 +41,7 @@ def why(
     trace, calls = find_step(lineage, task)
     answer = _answer(archive, lineage, trace)
     if as_json:
-        print_json(_answer_json(answer, archive.catalog))
+        print_json(_answer_json(answer, archive))
     else:
         _print(answer, archive, calls)
 
@@ -135,7 +135,7 @@ def _print(answer: _Answer, archive: Archive, calls: int) -> None:
         out.print(Text(f"compared with run {short[prior.run_id]}, {ago(prior.started_us)}", "dim"))
     if calls > 1:
         out.print(Text(f"{visible(trace.task)} was called {calls} times; add #2 for the second call", "dim"))
-    print_lines(out, _change_lines(answer, archive.catalog))
+    print_lines(out, _change_lines(answer, archive))
     print_lines(out, (bullet(note) for note in (*answer.notes, *_spared(answer, short))))
     print_lines(out, _route_lines(answer))
 
@@ -153,13 +153,13 @@ def _spared(answer: _Answer, short: dict[str, str]) -> Iterator[str]:
         yield f"Saved {format_us(saved)}."
 
 
-def _change_lines(answer: _Answer, catalog: Catalog) -> Iterator[Line]:
+def _change_lines(answer: _Answer, archive: Archive) -> Iterator[Line]:
     """Yield what changed, each thing once whatever it is reached by: short facts first, then code."""
     told = (origin for origin in answer.origins if not (_is_code(origin) or origin.told))
     counts = Counter(_words(origin, answer) for origin in told)
     for words, count in counts.items():
         yield bullet(words if count == 1 else f"{words} ({count} calls)")
-    yield from code_lines(_code(answer, catalog))
+    yield from code_lines(_code(answer, archive))
 
 
 def _words(origin: Origin, answer: _Answer) -> str:
@@ -184,14 +184,14 @@ def _is_code(origin: Origin) -> bool:
     return origin.change is not None and origin.change.kind == "code"
 
 
-def _code(answer: _Answer, catalog: Catalog) -> CodeChanges:
+def _code(answer: _Answer, archive: Archive) -> CodeChanges:
     """Return what changed in the code of the step, and of those that it takes its inputs from."""
     edits = [
         (origin.step.trace.task, origin.change)
         for origin in answer.origins
         if origin.change is not None and origin.change.kind == "code"
     ]
-    return code_changes(edits, components_reader(catalog))
+    return code_changes(edits, archive.components_of)
 
 
 def _route_lines(answer: _Answer) -> Iterator[Line]:
@@ -211,7 +211,7 @@ def _folded(route: Sequence[str]) -> tuple[str, ...]:
     return (*route[:3], f"{len(route) - 6} more", *route[-3:]) if len(route) > 8 else tuple(route)
 
 
-def _answer_json(answer: _Answer, catalog: Catalog) -> dict[str, Any]:
+def _answer_json(answer: _Answer, archive: Archive) -> dict[str, Any]:
     trace, run = answer.step.trace, answer.lineage.run
     return {
         "run_id": run.run_id,
@@ -225,7 +225,7 @@ def _answer_json(answer: _Answer, catalog: Catalog) -> dict[str, Any]:
         "saved_us": saved_us(trace),
         "compared_with": answer.prior.run.run_id if answer.prior else None,
         "computed_in": answer.origin.run.run_id if answer.origin else None,
-        "code": code_json(_code(answer, catalog)),
+        "code": code_json(_code(answer, archive)),
         "causes": _causes_json(answer.step, answer),
         "notes": list(answer.notes),
     }
