@@ -65,10 +65,12 @@ class HelixRun:
         log: Log,
         program: Program,
         row: Row | None,
+        ui_url: str,
     ) -> None:
         self.session = session
         self.engine = engine
         self._row = row
+        self._ui_url = ui_url
         self._program = program
         self._specs = specs
         self._prior = prior
@@ -155,7 +157,7 @@ class HelixRun:
             hide(self._row)
             self._program.end()
         try:
-            report(self.engine, lineage, self._prior, self._log)
+            report(self.engine, lineage, self._prior, self._log, self._ui_url)
         except Exception as error:  # what is shown of a run must not fail it
             self._log.warning("helix: The run is not shown in the Prefect UI: %s: %s", type(error).__name__, error)
         self._log.info("helix: %s", run_time_line(lineage))
@@ -319,7 +321,7 @@ def _opened(context: FlowRunContext, options: FlowOptions, logger: Log, program:
         counted=not is_below_task_run(),
         choice=resolved.progress,
     )
-    run = HelixRun(engine.session, engine, specs, outlook.prior, logger, program, row)
+    run = HelixRun(engine.session, engine, specs, outlook.prior, logger, program, row, resolved.ui_url)
     if adopted is not None:
         run.adopt(context.task_runner)
     else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import re
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -41,6 +42,7 @@ class HelixSettings(PrefectBaseSettings):
     signing_key: str | None = Field(default=None, description="Name of the Secret block that holds the key.")
     wait: str | float = Field(default=0, description="Seconds that a call waits for another run that computes it.")
     progress: str | None = Field(default=None, description="Whether the terminal shows how far a run is.")
+    ui_url: str = Field(default="", description="Where the pages of `prefect-helix ui` are.")
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,7 @@ class Resolved:
     key: bytes | None = field(default=None, repr=False)
     wait_seconds: float = 0.0
     progress: Shown = "auto"
+    ui_url: str = ""
 
     def open(self) -> Store:
         """Open the store.
@@ -100,6 +103,7 @@ def resolve(options: FlowOptions) -> Resolved:
         key=block.key() if block else load_key(settings.signing_key),
         wait_seconds=_seconds(settings.wait),
         progress=_shown(settings.progress or "auto"),
+        ui_url=_url(settings.ui_url),
     )
 
 
@@ -120,6 +124,12 @@ def _one_of(choices: Sequence[str], setting: str, choice: str) -> str:
     if choice not in choices:
         raise ConfigurationError(setting, choice, f"Use one of {', '.join(map(repr, choices))}.")
     return choice
+
+
+def _url(text: str) -> str:
+    if text and not re.fullmatch(r"https?://[^\s<>]+", text):
+        raise ConfigurationError("ui_url", text, "Give an address such as http://127.0.0.1:4300.")
+    return text.rstrip("/")
 
 
 def _seconds(wait: str | float) -> float:
