@@ -14,10 +14,10 @@ from prefect_helix.views.ink import on_paper
 from prefect_helix.views.markdown import link, picture, table, unbroken, verbatim
 from prefect_helix.views.units import format_count, format_us, moment
 
-MAX_VERSIONS = 50
+MAX_VERSIONS = 30
 """Runs that are drawn."""
 
-MAX_ROWS = 20
+MAX_ROWS = 15
 """Rows of the table of runs."""
 
 _METRICS = 4
