@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from itertools import chain
 
-from prefect_helix.core.graph import Decision
 from prefect_helix.core.lineage import Run
 from prefect_helix.core.summary import total
 from prefect_helix.views.charts import Part, Version, line_chart, stacked_bars
@@ -50,7 +49,7 @@ def versions_markdown(runs: Sequence[Run], *, page: Url, more: Url) -> str:
     bars = stacked_bars(parts, shown, title="Time spent and saved by run")
     sections += ["### Time", picture(on_paper(bars), "time by run")]
     newest = [*reversed(runs)][:MAX_ROWS]
-    header = "run | when | changed | steps | >spent | >saved | metrics"
+    header = "run | when | changed | >computed | >spent | >saved | metrics"
     sections += ["### Runs", table(header, [_row(run, page(run), more(run)) for run in newest])]
     return "\n\n".join(sections) + "\n"
 
@@ -64,15 +63,14 @@ def _headline(runs: Sequence[Run]) -> str:
 
 def _row(run: Run, page: str, more: str) -> list[str]:
     summary = run.summary
-    counts = summary.counts if summary else {}
     ended = "" if run.status == "completed" else f" ({run.status})"
     own = f" {link('↗', more)}" if more else ""
-    metrics = [f"{verbatim(name, 40)} {unbroken(f'{value:.6g}')}" for name, value in run.metrics.items()]
+    metrics = [f"{verbatim(name, 40)} {unbroken(f'{value:.4g}')}" for name, value in run.metrics.items()]
     return [
         link(verbatim(run.name or run.run_id, 60), page) + ended + own,
-        unbroken(moment(run.started_us)),
+        unbroken(moment(run.started_us).rpartition(":")[0]),
         verbatim(summary_words(summary), 160) if summary else "",
-        ", ".join(unbroken(f"{decision} {counts[decision]}") for decision in Decision if counts.get(decision)),
+        unbroken(f"{summary.computed} of {sum(summary.counts.values())}") if summary else "",
         unbroken(format_us(summary.spent_us)) if summary else "",
         unbroken(format_us(summary.saved_us)) if summary and summary.saved_us != 0 else "",
         ", ".join([*metrics[:_METRICS], *(["…"] if len(metrics) > _METRICS else [])]),
