@@ -42,7 +42,7 @@ class HelixSettings(PrefectBaseSettings):
     signing_key: str | None = Field(default=None, description="Name of the Secret block that holds the key.")
     wait: str | float = Field(default=0, description="Seconds that a call waits for another run that computes it.")
     progress: str | None = Field(default=None, description="Whether the terminal shows how far a run is.")
-    ui_url: str = Field(default="", description="Where the pages of `prefect-helix ui` are.")
+    ui_url: str = Field(default="", description="Where the package's own web pages are.")
 
 
 @dataclass(frozen=True)
