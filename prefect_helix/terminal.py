@@ -118,6 +118,7 @@ class Foot:
 
         def write_above(text: str) -> int:
             if os.getpid() != self._process:  # a fork: nobody there would ever release a lock that was held
+                self._erase()
                 return write(text)
             with self._lock:
                 self._erase()

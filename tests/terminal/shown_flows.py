@@ -6,6 +6,7 @@ python shown_flows.py FOLDER FLOW [ARGUMENT...]
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import threading
 from pathlib import Path
@@ -90,6 +91,28 @@ def asking(edit: int) -> int:
     answer = input("How many? ")
     wait_at("answered")
     return rows + int(answer)
+
+
+@helix_task
+def forking(edit: int) -> int:
+    """Have children talk."""
+    wait_at("forking")
+    for _ in range(3):
+        child = os.fork()
+        if not child:
+            print("a child talks")
+            os._exit(0)
+        os.waitpid(child, 0)
+    wait_at("forked")
+    return edit
+
+
+@helix_flow(store=STORE)
+def debugged(edit: int) -> int:
+    """Fork, and stop in the debugger."""
+    forking(edit)
+    breakpoint()
+    return edit
 
 
 @helix_flow(store=STORE)

@@ -215,6 +215,22 @@ def test_the_line_stays_away_while_somebody_is_asked(stage: Stage) -> None:
     assert terminal.end() == 0
 
 
+def test_forks_and_a_debugger_have_the_terminal_to_themselves(stage: Stage) -> None:
+    stage.shut("forking", "forked")
+    terminal = stage.run("debugged")
+    terminal.until(shows(r"helix debugged  0 steps done  computing forking \(\d+ s\)  \d+ s so far"))
+    stage.open("forking")
+    terminal.until(lambda seen: "a child talks" in seen.lines and shows(r"helix debugged .* so far")(seen))
+    stage.open("forked")
+    terminal.until(shows(r"\(Pdb\)"))
+    for number in range(3):
+        terminal.type(f"p {number} + 100\n")
+        terminal.until(lambda seen, answer=f"{number + 100}": seen.lines[-2:] == [answer, "(Pdb)"])  # type: ignore[misc]
+    terminal.type("c\n")
+    assert terminal.end() == 0
+    assert not any("so far" in line for line in terminal.lines)
+
+
 def test_a_terminal_that_can_do_little_gets_nothing(stage: Stage) -> None:
     terminal = stage.run("census", TERM="dumb")
     assert terminal.end() == 0
