@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from prefect.client.schemas.objects import FlowRun
@@ -48,8 +48,7 @@ class Row:
         counted: Whether its time is its own, and not that of a step of its parent that it runs in.
         at_once: Whether it is shown however long it takes.
         writing: Whether its body has ended and what is kept is being written.
-        ended: How far its subflows came that have ended.
-        latest: How far it was when it was last looked at.
+        calls_flows: Whether it has called a subflow: what these take is not in its plan, and more may come.
     """
 
     run_id: UUID
@@ -60,14 +59,12 @@ class Row:
     counted: bool
     at_once: bool
     writing: bool = False
-    ended: Progress | None = None
-    latest: Progress | None = None
+    calls_flows: bool = False
 
     def look(self) -> Progress:
-        """Return how far it is, with its subflows that have ended."""
-        now = self.gauge.look(now_us())
-        self.latest = now if self.ended is None else together([now, self.ended])
-        return self.latest
+        """Return how far it is now."""
+        progress = self.gauge.look(now_us())
+        return replace(progress, foreseen=False) if self.calls_flows else progress
 
 
 class Display:
@@ -86,6 +83,8 @@ class Display:
         """Show a run from now on, once it is long enough."""
         with self._changed:
             self._rows[row.run_id] = row
+            if row.counted and row.parent_id in self._rows:
+                self._rows[row.parent_id].calls_flows = True
             if self._thread is None:
                 self._thread = threading.Thread(target=self._go_on, name="helix-progress", daemon=True)
                 self._thread.start()
@@ -94,9 +93,6 @@ class Display:
         """Show a run no more; when this returns, it is gone from the screen, unless that takes nothing any more."""
         if self._rows.pop(row.run_id, None) is None:
             return
-        parent = self._rows.get(row.parent_id) if row.parent_id else None
-        if parent is not None and row.counted and row.latest is not None:
-            parent.ended = together([parent.ended, row.latest] if parent.ended else [row.latest])
         if self._changed.acquire(timeout=UNLESS_STUCK_S):
             try:
                 if not self._rows:
@@ -192,21 +188,23 @@ def _is_unattended(run: FlowRun) -> bool:
 
 
 def _lines(rows: Sequence[Row]) -> list[Text]:
-    """Return a line for each outermost run that is long enough."""
+    """Return a line for each outermost run that is long enough: how far it is, or the subflows that it is in."""
     by_id = {row.run_id: row for row in rows}
     groups: dict[UUID, list[Row]] = {}
     for row in rows:
-        outermost = row
-        while outermost.parent_id is not None and outermost.parent_id in by_id:
-            outermost = by_id[outermost.parent_id]
-        groups.setdefault(outermost.run_id, []).append(row)
+        first = row
+        while first.parent_id is not None and first.parent_id in by_id:
+            first = by_id[first.parent_id]
+        groups.setdefault(first.run_id, []).append(row)
     lines = []
-    for group in groups.values():
-        looks = [(row, row.look()) for row in group]
-        progress = together([look for row, look in looks if row is group[0] or row.counted])
-        if group[0].at_once or progress.elapsed_us + progress.left_us >= LONG_US:
-            flows = [group[0].flow, group[-1].flow]
-            lines.append(line(flows, progress, writing=group[0].writing))
+    for outermost, *inner in groups.values():
+        whole = outermost.look()
+        calling = {row.parent_id for row in inner if row.counted}
+        subflows = [row for row in inner if row.counted and row.run_id not in calling]
+        progress = together([row.look() for row in subflows]) if subflows else whole
+        if outermost.at_once or whole.elapsed_us + progress.left_us >= LONG_US:
+            latest = inner[-1] if inner else outermost
+            lines.append(line([outermost.flow, latest.flow], progress, writing=latest.writing))
     return lines
 
 
@@ -215,8 +213,8 @@ def line(flows: Sequence[str], progress: Progress, *, writing: bool = False) -> 
 
     Args:
         flows: The names of its flow and of the subflow that it is in.
-        progress: How far it is.
-        writing: Whether its body has ended.
+        progress: How far the last of these is.
+        writing: Whether the body of that has ended.
     """
     names = dict.fromkeys(shorten(flow, 30) for flow in flows)
     share = progress.share

@@ -162,9 +162,9 @@ def _running(node: Node, decision: Decision, expected_us: int | None, now_us: in
 
 
 def together(parts: Sequence[Progress]) -> Progress:
-    """Return how far runs are that are parts of the first of them."""
+    """Return how far runs are that go on at once."""
     return Progress(
-        elapsed_us=parts[0].elapsed_us,
+        elapsed_us=max(part.elapsed_us for part in parts),
         steps=sum(part.steps for part in parts),
         settled=sum(part.settled for part in parts),
         done_us=sum(part.done_us for part in parts),

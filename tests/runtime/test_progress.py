@@ -89,7 +89,7 @@ def test_what_goes_on_at_once_is_over_sooner_but_not_before_the_longest_step():
     assert Progress(20 * S, 9, 2, 40 * S, 40 * S, 0, True, (long,), busy_us=20 * S).left_us == 31 * S
 
 
-def test_a_run_and_its_subflow_are_one():
+def test_runs_that_go_on_at_once_are_one():
     one = Progress(20 * S, 9, 2, 40 * S, 10 * S, 0, True, (), busy_us=20 * S)
     other = Progress(5 * S, 1, 0, 1 * S, 4 * S, 1, False, (Running("fit", Decision.COMPUTE, 2, 3),), busy_us=5 * S)
     assert together([one, other]) == Progress(20 * S, 10, 2, 41 * S, 14 * S, 1, False, other.running, busy_us=20 * S)

@@ -158,7 +158,7 @@ def test_other_kinds_of_flows_are_shown_too(stage: Stage, flow: str) -> None:
 def test_a_subflow_is_named_in_the_line_of_its_run(stage: Stage) -> None:
     stage.shut("fit")
     terminal = stage.run("outer")
-    terminal.until(shows(r"helix outer → census  2 steps done  computing fit \(\d+ s\)  \d+ s so far"))
+    terminal.until(shows(r"helix outer → census  1 step done  computing fit \(\d+ s\)  \d+ s so far"))
     assert not any(line.startswith("helix") for line in terminal.lines[:-1])
     stage.open("fit")
     assert terminal.end() == 0
