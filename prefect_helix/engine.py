@@ -358,7 +358,8 @@ class PrefectEngine:
         if not state.is_completed():
             self._failed(node, state)
         elif body.called and call.returned is None:
-            self.session.observe(node, body.value, body.elapsed_us)
+            value, body.value, state.data, call.running = body.value, None, None, None  # who has it, the session knows
+            self.session.observe(node, value, body.elapsed_us)
         else:
             # A state that the task gave back, or what Prefect's own cache had, as the user asked: it may be the result
             # of other code, so that the cache is asked again in the next run.

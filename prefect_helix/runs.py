@@ -82,10 +82,11 @@ class HelixRun:
         if node is None:
             return self.engine.call_plainly(task, parameters, wait_for, return_state=return_state)
         try:
-            value = self.session.deliver(node)
+            return self._delivered(node, self.session.deliver(node), return_state=return_state)
         except Exception as error:
             return self._failed(node, error, return_state=return_state)
-        return self._delivered(node, value, return_state=return_state)
+        finally:
+            self.session.handed_out(node)
 
     async def acall(
         self, task: Task[..., Any], parameters: dict[str, Any], wait_for: Any, *, return_state: bool
@@ -95,10 +96,11 @@ class HelixRun:
         if node is None:
             return await self.engine.call_plainly(task, parameters, wait_for, return_state=return_state)
         try:
-            value = await self.session.deliver_async(node)
+            return self._delivered(node, await self.session.deliver_async(node), return_state=return_state)
         except Exception as error:
             return self._failed(node, error, return_state=return_state)
-        return self._delivered(node, value, return_state=return_state)
+        finally:
+            self.session.handed_out(node)
 
     def _entered(self, task: Task[..., Any], parameters: dict[str, Any], wait_for: Any) -> Node | None:
         return self.engine.enter(task, self._specs.of(cast("Versioned", task)), parameters, wait_for)
@@ -138,8 +140,11 @@ class HelixRun:
                 node = self.engine.enter(task, spec, parameters, wait_for, dependencies, submitted=True)
             if node is None:
                 return self.engine.submit_plainly(task, parameters, wait_for, dependencies)
-            self.session.submit(node)
-            return self.engine.future(node)
+            try:
+                self.session.submit(node)
+                return self.engine.future(node)
+            finally:
+                self.session.handed_out(node)
 
         runner.submit = adopted  # type: ignore[method-assign]
 
