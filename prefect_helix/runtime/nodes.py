@@ -237,6 +237,7 @@ class Node:
         lost: Whether its stored result could not be read.
         used: Whether its value was handed out or given to a task.
         opened: Whether its value was handed out but for its leaves.
+        begun_us: When computing or loading it began in this process, since the epoch.
         by_digest: Whether its signature does not determine its result.
         known_inputs: How many of its first inputs are known to wait for nothing.
         credit_us: How much has been paid in this run to avoid having its value.
@@ -281,6 +282,7 @@ class Node:
     opened: bool = False
     by_digest: bool = False
     started_us: int = 0
+    begun_us: int | None = None
     compute_us: int | None = None
     load_us: int | None = None
     loaded_bytes: int = 0

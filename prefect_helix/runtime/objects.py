@@ -91,6 +91,7 @@ class Objects:
         with self._loading:
             if cell.present:
                 return
+            node.begun_us = time.time_ns() // 1000
             started = time.perf_counter_ns()
             if result.standin and result.leaves[0].blob is not None:
                 self._put(cell, self._get_blob(result.leaves[0].blob))

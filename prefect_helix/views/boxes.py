@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Literal
 
 from prefect_helix.core.graph import Decision
@@ -14,12 +15,15 @@ from prefect_helix.views.steps import call_numbers, size_bytes
 from prefect_helix.views.units import format_bytes, format_count, format_us, shorten
 
 Look = Literal["compute", "failed", "load", "prune"]
+Mark = Literal["", "added", "removed", "changed"]
 
 MAX_BOXES = 60
 """Boxes a picture holds before calls of one task are folded, even where there are only two."""
 
 MAX_ALIKE = 12
 """Calls of one task with one decision, side by side, that are drawn one by one."""
+
+_UNMARKED: Mark = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,9 @@ class Box:
         detail: Decision and time, for the second line.
         size: Size of the result; empty if there is none.
         tooltip: Everything else, several lines.
+        share: What part of the time of all steps it took; 0 where that is not known.
+        mark: What it is in a comparison of two runs.
+        members: Which steps it stands for, by position.
     """
 
     name: str
@@ -41,6 +48,9 @@ class Box:
     detail: str
     size: str
     tooltip: str
+    share: float
+    mark: Mark
+    members: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,27 +71,33 @@ class Edge:
 Drawing = tuple[list[Box], list[Edge]]
 
 
-def drawings(traces: Sequence[Trace]) -> Iterator[Drawing]:
+def drawings(traces: Sequence[Trace], marks: Sequence[Mark] = ()) -> Iterator[Drawing]:
     """Yield boxes and edges for `traces` (in call order), each time with more calls folded into one box.
 
-    The last drawing has at most one box per look; the others are left out where they have too many boxes.
+    The last drawing has at most one box per look and mark; the others are left out where they have too many boxes.
     Of several steps with one signature, the first is the one that others take the value from. A folded loop
     has no arrow back.
+
+    Args:
+        traces: The steps.
+        marks: What each is in a comparison; none for a run alone.
 
     Complexity: O(traces + edges) for each.
     """
     edges = _trace_edges(traces)
     layers = longest_path(len(traces), edges)
+    looks = [(_look(trace), mark) for trace, mark in zip(traces, marks or repeat(_UNMARKED), strict=False)]
+    whole_us = sum(spent_us(trace) or 0 for trace in traces)
 
     def alike(index: int) -> Hashable:
-        return traces[index].task, traces[index].key, _look(traces[index]), layers[index]
+        return traces[index].task, traces[index].key, looks[index], layers[index]
 
     count_alike = Counter(map(alike, range(len(traces))))
     foldings: tuple[tuple[int, Callable[[int], Hashable]], ...] = (
         (MAX_BOXES, lambda i: alike(i) if count_alike[alike(i)] > MAX_ALIKE else i),
         (2 * MAX_BOXES, alike),
-        (4 * MAX_BOXES, lambda i: (traces[i].task, traces[i].key, _look(traces[i]))),
-        (len(traces), lambda i: _look(traces[i])),
+        (4 * MAX_BOXES, lambda i: (traces[i].task, traces[i].key, looks[i])),
+        (len(traces), lambda i: looks[i]),
     )
     numbers = call_numbers(traces)
     for limit, group_of in foldings:
@@ -90,7 +106,7 @@ def drawings(traces: Sequence[Trace]) -> Iterator[Drawing]:
             members.setdefault(group_of(index), []).append(index)
         if len(members) <= limit:
             groups = sorted(members.values(), key=lambda group: min(layers[i] for i in group))
-            boxes = [_box([traces[i] for i in group], numbers[group[0]]) for group in groups]
+            boxes = [_box(traces, group, numbers[group[0]], looks[group[0]], whole_us) for group in groups]
             box_of = {index: box for box, group in enumerate(groups) for index in group}
             yield boxes, _merge(Edge(box_of[e.source], box_of[e.target], e.waits) for e in edges)
 
@@ -131,8 +147,11 @@ def _look(trace: Trace) -> Look:
     return "failed" if trace.status == "failed" else trace.decision.value
 
 
-def _box(traces: Sequence[Trace], number: int | None) -> Box:
-    look = _look(traces[0])
+def _box(
+    every: Sequence[Trace], members: Sequence[int], number: int | None, looks: tuple[Look, Mark], whole_us: int
+) -> Box:
+    traces = [every[member] for member in members]
+    look, mark = looks
     tasks = dict.fromkeys(trace.task for trace in traces)
     name = shorten(traces[0].task, 200) if len(tasks) == 1 else format_count(len(tasks), "task")
     badge = f"{len(traces)} calls" if len(traces) > 1 else f"#{number}" if number else ""
@@ -145,6 +164,9 @@ def _box(traces: Sequence[Trace], number: int | None) -> Box:
         detail=_detail(traces, look),
         size=format_bytes(sum(sizes)) if sizes else "",
         tooltip="\n".join(line for line in tooltip if line),
+        share=sum(spent_us(trace) or 0 for trace in traces) / whole_us if whole_us else 0.0,
+        mark=mark,
+        members=tuple(members),
     )
 
 
