@@ -13,10 +13,10 @@ def one_hot(codes: np.ndarray, width: int) -> sparse.csr_array:
     return sparse.csr_array((np.ones(len(rows)), (rows, codes[rows])), shape=(len(codes), width))
 
 
-def categories(values: pd.Series) -> sparse.csr_array:
-    """Turn text into one indicator column per distinct value, in sorted order; a missing value gives zeros."""
-    codes, names = pd.factorize(values, sort=True)
-    return one_hot(codes, len(names))
+def categories(values: pd.Series, reference: pd.Series) -> sparse.csr_array:
+    """Turn text into one indicator column per distinct value of `reference`, in sorted order; any other gives zeros."""
+    names = sorted(reference.dropna().unique())
+    return one_hot(pd.Index(names).get_indexer(values), len(names))
 
 
 def unit_scaled(values: pd.Series, reference: pd.Series) -> sparse.csr_array:
