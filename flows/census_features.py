@@ -9,8 +9,8 @@ from scipy import sparse
 
 def one_hot(codes: np.ndarray, width: int) -> sparse.csr_array:
     """Turn integer codes of shape (rows,) into indicators of shape (rows, width); a negative code gives zeros."""
-    rows = np.flatnonzero(codes >= 0)
-    return sparse.csr_array((np.ones(len(rows)), (rows, codes[rows])), shape=(len(codes), width))
+    rows = np.flatnonzero(codes >= 0).astype(np.int32)  # the index type that liblinear takes
+    return sparse.csr_array((np.ones(len(rows)), (rows, codes[rows].astype(np.int32))), shape=(len(codes), width))
 
 
 def categories(values: pd.Series, reference: pd.Series) -> sparse.csr_array:

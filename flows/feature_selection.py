@@ -54,10 +54,12 @@ def correlate(features: sparse.csr_array, labels: pd.Series) -> np.ndarray:
 
 
 @helix_task(lazy=True)
-def grow(base: Growing, beside: list[np.ndarray], gram: np.ndarray, moment: np.ndarray, ridge: float) -> Growing:
-    """Add a block to a set of blocks."""
-    products = np.vstack(beside) if beside else np.zeros((0, len(gram)))
-    return grown(base, products, gram, moment, ridge)
+def grow(
+    base: Growing, beside: list[tuple[np.ndarray, bool]], gram: np.ndarray, moment: np.ndarray, ridge: float
+) -> Growing:
+    """Add a block to a set of blocks; `beside` has its products with those, and whether they are transposed."""
+    products = [product.T if is_transposed else product for product, is_transposed in beside]
+    return grown(base, np.vstack(products) if products else np.zeros((0, len(gram))), gram, moment, ridge)
 
 
 @helix_task(lazy=True)
@@ -103,8 +105,14 @@ def evaluate(
     return {"log_loss": float(log_loss(labels, probabilities)), "roc_auc": float(roc_auc_score(labels, probabilities))}
 
 
+@helix_task
+def width(features: sparse.csr_array) -> int:
+    """Tell how many features a block has."""
+    return int(features.shape[1])
+
+
 class Blocks:
-    """The blocks of features that there are; what is not asked for is never computed."""
+    """The blocks of features that there are, and their products; what is not asked for is never computed."""
 
     def __init__(self, schema: Schema, train: pd.DataFrame, test: pd.DataFrame, buckets: int, crosses: int) -> None:
         text = [column for column, dtype in schema.columns.items() if dtype == "str" and column != schema.target]
@@ -113,6 +121,8 @@ class Blocks:
         self.of_test = self._declare(schema, test, train, buckets, pairs[:crosses])
         self.labels = label(train, train, schema.target, schema.positive)
         self.test_labels = label(test, train, schema.target, schema.positive)
+        self._products: dict[tuple[str, str], Any] = {}
+        self._moments: dict[str, Any] = {}
 
     def _declare(
         self, schema: Schema, rows: pd.DataFrame, train: pd.DataFrame, buckets: int, pairs: list[tuple[str, str]]
@@ -124,12 +134,23 @@ class Blocks:
         return blocks
 
     def product(self, left: str, right: str) -> Any:
-        """Declare the products of two blocks."""
-        return multiply.submit(self.of_train[left], self.of_train[right])
+        """Declare the products of two blocks, once; those of `right` with `left` are the same, transposed."""
+        if (left, right) not in self._products:
+            self._products[left, right] = multiply.submit(self.of_train[left], self.of_train[right])
+        return self._products[left, right]
+
+    def beside(self, chosen: list[str], name: str) -> list[tuple[Any, bool]]:
+        """Declare the products of each chosen block with another, and whether they are transposed."""
+        order = list(self.of_train)
+        transposed = [order.index(other) > order.index(name) for other in chosen]
+        pairs = [(name, other) if flip else (other, name) for other, flip in zip(chosen, transposed, strict=True)]
+        return [(self.product(*pair), flip) for pair, flip in zip(pairs, transposed, strict=True)]
 
     def moment(self, name: str) -> Any:
-        """Declare the products of a block with the target."""
-        return correlate.submit(self.of_train[name], self.labels)
+        """Declare the products of a block with the target, once."""
+        if name not in self._moments:
+            self._moments[name] = correlate.submit(self.of_train[name], self.labels)
+        return self._moments[name]
 
 
 def select_forward(blocks: Blocks, names: list[str], most: int, ridge: float) -> list[list[str]]:
@@ -142,7 +163,7 @@ def select_forward(blocks: Blocks, names: list[str], most: int, ridge: float) ->
         states = {
             name: grow.submit(
                 state,
-                [blocks.product(other, name) for other in chosen],
+                blocks.beside(chosen, name),
                 blocks.product(name, name),
                 blocks.moment(name),
                 ridge,
@@ -180,12 +201,6 @@ def select_backward(
         kept = [other for other in kept if other != name]
         path.append(kept)
     return path
-
-
-@helix_task
-def width(features: sparse.csr_array) -> int:
-    """Tell how many features a block has."""
-    return int(features.shape[1])
 
 
 @helix_flow

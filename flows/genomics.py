@@ -149,8 +149,8 @@ def join(mentions: pd.DataFrame, tokens: pd.DataFrame, vectors: pd.DataFrame, ra
     often = mentions["name"].value_counts()
     named = named[(named["word"] >= 0) & named["name"].isin(often.index[often >= rarest])]
     genes = sorted(named["name"].unique())
-    shape = (len(genes), len(vectors))
-    weights = sparse.csr_array((np.ones(len(named)), (pd.Index(genes).get_indexer(named["name"]), named["word"])), shape)
+    rows = pd.Index(genes).get_indexer(named["name"])
+    weights = sparse.csr_array((np.ones(len(named)), (rows, named["word"])), (len(genes), len(vectors)))
     return pd.DataFrame(unit_rows(weights @ vectors.to_numpy(dtype=np.float64)), index=pd.Index(genes, dtype="str"))
 
 

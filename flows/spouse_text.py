@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-TITLES = frozenset("Mr Mrs Ms Miss Dr Prof Sir Lady Lord President Senator Captain General".split())
-PARTICLES = frozenset("al bin da de del der di la van von".split())
+TITLES = frozenset({
+    "Mr", "Mrs", "Ms", "Miss", "Dr", "Prof", "Sir", "Lady", "Lord", "President", "Senator", "Captain", "General",
+})  # fmt: skip
+PARTICLES = frozenset({"al", "bin", "da", "de", "del", "der", "di", "la", "van", "von"})
 LONGEST_NAME = 4
 
 _PARAGRAPH = re.compile(r"\n+|\\n")
-_SENTENCE = re.compile(r"""(?<=[.!?])["'”’)]*\s+(?=["'“‘(]*[A-Z])""")
+_SENTENCE = re.compile(r"""(?<=[.!?])["'\u201d\u2019)]*\s+(?=["'\u201c\u2018(]*[A-Z])""")
 _NOT_AN_END = re.compile(r"\b(?:Mr|Mrs|Ms|Dr|Prof|St|Jr|Sr|No|vs|[A-Z])\.$")
-_TOKEN = re.compile(r"[’']s\b|[^\W_]+(?:[’'-](?!s\b)[^\W_]+)*|[^\w\s]")
+_TOKEN = re.compile(r"[\u2019']s\b|[^\W_]+(?:[\u2019'-](?!s\b)[^\W_]+)*|[^\w\s]")
 
 
 @dataclass(frozen=True)
@@ -25,25 +28,33 @@ class Relation:
 
 
 SPOUSES = Relation(
-    speaks_for=frozenset("wife husband spouse married marry marries wed wedding widow widower bride groom".split()),
-    speaks_against=frozenset(
-        "mother father son daughter brother sister parents child boss colleague rival friend manager coach".split()
-    ),
-)
+    speaks_for=frozenset({
+        "wife", "husband", "spouse", "married", "marry", "marries", "wed", "wedding", "widow", "widower", "bride",
+        "groom",
+    }),
+    speaks_against=frozenset({
+        "mother", "father", "son", "daughter", "brother", "sister", "parents", "child", "boss", "colleague",
+        "rival", "friend", "manager", "coach",
+    }),
+)  # fmt: skip
 COLLEAGUES = Relation(
-    speaks_for=frozenset("colleague colleagues teammate partnership partner fellow alongside deputy".split()),
-    speaks_against=frozenset("rival opponent against beat defeated over opposition lost killed".split()),
-)
+    speaks_for=frozenset({
+        "colleague", "colleagues", "teammate", "partnership", "partner", "fellow", "alongside", "deputy",
+    }),
+    speaks_against=frozenset({
+        "rival", "opponent", "against", "beat", "defeated", "over", "opposition", "lost", "killed",
+    }),
+)  # fmt: skip
 
 # Who served or played together in the news of 2001: what is known of the people in the Lee corpus.
 TEAMS_OF_2001 = (
     ("John Howard", "Peter Costello", "Alexander Downer", "Philip Ruddock", "John Anderson", "Robert Hill"),
     ("Simon Crean", "Kim Beazley", "Jenny Macklin", "Kevin Rudd", "Carmen Lawrence"),
     ("George W Bush", "Colin Powell", "Donald Rumsfeld", "Dick Cheney", "Ari Fleischer", "Paul Wolfowitz"),
-    ("Steve Waugh", "Mark Waugh", "Shane Warne", "Glenn McGrath", "Brett Lee", "Justin Langer", "Matthew Hayden")
-    + ("Adam Gilchrist", "Ricky Ponting", "Damien Martyn", "Jason Gillespie", "Andy Bichel", "Stuart MacGill"),
-    ("Shaun Pollock", "Jacques Kallis", "Gary Kirsten", "Herschelle Gibbs", "Neil McKenzie", "Boeta Dippenaar")
-    + ("Mark Boucher", "Nantie Hayward", "Claude Henderson", "Lance Klusener", "Makhaya Ntini", "Allan Donald"),
+    ("Steve Waugh", "Mark Waugh", "Shane Warne", "Glenn McGrath", "Brett Lee", "Justin Langer", "Matthew Hayden",
+     "Adam Gilchrist", "Ricky Ponting", "Damien Martyn", "Jason Gillespie", "Andy Bichel", "Stuart MacGill"),
+    ("Shaun Pollock", "Jacques Kallis", "Gary Kirsten", "Herschelle Gibbs", "Neil McKenzie", "Boeta Dippenaar",
+     "Mark Boucher", "Nantie Hayward", "Claude Henderson", "Lance Klusener", "Makhaya Ntini", "Allan Donald"),
     ("Lleyton Hewitt", "Patrick Rafter", "Pat Rafter", "Todd Woodbridge", "Wayne Arthurs", "John Fitzgerald"),
     ("Ariel Sharon", "Shimon Peres", "Binyamin Ben-Eliezer", "Raanan Gissin"),
     ("Yasser Arafat", "Saeb Erekat", "Nabil Shaath", "Ahmed Qorei"),
@@ -52,7 +63,7 @@ TEAMS_OF_2001 = (
     ("George Harrison", "Paul McCartney", "Ringo Starr", "John Lennon"),
     ("Lindsay Fox", "Solomon Lew"),
     ("Mark Korda", "Mark Mentha"),
-)
+)  # fmt: skip
 
 
 def sentences(text: str) -> list[str]:
@@ -97,7 +108,8 @@ def _end_of_name(words: Sequence[str], start: int) -> int:
     while stop < min(len(words), start + LONGEST_NAME):
         word = words[stop]
         is_initial_dot = word == "." and stop > start and len(words[stop - 1]) == 1
-        if not (word[0].isupper() and word not in TITLES or word in PARTICLES or is_initial_dot):
+        is_name = word[0].isupper() and word not in TITLES
+        if not (is_name or word in PARTICLES or is_initial_dot):
             break
         stop += 1
     while stop > start and words[stop - 1] in PARTICLES:
@@ -111,7 +123,7 @@ def describe_pair(words: Sequence[str], first: tuple[int, int], second: tuple[in
     before = [word.lower() for word in words[max(first[0] - window, 0) : first[0]]]
     after = [word.lower() for word in words[second[1] : second[1] + window]]
     features = [f"between={word}" for word in between]
-    features += [f"between={left}_{right}" for left, right in zip(between, between[1:], strict=False)]
+    features += [f"between={left}_{right}" for left, right in itertools.pairwise(between)]
     features += [f"before={word}" for word in before] + [f"after={word}" for word in after]
     features.append(f"gap={min(len(between), 20) // 2}")
     if words[first[1] - 1] == words[second[1] - 1]:
