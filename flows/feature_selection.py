@@ -33,6 +33,7 @@ from prefect_helix import helix_flow, helix_task
 
 Direction = Literal["forward", "backward"]
 CONSTANT = "constant"
+MANY_CATEGORIES = frozenset({"area", "native_country", "state"})  # the pairs of two of them are thousands
 
 
 @helix_task(lazy=True)
@@ -115,7 +116,8 @@ class Blocks:
     """The blocks of features that there are, and their products; what is not asked for is never computed."""
 
     def __init__(self, schema: Schema, train: pd.DataFrame, test: pd.DataFrame, buckets: int, crosses: int) -> None:
-        text = [column for column, dtype in schema.columns.items() if dtype == "str" and column != schema.target]
+        text = [column for column, dtype in schema.columns.items() if dtype == "str"]
+        text = [column for column in text if column not in {schema.target, *MANY_CATEGORIES}]
         pairs = [schema.crossed, *(p for p in itertools.combinations(text, 2) if {*p} != {*schema.crossed})]
         self.of_train = self._declare(schema, train, train, buckets, pairs[:crosses])
         self.of_test = self._declare(schema, test, train, buckets, pairs[:crosses])

@@ -135,7 +135,7 @@ def evaluate(predicted: np.ndarray, labels: np.ndarray) -> dict[str, float]:
 
 
 def locate(data: str | None, train_size: int | None) -> tuple[Part, Part]:
-    """Find training and test images: MNIST's four files in a folder (or its folder `mnist`), else scikit-learn's digits.
+    """Find training and test images: MNIST's files in the folder named (or its folder `mnist`), else scikit-learn's.
 
     Raises:
         FileNotFoundError: If the folder named has no MNIST.
