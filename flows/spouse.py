@@ -347,9 +347,8 @@ def main() -> None:
     add("--most", type=int, default=20, help="how many pairs are listed (%(default)s)")
     add("--seed", type=int, default=0, help="by which articles are allotted (%(default)s)")
     add("--repeat", type=int, default=1, metavar="N", help="repeat each article N times (%(default)s)")
-    file = parser.parse_args().plot
     result = run(spouse.fn, parser, leave_out=("plot",))
-    if file:
+    if file := parser.parse_args().plot:
         file.write_bytes(result["plot"])
     for name, value in result["scores"].items():
         print(f"{name:>17}  {value:.6g}")
