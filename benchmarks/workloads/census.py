@@ -1,9 +1,9 @@
 """Edits of the census flow.
 
-HELIX takes from a survey of papers that apply machine learning (Xin et al. 2018, arXiv 1803.10311) how often people
-change what: in the social sciences most iterations are about how a model is evaluated, so that its census workload is
-mostly PPR, with some L/I and DPR. Here: six PPR, three L/I, three DPR, two without effect. Records are repeated as in
-its census 10x, but more often, because one pass takes less than a tenth of a second.
+HELIX draws what changes in an iteration by how often each kind does in a field, which it takes from a survey of papers
+that apply machine learning (Xin et al., arXiv 1803.10311). Its census workload stands for the social sciences: mostly
+PPR, that is, other ways to look at a model that hardly changes, with some L/I and DPR. Here: six PPR, three L/I, three
+DPR, two without effect. Records are repeated as in its census 10x, but more often, because machines are faster now.
 """
 
 from __future__ import annotations

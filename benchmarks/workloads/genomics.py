@@ -1,8 +1,8 @@
 """Edits of the genomics flow.
 
-In the natural sciences all kinds of iterations are about as frequent, and HELIX's genomics workload mixes them. Here:
-four DPR (tokens, stop list, counting), five L/I (vectors, clusters), three PPR, two without effect. Texts are repeated,
-so that tokenising and counting weigh as much as they do in HELIX's PubMed.
+HELIX's genomics workload stands for the natural sciences and mixes all kinds of iterations, as unsupervised work does:
+tokens, vectors and clusters are all tried out. Here: four DPR (tokens, stop list, counting, names), five L/I (vectors,
+clusters), three PPR, two without effect. Texts are repeated, so that tokenising and counting take their share of a run.
 """
 
 from __future__ import annotations

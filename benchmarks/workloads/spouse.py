@@ -1,9 +1,8 @@
 """Edits of the spouse flow.
 
-Information extraction is made better by its features and rules: in the survey that HELIX draws on, nearly all
-iterations in natural language processing are about preprocessing, and its workload of this kind has no others. Here:
-ten DPR (sentences, names, candidates, features, rules), one L/I and one PPR, because this flow has a calibration and a
-curve to look at, and two without effect.
+Information extraction is made better by its features and rules, and HELIX's workload of this kind changes nothing but
+preprocessing. Here: ten DPR (sentences, names, candidates, features, rules), and two without effect; one L/I and one
+PPR beside them, because this flow has a calibration and a curve to look at, which HELIX's has not.
 """
 
 from __future__ import annotations
