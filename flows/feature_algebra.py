@@ -88,7 +88,15 @@ def criterion(unexplained: float, rows: int, features: int) -> float:
 def logistic(
     features: sparse.csr_array, labels: np.ndarray, start: np.ndarray, ridge: float, tolerance: float
 ) -> np.ndarray:
-    """Fit the weights of a logistic regression by Newton's method, from a start that may be near."""
+    """Fit the weights of a logistic regression by Newton's method, from a start that may be near.
+
+    A step is halved until the loss falls: from afar a whole one may lead further away.
+    """
+
+    def loss(weights: np.ndarray) -> float:
+        margins = features @ weights
+        return float(np.logaddexp(0, margins).sum() - labels @ margins + ridge / 2 * weights @ weights)
+
     weights = start
     for _ in range(50):
         odds = expit(features @ weights)
@@ -96,5 +104,9 @@ def logistic(
         if np.abs(slope).max() < tolerance * len(labels):
             break
         curvature = (features.T @ features.multiply((odds * (1 - odds))[:, np.newaxis]).tocsr()).toarray()
-        weights = weights - linalg.solve(curvature + ridge * np.eye(len(weights)), slope, assume_a="pos")
+        step = linalg.solve(curvature + ridge * np.eye(len(weights)), slope, assume_a="pos")
+        before = loss(weights)
+        while loss(weights - step) > before and np.abs(step).max() > tolerance:
+            step = step / 2
+        weights = weights - step
     return weights

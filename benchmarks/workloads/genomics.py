@@ -114,8 +114,8 @@ SERIES = (
 )
 
 FURTHER = (
-    *(Edit(f"clusters {clusters}", "L/I", parameters={"clusters": clusters}) for clusters in (8, 12, 25)),
-    *(Edit(f"dimensions {size}", "L/I", parameters={"dimensions": size}) for size in (75, 125, 200)),
+    *(Edit(f"clusters {clusters}", "L/I", parameters={"clusters": clusters}) for clusters in (8, 12, 25, 30)),
+    *(Edit(f"dimensions {size}", "L/I", parameters={"dimensions": size}) for size in (75, 125, 200, 250)),
     *(Edit(f"window {window}", "DPR", parameters={"window": window}) for window in (3, 8)),
     *(Edit(f"words that occur {rarest} times", "DPR", parameters={"rarest": rarest}) for rarest in (4, 8)),
     *(Edit(f"members {members}", "PPR", parameters={"members": members}) for members in (3, 8)),
@@ -131,7 +131,7 @@ FURTHER = (
 GENOMICS = Workload(
     flow="genomics",
     files=("genomics.py", "genomics_text.py"),
-    benchmark={"repeat": 4, "dimensions": 120, "clusters": 20},
+    benchmark={"repeat": 6, "dimensions": 200, "clusters": 25},
     small={"dimensions": 20, "clusters": 5, "restarts": 2, "members": 3},
     series=SERIES,
     further=FURTHER,
