@@ -75,7 +75,7 @@ SERIES = (
         ),
         differs=False,
     ),
-    Edit("penalty l1", "L/I", parameters={"penalty": "l1", "reg": 300.0}),
+    Edit("penalty l1", "L/I", parameters={"penalty": "l1", "reg": 100.0}),
     Edit(
         "the average precision beside it",
         "PPR",
@@ -111,7 +111,7 @@ SERIES = (
 
 FURTHER = (
     *(Edit(f"reg {reg}", "L/I", parameters={"penalty": "l2", "reg": reg}) for reg in (0.03, 0.3, 3.0, 10.0)),
-    *(Edit(f"penalty l1, reg {reg}", "L/I", parameters={"penalty": "l1", "reg": reg}) for reg in (200.0, 500.0)),
+    *(Edit(f"penalty l1, reg {reg}", "L/I", parameters={"penalty": "l1", "reg": reg}) for reg in (60.0, 150.0)),
     *(Edit(f"buckets {buckets}", "DPR", parameters={"buckets": buckets}) for buckets in (5, 15, 30)),
     *(Edit(f"metric {metric}", "PPR", parameters={"metric": metric}) for metric in ("accuracy", "log_loss")),
     Edit(
