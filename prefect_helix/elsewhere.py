@@ -132,7 +132,7 @@ class ProcessEngine(ApartEngine):
                 if measure.given_back:
                     call.returned = state
                 else:
-                    state.data = call.running = None  # who has the value, the session knows
+                    call.state = call.running = None  # who has the value, the session knows
                 self.session.observe(node, value, measure.elapsed_us, reusable=not measure.given_back)
             else:
                 self._failed(node, state)

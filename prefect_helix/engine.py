@@ -75,7 +75,7 @@ class Call:
         wait_for: What it waits for, with futures of helix tasks.
         dependencies: Further edges, by parameter.
         context: The context variables at the call.
-        state: The state it ended in, once Prefect ran it.
+        state: The state it ended in, once Prefect ran it; None again if that holds but a value that the session has.
         returned: The state or future that the task gave back in place of a value.
         running: What the task runner works at, once it was handed the call.
         taken_back: Whether it was taken from the task runner's queue again.
@@ -302,10 +302,11 @@ class PrefectEngine:
     def take_back(self, node: Node) -> bool:
         """Take a node that still waits for a thread of the task runner back, so that whoever needs it computes it."""
         call = self.calls[node.key]
-        if call.running is None or call.taken_back:
+        running = call.running
+        if running is None or call.taken_back:
             return False
         call.taken_back = True
-        call.taken_back = call.running.cancel()
+        call.taken_back = running.cancel()
         return call.taken_back
 
     def give_up(self, node: Node) -> bool:
@@ -358,7 +359,7 @@ class PrefectEngine:
         if not state.is_completed():
             self._failed(node, state)
         elif body.called and call.returned is None:
-            value, body.value, state.data, call.running = body.value, None, None, None  # who has it, the session knows
+            value, body.value, call.state, call.running = body.value, None, None, None  # who has it, the session knows
             self.session.observe(node, value, body.elapsed_us)
         else:
             # A state that the task gave back, or what Prefect's own cache had, as the user asked: it may be the result

@@ -92,6 +92,7 @@ class Ref(PrefectTaskRunFuture[Any]):
         super().__init__(UUID(cell.node.task_run_id))
         self._session = session
         self._cell = cell
+        self._way = None if waits_only else session.way(cell)
         self._waits_only = waits_only
         self._failed_state = failed_state
 

@@ -166,6 +166,8 @@ class Keeper:
             parcel: The result, as something that takes room; None if it cannot be written.
             put: Writes blobs of the given names; called in the background.
         """
+        if self._ended:  # a plain task that nobody waits for has taken a value late
+            return
         coming: dict[str, int] = {}
         if parcel is not None and self._writable:
             coming = {name: size for name, size in parcel.blobs.items() if not self._stock.holds(name)}
@@ -184,8 +186,8 @@ class Keeper:
         """Wait until everything offered so far is written and journaled."""
         done = threading.Event()
         self._queue.put(done)
-        if self._thread is not None and self._thread.is_alive():
-            done.wait()
+        while self._thread is not None and self._thread.is_alive() and not done.wait(0.1):
+            pass  # it may have ended before it came to this
 
     # -- other runs ----------------------------------------------------------------------------------------------
 

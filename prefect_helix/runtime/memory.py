@@ -47,9 +47,9 @@ class Memory:
         """Count a call among the takers of its parents: it was made, or is to be computed once more."""
         if not node.taking:
             node.taking = True
-            for cell in node.takes:
+            for cell in node.given:
                 cell.node.takers += 1
-                cell.take_back()
+                cell.hold()
 
     def tidy(self) -> None:
         """Let go of what nobody has a way to since this was last asked, and of what has been written meanwhile.
@@ -60,7 +60,7 @@ class Memory:
             self.look_at(self._objects.let_go.popleft().node)
         again, self._again = self._again, {}
         for node in again.values():
-            self.look_at(node, shared=True)
+            self.look_at(node, last_look=True)
 
     def ended(self, node: Node) -> None:
         """Take note that a node was computed, or failed, and takes nothing any more."""
@@ -74,13 +74,13 @@ class Memory:
                 if cell.is_kept and not _has_way(cell):
                     self._objects.drop(cell)
 
-    def look_at(self, node: Node, *, shared: bool = False) -> None:
+    def look_at(self, node: Node, *, last_look: bool = False) -> None:
         """Let go of what can be let go of a node, and, if nobody will ask for it, of what it was to be made from.
 
         Args:
             node: The node.
-            shared: Whether it is known that others may have a part of its value. Else who has just computed with it may
-                be about to let go of it, so that it is looked at again.
+            last_look: Whether it is not looked at again if others have a part of its value. Who has just computed with
+                it may be about to let go of it.
         """
         waiting = [node]
         while waiting:
@@ -88,7 +88,7 @@ class Memory:
             if not node.takers and not _is_to_compute(node) and not node.elsewhere:
                 whole = node.cell()
                 for cell in [*node.cells.values()]:
-                    self._look_at(cell, whole, shared)
+                    self._look_at(cell, whole, last_look)
                 if not any(cell.within_reach for cell in node.cells.values()):
                     waiting.extend(self._give_back(node))
 
@@ -96,12 +96,12 @@ class Memory:
         """Count a node no longer among the takers of its parents; yield those that nobody takes any more."""
         if node.taking:
             node.taking = False
-            for cell in node.takes:
+            for cell in node.given:
                 cell.node.takers -= 1
                 if not cell.node.takers:
                     yield cell.node
 
-    def _look_at(self, cell: Cell, whole: Cell, shared: bool) -> None:
+    def _look_at(self, cell: Cell, whole: Cell, last_look: bool) -> None:
         node, result = cell.node, cell.node.result
         if not cell.is_kept or result is None:
             return
@@ -111,8 +111,10 @@ class Memory:
         if _has_way(cell) or _has_way(whole):
             if result.size_bytes > SMALL_BYTES and self._can_be_had_again(node, result):
                 if is_unshared(cell):
-                    self._objects.drop(cell)
-                elif not shared:
+                    # Somebody may have had a part of it before, and have changed that.
+                    if not self._objects.diverged(cell, look=True):
+                        self._objects.set_aside(cell)
+                elif not last_look:
                     self._again[node.key] = node
         elif not handed_out:
             self._objects.drop(cell)

@@ -81,7 +81,8 @@ class Way:
         self.cell = cell
 
 
-_NOTHING = object()
+ABSENT = object()
+"""What a cell gives whose object is not in memory."""
 
 
 class Cell:
@@ -94,9 +95,10 @@ class Cell:
         diverged: Whether somebody did; from then on it is a literal, not the node's result.
         seen: How many changes in place there had been in the run when the object was last known to be as it was made.
         ways: The `Way` to it, while somebody holds that; None before anybody did.
+        labels: Of a frame that left memory to be loaded again, its own labels, by attribute.
     """
 
-    __slots__ = ("__weakref__", "_held", "_left", "diverged", "exposed", "leaf", "node", "seen", "ways")
+    __slots__ = ("__weakref__", "_held", "_left", "diverged", "exposed", "labels", "leaf", "node", "seen", "ways")
 
     def __init__(self, node: Node, leaf: int | None) -> None:
         self.node = node
@@ -104,26 +106,34 @@ class Cell:
         self.exposed = False
         self.diverged = False
         self.seen = 0
+        self.labels: Mapping[str, Any] = {}
         self.ways: weakref.ref[Way] | None = None
-        self._held: Any = _NOTHING
+        self._held: Any = ABSENT
         self._left: weakref.ref[Any] | None = None
+
+    def get(self) -> Any:
+        """Return the object; `ABSENT` if it is not in memory. Whoever asks first and takes then may find it gone."""
+        held, left = self._held, self._left
+        if held is not ABSENT or left is None:
+            return held
+        value = left()
+        return ABSENT if value is None else value
 
     @property
     def value(self) -> Any:
-        """The object; None if it is not in memory."""
-        if self._held is not _NOTHING:
-            return self._held
-        return None if self._left is None else self._left()
+        """The object, which is known to be in memory."""
+        value = self.get()
+        return None if value is ABSENT else value
 
     @property
     def present(self) -> bool:
         """Whether the object is in memory."""
-        return self._held is not _NOTHING or (self._left is not None and self._left() is not None)
+        return self.get() is not ABSENT
 
     @property
     def is_kept(self) -> bool:
         """Whether the object is in memory because of this cell."""
-        return self._held is not _NOTHING
+        return self._held is not ABSENT
 
     @property
     def within_reach(self) -> bool:
@@ -136,7 +146,7 @@ class Cell:
 
     def drop(self) -> None:
         """Keep the object no longer."""
-        self._held, self._left = _NOTHING, None
+        self._held, self._left = ABSENT, None
 
     def leave(self, gone: Callable[[], None]) -> bool:
         """Leave the object to who else has it; return whether that can be done.
@@ -148,10 +158,10 @@ class Cell:
             self._left = weakref.ref(self._held, lambda _: gone())
         except TypeError:  # such as of a list
             return False
-        self._held = _NOTHING
+        self._held = ABSENT
         return True
 
-    def take_back(self) -> None:
+    def hold(self) -> None:
         """Keep the object that was left to others, if one of them still has it."""
         if self._left is not None and (value := self._left()) is not None:
             self.put(value)
@@ -241,7 +251,7 @@ class Node:
         by_digest: Whether its signature does not determine its result.
         known_inputs: How many of its first inputs are known to wait for nothing.
         credit_us: How much has been paid in this run to avoid having its value.
-        takes: The objects it is given, those that its signature ignores included.
+        given: The objects that it takes, those that its signature ignores included.
         takers: How many calls may still take its value.
         taking: Whether it counts among the takers of its parents.
         entry: Keeps its value within reach until it is handed out.
@@ -292,7 +302,7 @@ class Node:
     task_run_id: str = ""
     known_inputs: int = 0
     credit_us: int = 0
-    takes: tuple[Cell, ...] = ()
+    given: tuple[Cell, ...] = ()
     takers: int = 0
     taking: bool = False
     entry: Way | None = None

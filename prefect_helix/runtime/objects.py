@@ -7,11 +7,12 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from prefect_helix.core.errors import NotKeptError
 from prefect_helix.core.lineage import Result
-from prefect_helix.runtime.nodes import Cell, Node, Way
+from prefect_helix.runtime.nodes import ABSENT, Cell, Node, Way
 from prefect_helix.runtime.results import Described, skeleton_of, take_apart, try_digest
 from prefect_helix.runtime.sharing import is_alone
 from prefect_helix.runtime.standin import stand_in
@@ -39,7 +40,7 @@ class Objects:
         self._makers: dict[int, Cell] = {}
         self._skeletons: dict[str, object] = {}
         self._loading = threading.RLock()
-        self._ways = threading.Lock()
+        self._ways = threading.RLock()
         self._changes = 0
         self.let_go: deque[Cell] = deque()
 
@@ -49,23 +50,27 @@ class Objects:
             if not node.cell().present:
                 self._put(node.cell(), value)
             return
-        for index, leaf in enumerate(described.leaves):
-            if not node.cell(index).present:  # what the flow body already has stays what it has
-                self._put(node.cell(index), leaf)
         if described.leaves:
             self._skeletons[node.key] = described.skeleton
-            value = join(described.skeleton, [node.cell(index).value for index in range(len(described.leaves))])
+            value = join(described.skeleton, self._keep_leaves(node, described.leaves))
         self._put(node.cell(), value)
+
+    def _keep_leaves(self, node: Node, leaves: Sequence[object]) -> list[object]:
+        """Keep the leaves of a value and return them; what the flow body already has stays what it has."""
+        kept = []
+        for index, leaf in enumerate(leaves):
+            had = node.cell(index).get()
+            if had is ABSENT:
+                self._put(node.cell(index), leaf)
+            kept.append(leaf if had is ABSENT else had)
+        return kept
 
     def take_over(self, node: Node, value: Any) -> None:
         """Keep a value that was computed elsewhere and is wanted here; whoever had it there may have changed it."""
         skeleton, leaves = take_apart(value)
         assert node.result is not None, "it was described where it was computed"
         if len(leaves) == len(node.result.leaves) and not node.result.standin:
-            for index, leaf in enumerate(leaves):
-                if not node.cell(index).present:
-                    self._put(node.cell(index), leaf)
-            value = join(skeleton, [node.cell(index).value for index in range(len(leaves))])
+            value = join(skeleton, self._keep_leaves(node, leaves))
         self._put(node.cell(), value)
         for part in node.cells.values():
             part.exposed = True
@@ -78,7 +83,10 @@ class Objects:
         """
         copy = Node(cell.node.spec, cell.node.key, cell.node.call, result=cell.node.result)
         self.load(copy.cell(cell.leaf))
-        return copy.cell(cell.leaf).value
+        value = copy.cell(cell.leaf).value
+        for part in copy.cells.values():
+            self._forget(part)
+        return value
 
     def load(self, cell: Cell) -> None:
         """Load the object of a cell, and only what of its node's value belongs to it.
@@ -93,8 +101,8 @@ class Objects:
                 return
             node.begun_us = time.time_ns() // 1000
             started = time.perf_counter_ns()
-            if result.standin and result.leaves[0].blob is not None:
-                self._put(cell, self._get_blob(result.leaves[0].blob))
+            if result.standin:
+                self._put_back(cell, self._blob_of(node, result, 0))
             elif cell.leaf is not None:
                 self._load_leaf(node, result, cell.leaf)
             else:
@@ -103,11 +111,23 @@ class Objects:
             node.note_load(cell.leaf, (time.perf_counter_ns() - started) // 1000)
 
     def _load_leaf(self, node: Node, result: Result, index: int) -> Any:
-        cell = node.cell(index)
+        value = node.cell(index).get()
+        if value is ABSENT:
+            value = self._blob_of(node, result, index)
+            self._put_back(node.cell(index), value)
+        return value
+
+    def _blob_of(self, node: Node, result: Result, index: int) -> Any:
         blob = result.leaves[index].blob
-        if not cell.present and blob is not None:
-            self._put(cell, self._get_blob(blob))
-        return cell.value
+        if blob is None:
+            raise NotKeptError("of this run", f"load a result of {node.spec.name}", "it cannot be serialised")
+        return self._get_blob(blob)
+
+    def _put_back(self, cell: Cell, value: Any) -> None:
+        """Keep an object that was loaded. Labels that it shared before it left memory, it shares again."""
+        for name, labels in cell.labels.items():
+            setattr(value, name, labels)
+        self._put(cell, value)
 
     def _skeleton(self, node: Node, result: Result) -> object:
         if node.key not in self._skeletons:
@@ -131,12 +151,21 @@ class Objects:
 
     def drop(self, cell: Cell) -> None:
         """Keep the object of a cell no longer: it can be had again, or nobody can ask for it."""
-        value = cell.value
-        if self._cells.get(id(value)) is cell:
-            del self._cells[id(value)]
+        self._forget(cell)
         if cell.leaf is None:
             self._skeletons.pop(cell.node.key, None)
         cell.drop()
+
+    def set_aside(self, cell: Cell) -> None:
+        """Keep the object of a cell no longer until it is loaded again; the labels of a frame may be others', too."""
+        value = cell.value
+        cell.labels = {name: getattr(value, name) for name in ("index", "columns") if hasattr(value, name)}
+        self.drop(cell)
+
+    def _forget(self, cell: Cell) -> None:
+        identity = id(cell.get())
+        if self._cells.get(identity) is cell:
+            del self._cells[identity]
 
     def leave(self, cell: Cell) -> bool:
         """Leave the object of a cell to the flow body, which had it; return whether that could be done by now.
@@ -198,13 +227,14 @@ class Objects:
             cell: The object.
             look: Digest it again even if the flow body never had it.
         """
-        if cell.present and not cell.diverged and (look or self.may_be_changed(cell)):
+        value, changes = cell.get(), self._changes
+        if value is not ABSENT and not cell.diverged and (look or self.may_be_changed(cell)):
             result = cell.node.result
             part = result if result is None or cell.leaf is None else result.leaves[cell.leaf]
             if part is not None and part.digest is not None:
-                content = try_digest(cell.value)
+                content = try_digest(value)
                 cell.diverged = content is None or content.hex != part.digest
-                cell.seen = self._changes
+                cell.seen = changes
         return cell.diverged
 
     def hand_out(self, node: Node) -> Any:

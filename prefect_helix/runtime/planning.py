@@ -46,10 +46,16 @@ def demand(world: World, nodes: Sequence[Node]) -> None:
     unexpected = [node for node in nodes if node.decision in (None, Decision.PRUNE) and not node.done]
     replan(world, unexpected)
     for node in unexpected:
-        if node.decision is Decision.LOAD and not is_there(node):
+        if node.decision is Decision.LOAD and not is_there(node) and _spares(world, node):
             around = affected(_Planned(world), [node.key])
             for key, credit_us in credits_us(around, node.key).items():
                 world[key].credit_us += credit_us
+
+
+def _spares(world: World, node: Node) -> bool:
+    """Return whether loading a node's value takes longer than computing it from its inputs would."""
+    load_us, compute_us = world.expected_load_us(node), world.expected_compute_us(node)
+    return load_us is not None and compute_us is not None and load_us > compute_us
 
 
 def _decide(world: World, made: Plan) -> None:

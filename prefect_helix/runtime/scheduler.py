@@ -156,7 +156,7 @@ class Scheduler:
         with self.lock:
             if node.done and not cell.present and node.settled.is_set():
                 node.trace, node.standing = self._world.facts(node), Standing.EQUIVALENT
-                node.done = node.started = False
+                node.done, node.started, node.credit_us = False, False, 0
 
     def _retrieve(self, cell: Cell) -> None:
         """Get the object of a cell that was computed on a worker."""

@@ -17,7 +17,7 @@ from prefect_helix.runtime.code import ValueCode
 from prefect_helix.runtime.execution import Account
 from prefect_helix.runtime.keeper import Keeper, Put
 from prefect_helix.runtime.memory import Memory
-from prefect_helix.runtime.nodes import Cell, Node, Standing, TaskSpec, Way
+from prefect_helix.runtime.nodes import ABSENT, Cell, Node, Standing, TaskSpec, Way
 from prefect_helix.runtime.objects import Objects
 from prefect_helix.runtime.observation import Observer
 from prefect_helix.runtime.planning import demand, replan
@@ -102,7 +102,7 @@ class Session:
         with self._scheduler.lock:
             node, changed = self.world.call(spec, parameters, edges, tuple(wait_for), arguments)
             node.entry = self.way(node.cell())
-            node.takes = tuple(dict.fromkeys(cell for one in given.values() for cell in one.cells))
+            node.given = tuple(dict.fromkeys(cell for one in given.values() for cell in one.cells))
             self._memory.take(node)
             self._memory.tidy()
             entered(node)
@@ -188,13 +188,13 @@ class Session:
         while True:
             yield from self._scheduler.bring(cell)
             with self._scheduler.lock:
-                value, present = cell.value, cell.present
-                node.used = True
-                if present and exposed:
-                    self._objects.expose(cell)
-            if present:  # else it left memory in between, to be loaded again
-                del way
-                break
+                value = cell.get()
+                if value is not ABSENT:  # else it left memory in between, to be loaded again
+                    node.used = True
+                    if exposed:
+                        self._objects.expose(cell)
+                    break
+        del way
         return self._objects.fresh(cell) if not exposed and self._objects.diverged(cell) else value
 
     def demand(self, nodes: Sequence[Node]) -> None:
@@ -237,7 +237,8 @@ class Session:
             self.keeper.end(status)  # whoever cancels a run may not wait for a task that cannot be stopped
         self._scheduler.wait_until_idle()
         self.finished = True
-        self._memory.end()
+        with self._scheduler.lock:
+            self._memory.end()
         return close(self.head, self._prior, self.world, self.keeper, status, now_us())
 
     # -- what the engine tells -----------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import sys
 import weakref
+from collections.abc import Iterable
 from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
 
@@ -13,9 +14,11 @@ from prefect_helix.runtime.nodes import Cell
 _MANY = 10_000
 """Objects up to which it is worth looking."""
 
-# Nobody can change these, so that it does not matter who has them. A frame's labels are among them.
-_UNCHANGEABLE = (type(None), bool, int, float, complex, str, bytes, slice, range, type, ModuleType, weakref.ref)
+# Nobody can change these, so that it does not matter who has them.
+_UNCHANGEABLE = frozenset({type(None), bool, int, float, complex, str, bytes, slice, range, weakref.ref})
+_UNCHANGEABLE_KINDS = (type, ModuleType)
 _CODE = (FunctionType, BuiltinFunctionType)
+# Nor these of libraries, but for a frame's labels: whoever lets go of the frame keeps them.
 _UNCHANGEABLE_OF = (
     ("numpy", "dtype"),
     ("pandas", "Index"),
@@ -23,7 +26,14 @@ _UNCHANGEABLE_OF = (
     ("pandas._libs.internals", "BlockPlacement"),
     ("pyarrow", "ChunkedArray"),
 )
-# Libraries whose objects hide nothing that they share: what they are made of is counted, or told by `base`.
+# What is large, and hides nothing that it shares: its parts are counted, or told by `base`.
+_LARGE_OF = (
+    ("numpy", "ndarray"),
+    ("pandas", "DataFrame"),
+    ("pandas", "Series"),
+    ("scipy.sparse", "sparray"),
+    ("scipy.sparse", "spmatrix"),
+)
 _OPEN_LIBRARIES = frozenset({"builtins", "numpy", "pandas", "scipy"})
 
 
@@ -37,30 +47,24 @@ def is_unshared(cell: Cell) -> bool:
     """Return whether an object that a cell keeps is nobody else's, and no part of it is, as far as that can be proven.
 
     Every part has as many references as the object's own parts account for. That is proven for arrays, frames and
-    sparse matrices of plain values, which is what large results are made of; for anything else the answer is no.
-    Complexity: O(parts), an array being one.
+    sparse matrices of plain values, which is what large results are made of; for anything else the answer is no. The
+    labels of a frame are not looked at. Complexity: O(parts), an array being one.
     """
-    numpy = sys.modules.get("numpy")
     parts: list[Any] = [object()]  # what one reference from this list counts as
     parts.append(cell.value)
+    if not isinstance(parts[1], _imported(_LARGE_OF)):
+        return False
     inner = {id(parts[1]): 1}  # the cell's own
-    unchangeable = _unchangeable_types()
+    unchangeable = (*_UNCHANGEABLE_KINDS, *_imported(_UNCHANGEABLE_OF))
     at = 1
     while at < len(parts):
-        if type(parts[at]).__module__.partition(".")[0] not in _OPEN_LIBRARIES or len(parts) > _MANY:
+        held = _parts_of(parts, at)
+        if held is None or len(parts) > _MANY:
             return False
-        if numpy is not None and isinstance(parts[at], numpy.ndarray):
-            if parts[at].dtype.hasobject and (parts[at].dtype != object or parts[at].size > _MANY):
-                return False
-            held = [parts[at].base] if parts[at].base is not None else []
-            if parts[at].dtype.hasobject and not held:
-                held = parts[at].ravel().tolist()
-        else:
-            held = gc.get_referents(parts[at])
         while held:
             if isinstance(held[-1], _CODE):
                 return False
-            if not isinstance(held[-1], unchangeable):
+            if type(held[-1]) not in _UNCHANGEABLE and not isinstance(held[-1], unchangeable):
                 if id(held[-1]) not in inner:
                     inner[id(held[-1])] = 0
                     parts.append(held[-1])
@@ -71,7 +75,26 @@ def is_unshared(cell: Cell) -> bool:
     return all(sys.getrefcount(parts[at]) == alone + inner[id(parts[at])] for at in range(1, len(parts)))
 
 
-def _unchangeable_types() -> tuple[type, ...]:
-    """Return the types of objects that nobody can change, those of libraries as far as they are imported."""
-    found = (getattr(sys.modules.get(module), name, None) for module, name in _UNCHANGEABLE_OF)
-    return (*_UNCHANGEABLE, *(cls for cls in found if isinstance(cls, type)))
+def _parts_of(parts: list[Any], at: int) -> list[Any] | None:
+    """Return what one of the parts refers to, itself or in a view of it; None if that cannot be told.
+
+    It is told by its place, since a name for it would be one reference more.
+    """
+    if type(parts[at]).__module__.partition(".")[0] not in _OPEN_LIBRARIES:
+        return None
+    numpy = sys.modules.get("numpy")
+    if numpy is None or not isinstance(parts[at], numpy.ndarray):
+        return gc.get_referents(parts[at])
+    if type(parts[at]) is not numpy.ndarray or parts[at].dtype.names is not None:  # there may be more to it
+        return None
+    if parts[at].base is not None:
+        return [parts[at].base]
+    if not parts[at].dtype.hasobject:
+        return []
+    return parts[at].ravel().tolist() if parts[at].size <= _MANY else None
+
+
+def _imported(names: Iterable[tuple[str, str]]) -> tuple[type, ...]:
+    """Return the classes of these names, as far as their modules are imported."""
+    found = (getattr(sys.modules.get(module), name, None) for module, name in names)
+    return tuple(cls for cls in found if isinstance(cls, type))
