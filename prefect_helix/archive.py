@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import difflib
-import re
+import secrets
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 
 from prefect_helix.core.explain import Calls
-from prefect_helix.core.lineage import Lineage, Run, Trace
+from prefect_helix.core.lineage import Lineage, Run, Summary, Trace
+from prefect_helix.core.remarks import LAST, Note, Remarks, Tag, checked_tag
 from prefect_helix.core.rulings import Rulings
+from prefect_helix.core.summary import summarise
+from prefect_helix.core.written import Withdrawal
+from prefect_helix.runtime.session import now_us
 from prefect_helix.settings import Resolved
 from prefect_helix.storage.catalog import Catalog
 from prefect_helix.storage.store import Store
@@ -18,8 +23,6 @@ from prefect_helix.views.units import moment
 
 SHORT_ID = 8
 """Least characters of a run id that are shown."""
-
-_LAST = re.compile(r"last(?:~(\d{1,9}))?")
 
 
 class NotFoundError(Exception):
@@ -37,6 +40,7 @@ class Archive:
         rulings: What people have ruled about its results.
         useless: Paths of lineages of which nothing can be read.
         problems: What else cannot be read, in words.
+        remarks: The tags and notes of its runs, as they were when the archive was read.
     """
 
     store: Store
@@ -45,6 +49,7 @@ class Archive:
     rulings: Rulings
     useless: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
+    remarks: Remarks = field(default_factory=Remarks)
 
     @property
     def url(self) -> str:
@@ -68,23 +73,30 @@ class Archive:
         """
         if not self.lineages:
             raise NotFoundError(f"The store {self.url} holds no runs. Name another one with --store.")
-        if last := _LAST.fullmatch(name):
+        if last := LAST.fullmatch(name):
             back = int(last[1] or 0)
             if back >= len(self.lineages):
                 raise NotFoundError(f"There is no run {name!r}; the store {self.url} holds {len(self.lineages)}.")
             return self.lineages[back]
-        exact = [lineage for lineage in self.lineages if name == lineage.run.run_id]
-        begun = [lineage for lineage in self.lineages if name and lineage.run.run_id.startswith(name.lower())]
-        named = [lineage for lineage in self.lineages if name == lineage.run.name]
-        found = exact or named or begun
-        if len(found) == 1:
-            return found[0]
+        tag = self.remarks.tags.get(name)
+        found = [lineage for lineage in self.lineages if name == lineage.run.run_id]
+        if tag is not None:
+            found = found or [lineage for lineage in self.lineages if tag.run == lineage.run.run_id]
+        else:
+            named = [lineage for lineage in self.lineages if name == lineage.run.name]
+            begun = [lineage for lineage in self.lineages if name and lineage.run.run_id.startswith(name.lower())]
+            found = found or named or begun
+        if len({lineage.run.run_id for lineage in found}) == 1:
+            return found[0]  # of a flow run that was retried, the last attempt
+        if tag is not None:
+            raise NotFoundError(f"{name!r} is a tag of run {tag.run}, which {self.url} does not hold any more.")
         short = self.short_ids()
         if found:
             several = (f"{short[lineage.run.run_id]} ({moment(lineage.run.started_us)})" for lineage in found[:5])
             more = f" and {len(found) - 5} more" if len(found) > 5 else ""
             raise NotFoundError(f"{name!r} names {len(found)} runs: {', '.join(several)}{more}. Give more of the id.")
         names = [known for lineage in self.lineages for known in (lineage.run.name, short[lineage.run.run_id])]
+        names += self.remarks.tags
         raise NotFoundError(f"There is no run {name!r}{suggestion(name, names)} See `prefect-helix runs`.")
 
     def of_flow(self, flow: str) -> tuple[Lineage, ...]:
@@ -139,10 +151,63 @@ class Archive:
             if lineage.run.flow == run.flow and lineage.run.started_us < run.started_us
         ]
 
+    def summary(self, lineage: Lineage) -> Summary:
+        """Return a run in a few figures. Complexity: O(1) where it has them, else O(traces)."""
+        return lineage.run.summary or summarise(lineage, next(iter(self.earlier(lineage.run)), None))
+
     def compared(self, run: Run, trace: Trace) -> tuple[Lineage, Trace] | None:
         """Return the earlier run and call that `trace` is compared with; None if its task was never called before."""
         found = ((lineage, Calls(lineage.traces).closest(trace)) for lineage in self.earlier(run))
         return next(((lineage, before) for lineage, before in found if before is not None), None)
+
+    # -- what people say of runs -----------------------------------------------------------------------------------
+
+    def tag(self, lineage: Lineage, name: str) -> None:
+        """Give a run a name, and take that from the run that has it.
+
+        Raises:
+            ConfigurationError: If no run can have that name.
+            StoreError: If the store refuses.
+        """
+        self.catalog.remark(Tag(new_id(), now_us(), checked_tag(name), lineage.run.run_id))
+
+    def untag(self, name: str) -> str:
+        """Take a name from the run that has it, and return that run's id.
+
+        Raises:
+            NotFoundError: If no run has it.
+            StoreError: If the store refuses.
+        """
+        tag = self.remarks.tags.get(name)
+        if tag is None:
+            raise NotFoundError(f"No run has the tag {name!r}{suggestion(name, self.remarks.tags)}")
+        self.catalog.remark(Tag(new_id(), now_us(), name, ""))
+        return tag.run
+
+    def note(self, lineage: Lineage, text: str) -> Note:
+        """Write a note on a run.
+
+        Raises:
+            StoreError: If the store refuses.
+        """
+        note = Note(new_id(), now_us(), lineage.run.run_id, text)
+        self.catalog.remark(note)
+        return note
+
+    def withdraw_note(self, lineage: Lineage, name: str) -> Note:
+        """Take back the note on a run whose id is, or begins with, `name`, and return it.
+
+        Raises:
+            NotFoundError: If there is no such note, or more than one.
+            StoreError: If the store refuses.
+        """
+        notes = self.remarks.notes_of(lineage.run.run_id)
+        found = [note for note in notes if name and note.id.startswith(name)]
+        if len(found) != 1:
+            problem = "names more than one note" if found else "is no note"
+            raise NotFoundError(f"{name!r} {problem} of this run; `prefect-helix show` lists their ids.")
+        self.catalog.remark(Withdrawal(new_id(), now_us(), found[0].id))
+        return found[0]
 
 
 def read_archive(resolved: Resolved) -> Archive:
@@ -153,8 +218,17 @@ def read_archive(resolved: Resolved) -> Archive:
     """
     opened = resolved.open()
     catalog = Catalog(opened)
-    known = catalog.read()
-    return Archive(opened, catalog, known.lineages[::-1], known.rulings, known.useless, known.problems)
+    with ThreadPoolExecutor(1) as beside:
+        remarked = beside.submit(catalog.remarks)
+        known = catalog.read()
+        remarks, unread = remarked.result()
+    problems = (*known.problems, *unread)
+    return Archive(opened, catalog, known.lineages[::-1], known.rulings, known.useless, problems, remarks)
+
+
+def new_id() -> str:
+    """Return a name for what somebody writes that nothing else has."""
+    return secrets.token_hex(4)
 
 
 def find_step(lineage: Lineage, name: str) -> tuple[Trace, int]:

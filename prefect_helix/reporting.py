@@ -21,10 +21,11 @@ from prefect.tasks import Task
 from prefect_helix.compat import create_task_run, custom_task_run_name, emit_task_run_state_change_event
 from prefect_helix.core.graph import Decision
 from prefect_helix.core.lineage import Lineage, Trace
+from prefect_helix.core.summary import saved_us, spent_us
 from prefect_helix.engine import PrefectEngine
 from prefect_helix.futures import STATE_NAMES
 from prefect_helix.runtime.nodes import Node
-from prefect_helix.views.steps import saved_us, spent_us, unshown
+from prefect_helix.views.steps import unshown
 from prefect_helix.views.tables import run_markdown
 from prefect_helix.views.units import format_us
 

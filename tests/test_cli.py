@@ -137,7 +137,7 @@ def test_runs_are_listed_newest_first_with_what_changed_and_what_it_saved(commit
     assert [words(line) for line in helix("runs").stdout.splitlines()] == [
         "run flow when compute load prune time saved",
         "9f8e7d6c census 2026-01-03 1 0 1 1.0 s 1.0 s",
-        "reg 0.1 → 0.5, code of fit",
+        "reg 0.1 → 0.5; code of fit",
         "accuracy 0.8451, f1 0.5, auc 0.9, …",
         "0a1b2c3d census 2026-01-02 2 0 0 2.0 s 0 s",
         "first run",
@@ -184,12 +184,19 @@ def test_json_of_runs_has_every_fact_and_only_numbers_that_json_has(commit: Comm
         "budget_bytes": 10**10,
         "parameters": {},
         "compared_with": None,
+        "changed": "first run",
         "changes": [],
+        "more_changes": 0,
         "decisions": {"compute": 1, "load": 0, "prune": 0},
+        "failed": 0,
         "predicted_us": None,
         "cost_us": SECOND_US,
         "saved_us": 0,
+        "scratch_us": SECOND_US,
+        "added_bytes": None,
         "metrics": {"loss": None},
+        "tags": [],
+        "notes": [],
         "problems": ["The store is full."],
     }
 
@@ -243,7 +250,7 @@ def test_a_run_that_is_not_there_or_not_the_only_one_is_an_error(
 
 def test_ids_are_shown_as_long_as_they_must_be(commit: Commit, helix: Helix) -> None:
     commit(run("12345678-aa"), run("12345678-ab"), run("f"))
-    assert "names 2 runs: 12345678-ab (2026-01-02), 12345678-aa (2026-01-02)." in (
+    assert "names 2 runs: 12345678-ab (2026-01-02 12:00:00), 12345678-aa (2026-01-02 12:00:00)." in (
         helix("show", "1234", exit_code=1).stderr
     )
 

@@ -9,7 +9,7 @@ from typer.core import TyperGroup
 
 from prefect_helix import __version__
 from prefect_helix.archive import NotFoundError
-from prefect_helix.cli import accept, cleaning, diff, plan, rulings, runs, store, verifying, why
+from prefect_helix.cli import accept, cleaning, diff, plan, remarks, rulings, runs, store, verifying, why
 from prefect_helix.cli.output import complain
 from prefect_helix.core.errors import ConfigurationError, HelixError
 
@@ -50,8 +50,9 @@ def _main(
 
 
 _SHOWING = (runs.runs, runs.show, diff.diff, plan.plan, why.why)
+_SAYING = (remarks.tag, remarks.untag, remarks.note)
 _RULING = (accept.accept, rulings.revoke, rulings.rulings, rulings.undo)
-for _verb in (*_SHOWING, *_RULING):
+for _verb in (*_SHOWING, *_SAYING, *_RULING):
     app.command()(_verb)
 store.app.command()(cleaning.gc)
 store.app.command()(cleaning.rm)

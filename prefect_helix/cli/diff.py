@@ -17,10 +17,18 @@ from prefect_helix.archive import Archive
 from prefect_helix.cli.changes import Line, bullet, code_json, code_lines, components_reader, few, print_lines
 from prefect_helix.cli.finding import JsonOption, StoreOption, open_archive
 from prefect_helix.cli.output import STYLES, ago, console, decision_text, print_json, visible
-from prefect_helix.core.comparison import CodeChanges, Pair, code_changes, parameter_changes, step_pairs
-from prefect_helix.core.explain import Change
+from prefect_helix.core.change import Change
+from prefect_helix.core.comparison import (
+    CodeChanges,
+    Pair,
+    code_changes,
+    parameter_changes,
+    step_pairs,
+    version_changes,
+)
 from prefect_helix.core.graph import Decision
 from prefect_helix.core.lineage import Lineage, Trace
+from prefect_helix.core.summary import saved_us, spent_us, total
 from prefect_helix.views.differences import (
     Figure,
     StepRow,
@@ -29,9 +37,8 @@ from prefect_helix.views.differences import (
     run_figures,
     same_result,
     step_rows,
-    version_changes,
 )
-from prefect_helix.views.steps import call_names, count_decisions, saved_us, size_bytes, spent_us, total
+from prefect_helix.views.steps import call_names, count_decisions, size_bytes
 from prefect_helix.views.units import format_bytes, format_us, iso, shorten
 
 SHOWN_ROWS = 40
@@ -88,7 +95,8 @@ class _Difference:
     @cached_property
     def versions(self) -> tuple[Change, ...]:
         libraries = [each.change.place for each in self.code.found if each.change.component.kind == "distribution"]
-        return version_changes(self.before.run, self.after.run, libraries)
+        found = version_changes(self.before.run, self.after.run)
+        return tuple(change for change in found if change.name not in libraries)
 
     def arguments(self, kind: str) -> dict[Change, list[str]]:
         """Return the changed arguments (or files) that are no flow parameters, each with the tasks that take it."""
@@ -146,7 +154,7 @@ def _changed_lines(found: _Difference) -> Iterator[Line]:
     for change, tasks in found.arguments("argument").items():
         yield bullet(str(change), f", of {few(_counted(tasks))}")
     for change in found.versions:
-        yield bullet(f"{change.name} {change.before} → {change.after}")
+        yield bullet(str(change))
     yield from code_lines(found.code)
 
 

@@ -17,7 +17,7 @@ StoreOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 RunArgument = Annotated[
     str,
-    typer.Argument(metavar="RUN", help="A run id, the beginning of one, a flow run's name, `last`, or `last~1`."),
+    typer.Argument(metavar="RUN", help="A run id or its beginning, a tag, a flow run's name, `last`, or `last~1`."),
 ]
 
 

@@ -15,8 +15,9 @@ from rich.text import Text
 
 from prefect_helix.core.graph import Decision
 from prefect_helix.core.lineage import Trace
+from prefect_helix.core.summary import saved_us, spent_us, total
 from prefect_helix.runtime.session import now_us
-from prefect_helix.views.steps import alike, call_names, saved_us, size_bytes, spent_us, total
+from prefect_helix.views.steps import alike, call_names, size_bytes
 from prefect_helix.views.units import format_bytes, format_us, moment, shorten
 
 T = TypeVar("T")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import secrets
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -13,13 +12,14 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from prefect_helix.archive import Archive, NotFoundError, suggestion
+from prefect_helix.archive import Archive, NotFoundError, new_id, suggestion
 from prefect_helix.cli.finding import JsonOption, StoreOption, open_archive
 from prefect_helix.cli.output import complain, console, print_json, visible
 from prefect_helix.core.errors import ConfigurationError
 from prefect_helix.core.history import computations
 from prefect_helix.core.lineage import Trace
-from prefect_helix.core.rulings import Acceptance, Revocation, Ruling, Rulings, Withdrawal
+from prefect_helix.core.rulings import Acceptance, Revocation, Ruling, Rulings
+from prefect_helix.core.written import Withdrawal
 from prefect_helix.runtime.session import now_us
 from prefect_helix.views.units import format_count, iso, moment, shorten
 
@@ -110,11 +110,6 @@ def undo(
         print_json(ruling_json(found[0], Rulings.of([*archive.rulings.all, withdrawal])))
     else:
         console().print(visible(f"Taken back: {_what(found[0], archive)}."))
-
-
-def new_id() -> str:
-    """Return a name for a ruling that no other one has."""
-    return secrets.token_hex(4)
 
 
 def ask(question: str, *, yes: bool, as_json: bool) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import PurePath
 from typing import Annotated, Any
 
 import typer
@@ -26,19 +25,10 @@ from prefect_helix.cli.output import (
     steps_table,
     visible,
 )
-from prefect_helix.core.comparison import run_changes
-from prefect_helix.core.explain import Change
-from prefect_helix.core.graph import Decision
+from prefect_helix.cli.remarks import note_json
 from prefect_helix.core.lineage import Lineage
-from prefect_helix.views.steps import (
-    count_decisions,
-    run_time_summary,
-    saved_us,
-    spent_us,
-    step_summary,
-    time_summary,
-    total,
-)
+from prefect_helix.views.differences import summary_words
+from prefect_helix.views.steps import count_decisions, run_time_summary, step_summary, time_summary
 from prefect_helix.views.units import format_bytes, format_count, format_us, iso, moment, shorten
 
 SHOWN_METRICS = 3
@@ -97,15 +87,14 @@ def _print_runs(lineages: tuple[Lineage, ...], archive: Archive) -> None:
         table.add_column(heading, justify="right", no_wrap=True)
     short = archive.short_ids()
     for lineage in lineages:
-        run, traces = lineage.run, lineage.traces
-        counts = count_decisions(traces)
+        run, summary = lineage.run, archive.summary(lineage)
         table.add_row(
             Text(short[run.run_id], "cyan"),
             shorten(run.flow, 40),
             ago(run.started_us),
-            *(Text(str(counts[decision]), STYLES[decision.value]) for decision in Decision),
-            format_us(total(map(spent_us, traces))),
-            format_us(total(map(saved_us, traces))),
+            *(Text(str(count), STYLES[decision.value]) for decision, count in summary.counts.items()),
+            format_us(summary.spent_us),
+            format_us(summary.saved_us),
         )
     out = console()
     header, *lines = out.render_lines(table, pad=False)
@@ -119,35 +108,13 @@ def _print_runs(lineages: tuple[Lineage, ...], archive: Archive) -> None:
 def _details(lineage: Lineage, archive: Archive) -> Iterator[Text]:
     run = lineage.run
     ended = "" if run.status == "completed" else f"{run.status}; "
-    yield Text.assemble((ended, STYLES["failed"]), shorten(_what_changed(lineage, archive), SHOWN_CHANGES))
+    yield Text.assemble((ended, STYLES["failed"]), shorten(summary_words(archive.summary(lineage)), SHOWN_CHANGES))
     if run.metrics:
         yield Text(numbers(run.metrics, SHOWN_METRICS), "dim")
-
-
-def _what_changed(lineage: Lineage, archive: Archive) -> str:
-    earlier = archive.earlier(lineage.run)
-    if not earlier:
-        return "first run"
-    found = run_changes(earlier[0], lineage)
-    return ", ".join(_few_words(task, change, count) for (task, change), count in found.items()) or "nothing changed"
-
-
-def _few_words(task: str, change: Change, count: int) -> str:
-    match change.kind:
-        case "parameter":
-            shown = f" {change.before} → {change.after}" if change.before != change.after else ""
-            words = f"{change.name}{shown}"
-        case "new":
-            words = f"new step {task}"
-        case "removed":
-            words = f"no {task}"
-        case "argument":
-            words = f"argument {change.name} of {task}"
-        case "file":
-            words = f"content of {PurePath(change.origin).name}"
-        case _:
-            words = f"{change.kind} of {task}"
-    return words if count == 1 else f"{words} ({count} calls)"
+    if tags := archive.remarks.tags_of(run.run_id):
+        yield Text(f"tagged {', '.join(tags)}", "magenta")
+    for note in archive.remarks.notes_of(run.run_id):
+        yield Text(f"“{shorten(note.text, SHOWN_CHANGES)}”", "italic")
 
 
 def _title(lineage: Lineage, archive: Archive) -> Text:
@@ -165,9 +132,12 @@ def _facts(lineage: Lineage, archive: Archive) -> Iterator[tuple[str, str]]:
     yield "calls", ", ".join(_named(one, archive) for one in archive.subflows_of(run))
     yield "time", run_time_summary(traces) if traces else ""
     yield "planned", time_summary(run.predicted_us, None)
-    yield "changed", _what_changed(lineage, archive)
+    yield "changed", summary_words(archive.summary(lineage))
     yield "parameters", ", ".join(f"{name}={shorten(shown, 80)}" for name, shown in run.shown_parameters.items())
     yield "metrics", numbers(run.metrics)
+    yield "tags", ", ".join(archive.remarks.tags_of(run.run_id))
+    for note in archive.remarks.notes_of(run.run_id):
+        yield "note", f"{note.text}  ({note.id}, {moment(note.at_us)})"
     yield "settings", f"mode {run.mode}, policy {run.policy}, budget {format_bytes(run.budget_bytes)}"
     yield "versions", ", ".join(f"{name} {version}" for name, version in run.versions.items())
     for problem in run.problems:
@@ -180,9 +150,7 @@ def _named(lineage: Lineage | None, archive: Archive) -> str:
 
 
 def _run_json(lineage: Lineage, archive: Archive) -> dict[str, Any]:
-    run, traces = lineage.run, lineage.traces
-    earlier = archive.earlier(run)
-    changed = run_changes(earlier[0], lineage) if earlier else {}
+    run, summary = lineage.run, archive.summary(lineage)
     return {
         "run_id": run.run_id,
         "flow": run.flow,
@@ -195,15 +163,28 @@ def _run_json(lineage: Lineage, archive: Archive) -> dict[str, Any]:
         "policy": run.policy,
         "budget_bytes": run.budget_bytes,
         "parameters": dict(run.shown_parameters),
-        "compared_with": earlier[0].run.run_id if earlier else None,
+        "compared_with": summary.compared_with,
+        "changed": summary_words(summary),
         "changes": [
-            {"task": task or None, "kind": change.kind, "name": change.name, "text": str(change), "calls": count}
-            for (task, change), count in changed.items()
+            {
+                "task": one.task or None,
+                "kind": one.change.kind,
+                "name": one.change.name,
+                "text": str(one.change),
+                "calls": one.calls,
+            }
+            for one in summary.changes
         ],
-        "decisions": {decision.value: count for decision, count in count_decisions(traces).items()},
+        "more_changes": summary.more_changes,
+        "decisions": {decision.value: count for decision, count in summary.counts.items()},
+        "failed": summary.failed,
         "predicted_us": run.predicted_us,
-        "cost_us": total(map(spent_us, traces)),
-        "saved_us": total(map(saved_us, traces)),
+        "cost_us": summary.spent_us,
+        "saved_us": summary.saved_us,
+        "scratch_us": summary.scratch_us,
+        "added_bytes": summary.added_bytes,
         "metrics": dict(run.metrics),
+        "tags": list(archive.remarks.tags_of(run.run_id)),
+        "notes": [note_json(note) for note in archive.remarks.notes_of(run.run_id)],
         "problems": list(run.problems),
     }

@@ -18,7 +18,7 @@ from prefect_helix.settings import FlowOptions, resolve
 from prefect_helix.storage.inventory import Held, inventory
 from prefect_helix.views.units import format_bytes, format_count, format_us, iso, shorten
 
-KINDS = ("blobs", "index", "lineage", "journal", "code", "rulings", "leases", "results", "probe")
+KINDS = ("blobs", "index", "lineage", "journal", "code", "rulings", "remarks", "leases", "results", "probe")
 """The folders of a store."""
 
 app = typer.Typer(no_args_is_help=True, help="See what the store holds, and make room in it.")

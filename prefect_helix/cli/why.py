@@ -20,8 +20,9 @@ from prefect_helix.core.comparison import CodeChanges, code_changes
 from prefect_helix.core.explain import changes
 from prefect_helix.core.graph import Decision
 from prefect_helix.core.lineage import Lineage, Trace
+from prefect_helix.core.summary import saved_us, spent_us
 from prefect_helix.storage.catalog import Catalog
-from prefect_helix.views.steps import call_names, saved_us, spent_us
+from prefect_helix.views.steps import call_names
 from prefect_helix.views.units import format_us
 
 SHOWN_ROUTES = 6

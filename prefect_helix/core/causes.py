@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import zip_longest
 
+from prefect_helix.core.change import FOLLOWING, Change
 from prefect_helix.core.comparison import Makers, made_argument
-from prefect_helix.core.explain import FOLLOWING, Change, changes, link_identity
+from prefect_helix.core.explain import changes, link_identity
 from prefect_helix.core.lineage import Lineage, ParentLink, Trace
 
 MAX_DEPTH = 100

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from prefect_helix.core.explain import FOLLOWING, Change, ComponentChange, changes, component_changes
+from prefect_helix.core.change import FOLLOWING, Change
+from prefect_helix.core.explain import ComponentChange, changes, component_changes
 from prefect_helix.core.fingerprint import Component
-from prefect_helix.core.lineage import Lineage, Trace
+from prefect_helix.core.lineage import Lineage, Run, Trace
 
 _LAST = {"removed": 1, "new": 2}
 
@@ -104,6 +105,13 @@ def made_argument(change: Change, before: Trace, after: Trace, then: Makers, now
 def parameter_changes(before: Lineage, after: Lineage) -> tuple[Change, ...]:
     """Return the flow parameters that are not what they were."""
     return tuple(_parameter_changes(before, after))
+
+
+def version_changes(before: Run, after: Run) -> tuple[Change, ...]:
+    """Return the versions (Python, platform, libraries) that are not what they were."""
+    names = {**before.versions, **after.versions}
+    pairs = [(name, before.versions.get(name, "absent"), after.versions.get(name, "absent")) for name in names]
+    return tuple(Change("version", name, was, now) for name, was, now in pairs if was != now)
 
 
 def step_pairs(before: Lineage, after: Lineage) -> tuple[Pair, ...]:

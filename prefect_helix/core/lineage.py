@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
+from prefect_helix.core.change import Change
 from prefect_helix.core.graph import Decision
 
 RunStatus = Literal["running", "completed", "failed", "cancelled", "crashed", "suspended"]
@@ -209,6 +210,57 @@ class Trace:
 
 
 @dataclass(frozen=True, slots=True)
+class Changed:
+    """One thing that changed since an earlier run.
+
+    Attributes:
+        task: The task that it is told of; empty for a flow parameter and a version.
+        change: What changed; values and hashes in it are cut short.
+        calls: In how many calls of the task.
+    """
+
+    task: str
+    change: Change
+    calls: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """A run in a few figures, so that many runs can be listed without a look at their traces.
+
+    Attributes:
+        computed: Steps that were computed, those that failed included.
+        loaded: Steps whose results were loaded.
+        pruned: Steps that were not needed.
+        failed: Steps that failed.
+        spent_us: What the steps cost; None where the cost of one is not known.
+        saved_us: What not computing steps saved; None where that is not known of one.
+        scratch_us: What computing each step that was needed takes; None where that is not known of one.
+        added_bytes: What the run added to the store; None if it is not known.
+        compared_with: Id of the run that it is compared with; None if there is none.
+        changes: What changed since that run, mere consequences left out.
+        more_changes: How many more there are.
+    """
+
+    computed: int
+    loaded: int
+    pruned: int
+    failed: int
+    spent_us: int | None
+    saved_us: int | None
+    scratch_us: int | None
+    added_bytes: int | None = None
+    compared_with: str | None = None
+    changes: tuple[Changed, ...] = ()
+    more_changes: int = 0
+
+    @property
+    def counts(self) -> dict[Decision, int]:
+        """How many steps were computed, loaded and pruned."""
+        return {Decision.COMPUTE: self.computed, Decision.LOAD: self.loaded, Decision.PRUNE: self.pruned}
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
     """The head of a lineage: everything about a flow run that is not about one node.
 
@@ -226,13 +278,13 @@ class Run:
         policy: Name of the materialization policy.
         budget_bytes: What the store may hold.
         predicted_us: What the plan said the tasks would take; None without a prediction.
-        scratch_us: What computing every node would have taken, as far as known.
         metrics: Numbers the run reported.
         versions: Python, platform and the distributions that matter.
         problems: What the run found wrong, in words.
         host: Name of the machine that the flow ran on; empty if it is not known.
         parent_run_id: The flow run that called the flow; None if it is no subflow.
         changed: Keys of the tasks that had changed since the prior run, in code, in an argument or in a file.
+        summary: The run in a few figures; None while it runs, and where it was killed or an early version wrote it.
     """
 
     run_id: str
@@ -248,13 +300,13 @@ class Run:
     policy: str
     budget_bytes: int
     predicted_us: int | None = None
-    scratch_us: int | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
     host: str = ""
     parent_run_id: str | None = None
     changed: tuple[str, ...] = ()
+    summary: Summary | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,6 +381,7 @@ def run_to_json(run: Run) -> dict[str, Any]:
         "shown_parameters": dict(run.shown_parameters),
         "metrics": dict(run.metrics),
         "versions": dict(run.versions),
+        "summary": dataclasses.asdict(run.summary) if run.summary else None,
     }
 
 
@@ -338,4 +391,9 @@ def run_from_json(data: Mapping[str, Any]) -> Run:
     Raises:
         KeyError, TypeError, ValueError: If the data is not a run.
     """
-    return Run(**{**data, "problems": tuple(data["problems"]), "changed": tuple(data.get("changed", ()))})
+    fields = {name: value for name, value in data.items() if name != "scratch_us"}  # early versions wrote that
+    summary = data.get("summary")
+    if summary is not None:
+        changes = tuple(Changed(**{**one, "change": Change(**one["change"])}) for one in summary["changes"])
+        fields["summary"] = Summary(**{**summary, "changes": changes})
+    return Run(**{**fields, "problems": tuple(data["problems"]), "changed": tuple(data.get("changed", ()))})

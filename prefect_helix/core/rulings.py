@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import cached_property
-from typing import Any, ClassVar, TypeAlias
+from typing import ClassVar, TypeAlias
 
 from prefect_helix.core.digest import hash_parts
 from prefect_helix.core.lineage import Trace
+from prefect_helix.core.written import Withdrawal, in_order
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,26 +72,9 @@ class Revocation:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Withdrawal:
-    """A ruling does not hold any more.
-
-    Attributes:
-        id: Its name.
-        at_us: When it was made, since the epoch.
-        of: Name of the ruling that is withdrawn.
-    """
-
-    kind: ClassVar[str] = "withdrawal"
-
-    id: str
-    at_us: int
-    of: str
-
-
 Ruling: TypeAlias = Acceptance | Revocation | Withdrawal
 
-KINDS: Mapping[str, type[Acceptance] | type[Revocation] | type[Withdrawal]] = {
+RULING_KINDS: Mapping[str, type[Acceptance] | type[Revocation] | type[Withdrawal]] = {
     one.kind: one for one in (Acceptance, Revocation, Withdrawal)
 }
 
@@ -109,7 +92,7 @@ class Rulings:
     @classmethod
     def of(cls, rulings: Iterable[Ruling]) -> Rulings:
         """Return `rulings` in the order they were made."""
-        return cls(tuple(sorted(rulings, key=lambda one: (one.at_us, one.id))))
+        return cls(in_order(rulings))
 
     @cached_property
     def withdrawn(self) -> Mapping[str, Withdrawal]:
@@ -166,21 +149,6 @@ class Rulings:
             kept, joined = (classes.setdefault(code, code) for code in (one.before, one.after))
             classes.update({code: kept for code, name in classes.items() if name == joined})
         return classes
-
-
-def ruling_to_json(ruling: Ruling) -> dict[str, Any]:
-    """Return `ruling` as JSON-ready data; `ruling_from_json` is its inverse."""
-    return {"kind": ruling.kind, **dataclasses.asdict(ruling)}
-
-
-def ruling_from_json(data: Mapping[str, Any]) -> Ruling:
-    """Return the ruling that `ruling_to_json` wrote.
-
-    Raises:
-        KeyError, TypeError, ValueError: If the data is not a ruling.
-    """
-    fields: dict[str, Any] = {name: tuple(value) if type(value) is list else value for name, value in data.items()}
-    return KINDS[fields.pop("kind")](**fields)
 
 
 def day(us: int) -> str:

@@ -8,17 +8,19 @@ from prefect_helix.core.garbage import garbage_kept
 from prefect_helix.core.graph import Decision
 from prefect_helix.core.habits import changed
 from prefect_helix.core.lineage import Lineage, Run, RunStatus, Trace
+from prefect_helix.core.summary import summarise
 from prefect_helix.runtime.arguments import metrics
 from prefect_helix.runtime.keeper import Keeper
 from prefect_helix.runtime.nodes import Node
 from prefect_helix.runtime.world import World
 
 
-def close(head: Run, world: World, keeper: Keeper, status: RunStatus, at_us: int) -> Lineage:
+def close(head: Run, prior: Lineage | None, world: World, keeper: Keeper, status: RunStatus, at_us: int) -> Lineage:
     """Finish writing, commit the lineage of a run whose tasks have ended, and return it.
 
     Args:
         head: What was known of the run at its start.
+        prior: The run that it is compared with; None if there is none.
         world: Its nodes.
         keeper: The store.
         status: How it ended.
@@ -26,22 +28,22 @@ def close(head: Run, world: World, keeper: Keeper, status: RunStatus, at_us: int
     """
     keeper.drain(completed=status == "completed")
     with garbage_kept():
-        return _commit(head, world, keeper, status, at_us)
+        return _commit(head, prior, world, keeper, status, at_us)
 
 
-def _commit(head: Run, world: World, keeper: Keeper, status: RunStatus, at_us: int) -> Lineage:
+def _commit(head: Run, prior: Lineage | None, world: World, keeper: Keeper, status: RunStatus, at_us: int) -> Lineage:
     called = world.called
     traces = tuple(_final(node, world, keeper) for node in called)
     head = replace(
         head,
         status=status,
         finished_us=at_us,
-        scratch_us=sum(trace.compute_us or 0 for trace in traces),
         metrics=metrics(traces),
         changed=changed([node.prior for node in world.nodes if node.prior], traces) if head.prior_run_id else (),
     )
     code = {node.spec.fingerprint: node.spec.code for node in called if node.done}
-    lineage = Lineage(head, traces)
+    summary = summarise(Lineage(head, traces), prior, keeper.written_bytes)
+    lineage = Lineage(replace(head, summary=summary), traces)
     keeper.commit(lineage, {name: {"components": [asdict(c) for c in one.components]} for name, one in code.items()})
     return lineage
 

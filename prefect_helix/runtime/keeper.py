@@ -123,6 +123,11 @@ class Keeper:
         """Number of blobs that no lineage names, those that a run may just have written left out."""
         return self._stock.unnamed
 
+    @property
+    def written_bytes(self) -> int:
+        """Size of the results that the run added to the store."""
+        return self._stock.written_bytes
+
     def get(self, name: str) -> object:
         """Return the value of a blob, once it is written.
 

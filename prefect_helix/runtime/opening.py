@@ -201,12 +201,14 @@ def open_session(
     """
     head = outlook.head
     if outlook.plan is not None:
-        head = replace(head, predicted_us=outlook.plan.cost_us, scratch_us=outlook.scratch_us)
+        head = replace(head, predicted_us=outlook.plan.cost_us)
     world, keeper = outlook.world, outlook.keeper
     appraiser = Appraiser(world, head, outlook.policy, keeper.loadable)
     keeper.start(head, appraiser, in_use=world.blobs)
     waiting = Waiting(keeper, outlook.wait_seconds, inform) if outlook.wait_seconds else None
-    return Session(head, world=world, keeper=keeper, appraiser=appraiser, engine=engine, warn=warn, waiting=waiting)
+    return Session(
+        head, outlook.prior, world=world, keeper=keeper, appraiser=appraiser, engine=engine, warn=warn, waiting=waiting
+    )
 
 
 def _head(order: Order, value_code: ValueCode) -> Run:

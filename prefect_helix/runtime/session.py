@@ -32,6 +32,7 @@ class Session:
 
     Args:
         head: What is known of the run at its start.
+        prior: The run that it is compared with; None if there is none.
         world: Its nodes, with what is expected of them.
         keeper: The store.
         appraiser: Knows what results are worth.
@@ -43,6 +44,7 @@ class Session:
     def __init__(
         self,
         head: Run,
+        prior: Lineage | None,
         *,
         world: World,
         keeper: Keeper,
@@ -52,6 +54,7 @@ class Session:
         waiting: Waiting | None = None,
     ) -> None:
         self.head = head
+        self._prior = prior
         self.world = world
         self.keeper = keeper
         self._appraiser = appraiser
@@ -213,7 +216,7 @@ class Session:
             self.keeper.end(status)  # whoever cancels a run may not wait for a task that cannot be stopped
         self._scheduler.wait_until_idle()
         self.finished = True
-        return close(self.head, self.world, self.keeper, status, now_us())
+        return close(self.head, self._prior, self.world, self.keeper, status, now_us())
 
     # -- what the engine tells -----------------------------------------------------------------------------------
 

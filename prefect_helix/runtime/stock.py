@@ -36,6 +36,7 @@ class Stock:
         self._named = named
         self._lock = threading.Lock()
         self._unreadable: set[str] = set()
+        self._written: dict[str, int] = {}
         entries = self._listed()
         self._blobs = {name: entry.size_bytes for name, entry in entries.items()}
         # What no lineage names was written just now by a run that has not said so yet, or is of a run that is lost.
@@ -64,6 +65,12 @@ class Stock:
     def unnamed(self) -> int:
         """Number of blobs that no lineage names, those that a run may just have written left out."""
         return len(self._blobs.keys() - self._named - self._new)
+
+    @property
+    def written_bytes(self) -> int:
+        """Size of the blobs that this run wrote and did not remove again."""
+        with self._lock:
+            return sum(self._written.values())
 
     def holds(self, name: str) -> bool:
         """Return whether a blob is there and was not found to be unreadable."""
@@ -96,7 +103,7 @@ class Stock:
     def put(self, name: str, size_bytes: int) -> None:
         """Take note of a blob that was written."""
         with self._lock:
-            self._blobs[name] = size_bytes
+            self._blobs[name] = self._written[name] = size_bytes
             self._unreadable.discard(name)
 
     def spoil(self, name: str) -> None:
@@ -111,6 +118,7 @@ class Stock:
         """
         with self._lock:
             known = self._blobs.pop(name, None)
+            self._written.pop(name, None)
         if known is not None:
             self._store.delete_blob(name)
 

@@ -5,6 +5,7 @@
     index/<covered>-<id>.index              many lineages in one object
     <kind>/<name>.json                      documents: one line each
     rulings/<at_us>-<id>.json               documents: what people have ruled about results
+    remarks/<at_us>-<id>.json               documents: tags and notes of runs
 
 An index names the segments it covers and holds all that they hold. Readers unite what the indexes and the segments
 hold, so that it does not matter who writes an index, or whether two do: there is no lock. A segment that is covered and
@@ -22,13 +23,16 @@ import threading
 import uuid
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import PurePosixPath
 from typing import Any, cast
 
 from prefect_helix.core.errors import BlobMissingError, CorruptError, StoreError
 from prefect_helix.core.history import Facts, History
 from prefect_helix.core.lineage import Lineage, Run, RunStatus, Trace
-from prefect_helix.core.rulings import KINDS, Ruling, Rulings, ruling_from_json, ruling_to_json
+from prefect_helix.core.remarks import REMARK_KINDS, Remark, Remarks
+from prefect_helix.core.rulings import RULING_KINDS, Ruling, Rulings
+from prefect_helix.core.written import R, Record, record_from_json, record_to_json
 from prefect_helix.storage.backend import Entry
 from prefect_helix.storage.index import StoredIndex
 from prefect_helix.storage.index_writing import compose
@@ -48,6 +52,11 @@ from prefect_helix.storage.store import Store
 GRACE_US = 24 * 3600 * 1_000_000
 
 _READERS = 8
+
+_LOST_RULING = (
+    "what it rules does not hold. If it revoked results, they are used again: revoke them anew, and delete the file."
+)
+_LOST_REMARK = "a tag or a note is missing. Write it anew, and delete the file."
 
 
 class Catalog:
@@ -110,7 +119,7 @@ class Catalog:
             StoreError: If the store cannot be listed, or refuses a ruling: nobody can tell then which results hold.
         """
         with ThreadPoolExecutor(_READERS) as readers:
-            ruled = readers.submit(lambda: [*map(self._read_ruling, self._files("rulings", ".json"))])
+            ruled = readers.submit(lambda: [*self._read_records("rulings", RULING_KINDS, _LOST_RULING)])
             # What is moved while this reads goes from journals to segments, and from segments to an index. So journals
             # are read before segments are listed, and those are listed before indexes: what is gone is found there.
             journaled = list(filter(None, readers.map(self._read_segment, [*self._files("journal", ".jsonl")])))
@@ -119,7 +128,7 @@ class Catalog:
             covered = {name for index in indexes for name in index.names}
             uncovered = [path for path in segments if _stem(path) not in covered]
             committed = list(zip(uncovered, readers.map(self._read_segment, uncovered), strict=True))
-            rulings = [one for one in ruled.result() if one]
+            rulings = ruled.result()
         recent = dict(_of_others(indexes))
         recent |= {_stem(path): segment.lineage for path, segment in committed if segment and segment.lineage}
         ended = covered | recent.keys()  # of a flow run that is retried or resumed, each attempt ends
@@ -230,7 +239,25 @@ class Catalog:
         Raises:
             StoreError: If the store refuses.
         """
-        self.put_document("rulings", f"{ruling.at_us:020}-{ruling.id}", ruling_to_json(ruling))
+        self._put_record("rulings", ruling)
+
+    def remark(self, remark: Remark) -> None:
+        """Write what somebody says of a run.
+
+        Raises:
+            StoreError: If the store refuses.
+        """
+        self._put_record("remarks", remark)
+
+    def remarks(self) -> tuple[Remarks, tuple[str, ...]]:
+        """Return what people say of runs, and what of it cannot be read, in sentences; runs do not need it.
+
+        Raises:
+            StoreError: If the store refuses.
+        """
+        found = [*self._read_records("remarks", REMARK_KINDS, _LOST_REMARK)]
+        remarks = Remarks.of(one for one in found if not isinstance(one, str))
+        return remarks, tuple(one for one in found if isinstance(one, str))
 
     def put_document(self, kind: str, name: str, data: Mapping[str, Any]) -> None:
         """Keep a small JSON document under a name made from its content; written once.
@@ -300,18 +327,24 @@ class Catalog:
             self._segments[path] = segment
         return segment
 
-    def _read_ruling(self, path: str) -> Ruling | str | None:
-        """Return the ruling at `path`, or what is wrong with it; None if it was deleted since it was listed."""
+    def _put_record(self, folder: str, record: Record) -> None:
+        self.put_document(folder, f"{record.at_us:020}-{record.id}", record_to_json(record))
+
+    def _read_records(self, folder: str, kinds: Mapping[str, type[R]], lost: str) -> Iterator[R | str]:
+        """Yield what people wrote into a folder; in place of what cannot be read a sentence that ends with `lost`."""
+        with ThreadPoolExecutor(_READERS) as readers:
+            read = partial(self._read_record, kinds=kinds, lost=lost)
+            yield from (one for one in readers.map(read, self._files(folder, ".json")) if one is not None)
+
+    def _read_record(self, path: str, *, kinds: Mapping[str, type[R]], lost: str) -> R | str | None:
+        """Return the record at `path`, or what is wrong with it; None if it was deleted since it was listed."""
         try:
             data = parse_line(self._store.read(path).rstrip(b"\n"))
-            return cast("Ruling", checked(ruling_from_json, data, KINDS[data["kind"]]))
+            return cast("R", checked(partial(record_from_json, kinds=kinds), data, kinds[data["kind"]]))
         except BlobMissingError:
             return None
         except (CorruptError, BadLineError, KeyError, TypeError):
-            return (
-                f"{path} is damaged, or was written by a newer prefect-helix, so what it rules does not hold. If it "
-                "revoked results, they are used again: revoke them anew, and delete the file."
-            )
+            return f"{path} is damaged, or was written by a newer prefect-helix, so {lost}"
 
 
 def _ended_as(run: Run) -> RunStatus:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 
+from prefect_helix.core.change import Change
 from prefect_helix.core.comparison import CodeChanges, Pair
-from prefect_helix.core.explain import Change
 from prefect_helix.core.graph import Decision
-from prefect_helix.core.lineage import Lineage, Run, Trace
+from prefect_helix.core.lineage import Changed, Lineage, Run, Summary, Trace
 from prefect_helix.core.short import excerpts
-from prefect_helix.views.steps import saved_us, size_bytes, spent_us, total
+from prefect_helix.core.summary import saved_us, spent_us, total
+from prefect_helix.views.steps import size_bytes
 
 _NAMES = 4
 _CHARACTERS = 24
@@ -73,6 +74,44 @@ def changed_words(pair: Pair, code: CodeChanges) -> str:
     return "; ".join(words)
 
 
+def summary_words(summary: Summary) -> str:
+    """Return in a few words what had changed before a run: "reg 0.1 → 0.5; code of fit, prices"."""
+    if summary.compared_with is None:
+        return "first run"
+    words: dict[str, list[str]] = {}
+    for changed in summary.changes:
+        told, name = _told(changed)
+        names = words.setdefault(told, [])
+        if name and name not in names:
+            names.append(name)
+    parts = [f"{told} {_some(names)}".rstrip() for told, names in words.items()]
+    if summary.more_changes:
+        parts.append(f"and {summary.more_changes} more")
+    return "; ".join(parts) or "nothing changed"
+
+
+def _told(changed: Changed) -> tuple[str, str]:
+    """Return what there is to say of a change, and the name of the task where several are told together."""
+    change = changed.change
+    name = changed.task if changed.calls == 1 else f"{changed.task} ({changed.calls} calls)"
+    shown = " {} → {}".format(*excerpts(change.before, change.after, _CHARACTERS))
+    if change.before == change.after:
+        shown = ""
+    match change.kind:
+        case "parameter" | "version":
+            return f"{change.name}{shown}", ""
+        case "argument":
+            return f"{change.name} of {name}{shown}", ""
+        case "file":
+            return f"content of {PurePath(change.origin).name}", ""
+        case "new":
+            return "new step", name
+        case "removed":
+            return "without", name
+        case _:
+            return f"{change.kind} of", name
+
+
 def same_result(pair: Pair) -> bool | None:
     """Return whether a step gave the same result in both runs; None where that cannot be told."""
     results = [trace.result for trace in (pair.before, pair.after) if trace]
@@ -83,13 +122,6 @@ def same_result(pair: Pair) -> bool | None:
     if before.digest != after.digest:
         return False
     return True if before.exact else None
-
-
-def version_changes(before: Run, after: Run, told: Collection[str]) -> tuple[Change, ...]:
-    """Return the versions (Python, platform, libraries) that are not what they were, but for those `told` elsewhere."""
-    names = [name for name in {**before.versions, **after.versions} if name not in told]
-    pairs = [(name, before.versions.get(name, "absent"), after.versions.get(name, "absent")) for name in names]
-    return tuple(Change("parameter", name, was, now) for name, was, now in pairs if was != now)
 
 
 def run_figures(before: Lineage, after: Lineage) -> dict[str, Figure]:

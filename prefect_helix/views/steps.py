@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from prefect_helix.core.graph import Decision
 from prefect_helix.core.lineage import Trace
+from prefect_helix.core.summary import never_needed, spent_us, total
 from prefect_helix.views.units import format_count, format_us, shorten
 
 MANY_CALLS = 5
@@ -19,43 +20,9 @@ SHOWN_TASKS = 5
 N = TypeVar("N")
 
 
-def spent_us(trace: Trace) -> int | None:
-    """Return what the step cost this run; None if that was not measured."""
-    match trace.decision:
-        case Decision.COMPUTE:
-            return trace.compute_us
-        case Decision.LOAD:
-            return trace.load_us
-        case Decision.PRUNE:
-            return 0
-
-
-def saved_us(trace: Trace) -> int | None:
-    """Return what not computing the step saved this run, never below zero; None if that is not known."""
-    spent = spent_us(trace)
-    if trace.decision is Decision.COMPUTE or never_needed(trace):
-        return 0
-    return None if spent is None or trace.compute_us is None else max(0, trace.compute_us - spent)
-
-
-def never_needed(trace: Trace) -> bool:
-    """Return whether the step was never computed and nobody missed it, as a lazy one that reaches no output."""
-    return trace.decision is Decision.PRUNE and trace.result is None and trace.compute_us is None
-
-
 def size_bytes(trace: Trace) -> int | None:
     """Return the size of the step's result; None if it has none."""
     return None if trace.result is None else trace.result.size_bytes
-
-
-def total(amounts: Iterable[int | None]) -> int | None:
-    """Return the sum of `amounts`; None as soon as one of them is not known."""
-    known = 0
-    for amount in amounts:
-        if amount is None:
-            return None
-        known += amount
-    return known
 
 
 def call_numbers(traces: Sequence[Trace]) -> list[int | None]:

@@ -6,22 +6,13 @@ import base64
 import re
 from collections.abc import Iterable, Sequence
 
+from prefect_helix.core.change import Change
 from prefect_helix.core.comparison import run_changes
-from prefect_helix.core.explain import Change
 from prefect_helix.core.graph import Decision
 from prefect_helix.core.lineage import Lineage, Run, Trace
+from prefect_helix.core.summary import saved_us, spent_us, total
 from prefect_helix.views.differences import metric_figures
-from prefect_helix.views.steps import (
-    alike,
-    call_numbers,
-    count_decisions,
-    run_time_summary,
-    saved_us,
-    size_bytes,
-    spent_us,
-    step_summary,
-    total,
-)
+from prefect_helix.views.steps import alike, call_numbers, count_decisions, run_time_summary, size_bytes, step_summary
 from prefect_helix.views.svg import dag_svg
 from prefect_helix.views.units import format_bytes, format_count, format_us, shorten
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from prefect_helix.core.change import Change
 from prefect_helix.core.comparison import Pair, code_changes, run_changes, step_pairs
-from prefect_helix.core.explain import Change
 from prefect_helix.core.fingerprint import Component, fingerprint
 from prefect_helix.core.graph import Decision
 from prefect_helix.core.lineage import Argument, Lineage, Result, Run, Trace

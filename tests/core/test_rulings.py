@@ -10,16 +10,8 @@ import pytest
 
 from prefect_helix.core.graph import Decision
 from prefect_helix.core.lineage import Result, Trace
-from prefect_helix.core.rulings import (
-    Acceptance,
-    Revocation,
-    Ruling,
-    Rulings,
-    Withdrawal,
-    noted,
-    ruling_from_json,
-    ruling_to_json,
-)
+from prefect_helix.core.rulings import RULING_KINDS, Acceptance, Revocation, Ruling, Rulings, noted
+from prefect_helix.core.written import Withdrawal, record_from_json, record_to_json
 
 NEW_YEAR_US = 1_767_268_800_000_000
 
@@ -130,7 +122,7 @@ def test_what_was_revoked_and_is_not_any_more_may_be_used() -> None:
     ],
 )
 def test_rulings_come_back_equal(ruling: Ruling) -> None:
-    assert ruling_from_json(json.loads(json.dumps(ruling_to_json(ruling)))) == ruling
+    assert record_from_json(json.loads(json.dumps(record_to_json(ruling))), RULING_KINDS) == ruling
 
 
 def test_a_ruling_is_told_with_its_day_and_its_note() -> None:

@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from prefect_helix.core.rulings import Acceptance, Revocation, Ruling, Withdrawal
+from prefect_helix.core.rulings import Acceptance, Revocation, Ruling
+from prefect_helix.core.written import Withdrawal
 from prefect_helix.runtime.session import now_us
 from prefect_helix.storage.catalog import Catalog
 

@@ -14,9 +14,12 @@ import pandas as pd
 import pytest
 
 from prefect_helix.core.graph import Decision
+from prefect_helix.core.summary import summarise
 from prefect_helix.runtime import keeper, stock
 from prefect_helix.storage import known
+from prefect_helix.storage.catalog import Catalog
 from prefect_helix.storage.store import Store
+from prefect_helix.views.differences import summary_words
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -397,3 +400,24 @@ def test_what_a_failed_run_finished_is_reused(lab):
     broken.edit(total)
     broken.fn = lambda df: total(df)
     assert lab.run(lambda: broken(load())).bodies == ["broken"]
+
+
+def test_a_run_ends_with_a_summary_of_what_it_did_and_what_it_added(lab, flow):
+    with lab.open("flow", {"factor": 1.0}) as first:
+        flow(1.0)
+    with lab.open("flow", {"factor": 2.0}) as second:
+        flow(2.0)
+    recorded = {one.run.run_id: one for one in Catalog(lab.store).read().lineages}
+    summaries = [recorded[run.lineage.run.run_id].run.summary for run in (first, second)]
+    assert summaries[0] == summarise(first.lineage, None, lab.blob_bytes())
+    assert summaries[1] == summarise(second.lineage, first.lineage, 0)
+    assert summary_words(summaries[1]) == "factor 1.0 → 2.0"
+
+
+def test_a_killed_run_has_no_summary_and_its_traces_tell_it(lab, flow):
+    with lab.open("flow", {"factor": 1.0}) as run:
+        flow(1.0)
+        lab.kill(run)
+    (lineage,) = Catalog(lab.store).read().lineages
+    assert lineage.run.summary is None
+    assert summarise(lineage, None).computed == 3

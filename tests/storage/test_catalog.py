@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import threading
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -10,20 +11,25 @@ from typing import Any
 
 import pytest
 
+from prefect_helix.core.change import Change
 from prefect_helix.core.errors import StoreError
 from prefect_helix.core.graph import Decision
 from prefect_helix.core.lineage import (
     Argument,
+    Changed,
     Leaf,
     Lineage,
     ParentLink,
     Result,
     Run,
+    Summary,
     Trace,
     run_to_json,
     trace_to_json,
 )
-from prefect_helix.core.rulings import Acceptance, Revocation, Rulings, Withdrawal, ruling_to_json
+from prefect_helix.core.remarks import Note, Remarks, Tag
+from prefect_helix.core.rulings import Acceptance, Revocation, Rulings
+from prefect_helix.core.written import Withdrawal, record_to_json
 from prefect_helix.storage.catalog import Catalog
 from prefect_helix.storage.codec import checksum
 from prefect_helix.storage.known import Known
@@ -47,6 +53,9 @@ def catalog(store: Store) -> Catalog:
     return Catalog(store)
 
 
+SUMMARY = Summary(2, 1, 0, 1, 12, None, 9, 7, "run-0", (Changed("fit", Change("code", "fit", "a", "b"), 2),), 3)
+
+
 def make_run(run_id: str = "run-1", **changes: Any) -> Run:
     run = Run(
         run_id=run_id,
@@ -64,6 +73,7 @@ def make_run(run_id: str = "run-1", **changes: Any) -> Run:
         metrics={"accuracy": 0.9, "count": 3.0, "unbounded": float("inf")},
         versions={"python": "3.11"},
         problems=("One thing.",),
+        summary=SUMMARY,
     )
     return dataclasses.replace(run, **changes)
 
@@ -385,6 +395,16 @@ def test_documents_are_written_once_and_healed(store: Store, catalog: Catalog) -
     assert catalog.get_document("code", NAME) == {"a": 2}
 
 
+def test_a_run_of_an_early_version_is_read_without_what_it_did_not_write(store: Store, catalog: Catalog) -> None:
+    early = {**run_to_json(make_run()), "scratch_us": 5}
+    for name in ("summary", "changed", "host", "parent_run_id"):
+        del early[name]
+    store.write("lineage/1-run-1.jsonl", [encode_line({"format": 1, "traces": 0, "run": early})])
+    known = catalog.read()
+    assert known.problems == ()
+    assert [lineage.run for lineage in known.lineages] == [make_run(summary=None)]
+
+
 # -- rulings -----------------------------------------------------------------------------------------------------
 
 RULINGS = (
@@ -409,9 +429,9 @@ def test_rulings_come_back_equal_and_in_the_order_they_were_made(catalog: Catalo
         lambda data: b"",
         lambda data: encode_line({"kind": "revocation", "id": "r"}),
         lambda data: encode_line({"kind": "amnesty", "id": "r", "at_us": 2}),
-        lambda data: encode_line({**ruling_to_json(RULINGS[1]), "since_us": "3"}),
-        lambda data: encode_line({**ruling_to_json(RULINGS[1]), "tasks": "fit"}),
-        lambda data: encode_line({**ruling_to_json(RULINGS[1]), "kind": []}),
+        lambda data: encode_line({**record_to_json(RULINGS[1]), "since_us": "3"}),
+        lambda data: encode_line({**record_to_json(RULINGS[1]), "tasks": "fit"}),
+        lambda data: encode_line({**record_to_json(RULINGS[1]), "kind": []}),
         lambda data: encode_line([]),  # type: ignore[arg-type]
     ],
 )
@@ -443,3 +463,40 @@ def test_a_store_that_refuses_a_ruling_cannot_be_read(
     monkeypatch.setattr(Store, "read", refuse)
     with pytest.raises(StoreError, match="Forbidden"):
         catalog.read()
+
+
+# -- remarks -----------------------------------------------------------------------------------------------------
+
+REMARKS = (Tag("t", 1, "best", "run-1"), Note("n", 2, "run-1", "größer"), Withdrawal("w", 3, "n"))
+
+
+def test_remarks_come_back_equal_and_in_the_order_they_were_made(catalog: Catalog) -> None:
+    for remark in reversed(REMARKS):
+        catalog.remark(remark)
+    assert catalog.remarks() == (Remarks(REMARKS), ())
+
+
+def test_a_remark_that_cannot_be_read_is_told_and_the_others_hold(store: Store, catalog: Catalog) -> None:
+    for remark in REMARKS:
+        catalog.remark(remark)
+    path = "remarks/00000000000000000002-n.json"
+    store.write(path, [store.read(path).replace(b"run-1", b"run-2")])
+    remarks, (problem,) = catalog.remarks()
+    assert remarks == Remarks((REMARKS[0], REMARKS[2]))
+    assert problem.startswith(f"{path} is damaged")
+
+
+def test_of_many_who_tag_at_once_every_reader_sees_the_same_one_and_no_note_is_lost(store: Store) -> None:
+    start = threading.Barrier(8)
+
+    def write(number: int) -> None:
+        catalog = Catalog(store)
+        start.wait()
+        catalog.remark(Tag(f"t{number}", 7, "best", f"run-{number}"))
+        catalog.remark(Note(f"n{number}", 8, "run-1", str(number)))
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(write, range(8)))
+    read = [Catalog(store).remarks()[0] for _ in range(3)]
+    assert {remarks.tags["best"].run for remarks in read} == {"run-7"}
+    assert [note.text for note in read[0].notes_of("run-1")] == [str(number) for number in range(8)]

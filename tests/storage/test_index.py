@@ -19,7 +19,9 @@ from prefect_helix.core.errors import StoreError
 from prefect_helix.core.graph import Decision
 from prefect_helix.core.history import History, identity
 from prefect_helix.core.lineage import Argument, Leaf, Lineage, ParentLink, Result, Run, Trace
-from prefect_helix.core.rulings import Acceptance, Revocation, Ruling, Rulings, Withdrawal
+from prefect_helix.core.rulings import Acceptance, Revocation, Ruling, Rulings
+from prefect_helix.core.summary import summarise
+from prefect_helix.core.written import Withdrawal
 from prefect_helix.storage import index as index_module
 from prefect_helix.storage import index_writing
 from prefect_helix.storage import known as known_module
@@ -408,3 +410,20 @@ def test_a_run_reads_of_an_index_what_it_needs(tmp_path: Path, monkeypatch: pyte
             for version in (0, 1):
                 list(history.candidates(f"{task} {version}", "literals 0"))
     assert len([one for one in asked if one.startswith("read_range")]) <= len(front) + index_module._SINGLE_READS + 2
+
+
+def test_the_runs_of_an_index_are_listed_without_a_look_at_their_traces(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    past = Past(1)
+    made = [past.run() for _ in range(4)]
+    made = [dataclasses.replace(one, run=dataclasses.replace(one.run, summary=summarise(one, None))) for one in made]
+    catalog = Catalog(store)
+    for lineage in made:
+        catalog.commit(lineage)
+    for entry in store.list("lineage"):
+        store.delete(entry.path)
+    monkeypatch.setattr(index_module, "parse_trace", lambda line: pytest.fail("a trace was decoded"))
+    known = Catalog(store).read()
+    assert [lineage.run for lineage in known.lineages] == [lineage.run for lineage in made]
+    assert all(lineage.run.summary for lineage in known.lineages)

@@ -6,15 +6,8 @@ import pytest
 
 from prefect_helix.core.graph import Decision
 from prefect_helix.core.lineage import Trace
-from prefect_helix.views.steps import (
-    call_numbers,
-    plan_line,
-    run_time_summary,
-    saved_us,
-    spent_us,
-    time_summary,
-    unshown,
-)
+from prefect_helix.core.summary import saved_us, spent_us
+from prefect_helix.views.steps import call_numbers, plan_line, run_time_summary, time_summary, unshown
 
 COMPUTE, LOAD, PRUNE = Decision.COMPUTE, Decision.LOAD, Decision.PRUNE
 

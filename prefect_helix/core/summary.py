@@ -1,0 +1,91 @@
+"""A run in a few figures: what its steps cost and saved, and what had changed before it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import replace
+
+from prefect_helix.core.change import Change
+from prefect_helix.core.comparison import run_changes, version_changes
+from prefect_helix.core.graph import Decision
+from prefect_helix.core.lineage import Changed, Lineage, Summary, Trace
+from prefect_helix.core.short import excerpts
+
+MAX_CHANGES = 20
+"""Changes that a summary has one by one."""
+
+SHOWN_CHARACTERS = 60
+"""Characters of an old or a new value that a summary has."""
+
+
+def summarise(lineage: Lineage, prior: Lineage | None, added_bytes: int | None = None) -> Summary:
+    """Return the summary of a run. Complexity: O(traces).
+
+    Args:
+        lineage: The run.
+        prior: The run it is compared with; None if there is none.
+        added_bytes: What it added to the store, where that is known.
+    """
+    traces = lineage.traces
+    counts = Counter(trace.decision for trace in traces)
+    found = _changed(prior, lineage) if prior else []
+    return Summary(
+        computed=counts[Decision.COMPUTE],
+        loaded=counts[Decision.LOAD],
+        pruned=counts[Decision.PRUNE],
+        failed=sum(trace.status == "failed" for trace in traces),
+        spent_us=total(map(spent_us, traces)),
+        saved_us=total(map(saved_us, traces)),
+        scratch_us=total(trace.compute_us for trace in traces if not never_needed(trace)),
+        added_bytes=added_bytes,
+        compared_with=prior.run.run_id if prior else None,
+        changes=tuple(found[:MAX_CHANGES]),
+        more_changes=max(0, len(found) - MAX_CHANGES),
+    )
+
+
+def spent_us(trace: Trace) -> int | None:
+    """Return what the step cost this run; None if that was not measured."""
+    match trace.decision:
+        case Decision.COMPUTE:
+            return trace.compute_us
+        case Decision.LOAD:
+            return trace.load_us
+        case Decision.PRUNE:
+            return 0
+
+
+def saved_us(trace: Trace) -> int | None:
+    """Return what not computing the step saved this run, never below zero; None if that is not known."""
+    spent = spent_us(trace)
+    if trace.decision is Decision.COMPUTE or never_needed(trace):
+        return 0
+    return None if spent is None or trace.compute_us is None else max(0, trace.compute_us - spent)
+
+
+def never_needed(trace: Trace) -> bool:
+    """Return whether the step was never computed and nobody missed it, as a lazy one that reaches no output."""
+    return trace.decision is Decision.PRUNE and trace.result is None and trace.compute_us is None
+
+
+def total(amounts: Iterable[int | None]) -> int | None:
+    """Return the sum of `amounts`; None as soon as one of them is not known."""
+    known = 0
+    for amount in amounts:
+        if amount is None:
+            return None
+        known += amount
+    return known
+
+
+def _changed(prior: Lineage, lineage: Lineage) -> list[Changed]:
+    versions = [Changed("", _short(change)) for change in version_changes(prior.run, lineage.run)]
+    steps = [Changed(task, _short(change), calls) for (task, change), calls in run_changes(prior, lineage).items()]
+    return [*steps, *versions]
+
+
+def _short(change: Change) -> Change:
+    """Return a change whose values take little room."""
+    before, after = excerpts(change.before, change.after, SHOWN_CHARACTERS)
+    return replace(change, before=before, after=after)
