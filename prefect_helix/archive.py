@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import re
 import secrets
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from prefect_helix.core.explain import Calls
+from prefect_helix.core.fingerprint import Component
 from prefect_helix.core.lineage import Lineage, Run, Summary, Trace
 from prefect_helix.core.remarks import LAST, Note, Remarks, Tag, checked_tag
 from prefect_helix.core.rulings import Rulings
@@ -23,6 +25,8 @@ from prefect_helix.views.units import moment
 
 SHORT_ID = 8
 """Least characters of a run id that are shown."""
+
+_FINGERPRINT = re.compile(r"[A-Za-z0-9_-]{1,100}")
 
 
 class NotFoundError(Exception):
@@ -55,6 +59,24 @@ class Archive:
     def url(self) -> str:
         """The store's URL, for people."""
         return self.store.url
+
+    def again(self) -> Archive:
+        """Return the runs as they are now; only what is new is read.
+
+        Raises:
+            StoreError: If the store cannot be read.
+        """
+        return _read(self.store, self.catalog)
+
+    def components_of(self, fingerprint: str) -> Sequence[Component] | None:
+        """Return what a fingerprint is made of; None where that is not recorded."""
+        if not _FINGERPRINT.fullmatch(fingerprint):
+            return None
+        document = self.catalog.get_document("code", fingerprint)
+        try:
+            return None if document is None else [Component(**component) for component in document["components"]]
+        except (KeyError, TypeError):  # written by another version
+            return None
 
     def short_ids(self) -> dict[str, str]:
         """Return for each run id its shortest beginning that names no other run. Complexity: O(n log n)."""
@@ -217,13 +239,16 @@ def read_archive(resolved: Resolved) -> Archive:
         StoreError: If it cannot be read.
     """
     opened = resolved.open()
-    catalog = Catalog(opened)
+    return _read(opened, Catalog(opened))
+
+
+def _read(store: Store, catalog: Catalog) -> Archive:
     with ThreadPoolExecutor(1) as beside:
         remarked = beside.submit(catalog.remarks)
         known = catalog.read()
         remarks, unread = remarked.result()
     problems = (*known.problems, *unread)
-    return Archive(opened, catalog, known.lineages[::-1], known.rulings, known.useless, problems, remarks)
+    return Archive(store, catalog, known.lineages[::-1], known.rulings, known.useless, problems, remarks)
 
 
 def new_id() -> str:

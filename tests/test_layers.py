@@ -18,7 +18,7 @@ MODULES = sorted(ROOT.rglob("*.py"))
 
 
 PREFECT_LAYER = (
-    "archive blocks clusters compat elsewhere engine flows futures preview reporting runners runs settings tasks "
+    "answers archive blocks clusters compat elsewhere engine flows futures preview reporting runners runs settings tasks "
     "visiting workers"
 )
 PREFECT_AND_BELOW = f"core storage views runtime {PREFECT_LAYER}"
@@ -35,8 +35,8 @@ LAW = {
     "views": ("core", "networkx"),
     "runtime": ("core storage views", ""),
     **dict.fromkeys(PREFECT_LAYER.split(), (PREFECT_AND_BELOW, "prefect pydantic pydantic_settings")),
-    "cli": (f"{PREFECT_AND_BELOW} __init__", "rich typer"),
-    "web": (f"{PREFECT_AND_BELOW} __init__", ""),
+    "web": (f"{PREFECT_AND_BELOW} __init__", "jinja2 starlette uvicorn"),
+    "cli": (f"{PREFECT_AND_BELOW} web __init__", "rich typer"),
     "__init__": (PREFECT_AND_BELOW, ""),
 }
 
@@ -113,6 +113,10 @@ def test_imports_go_down_only(path: Path) -> None:
         ("tasks", "from prefect_helix.cli import app"),
         ("tasks", "import fsspec"),
         ("cli", "import prefect"),
+        ("web", "import prefect"),
+        ("web", "import fsspec"),
+        ("web", "import cloudpickle"),
+        ("web", "from prefect_helix.cli import app"),
         ("attic", "import os"),
     ],
 )

@@ -13,7 +13,7 @@ import typer
 from rich.text import Text
 
 from prefect_helix.archive import Archive, NotFoundError, new_id, suggestion
-from prefect_helix.cli.changes import code_json, code_lines, components_reader, print_lines
+from prefect_helix.cli.changes import code_json, code_lines, print_lines
 from prefect_helix.cli.finding import JsonOption, StoreOption, archive_of
 from prefect_helix.cli.output import ago, console, print_json, visible
 from prefect_helix.cli.rulings import NoteOption, YesOption, ask, done, ruling_json
@@ -119,7 +119,7 @@ def _edited(traces: Iterable[Trace], flow: Loaded, archive: Archive, *, named: b
 
 def _changes(edit: _Edit, archive: Archive) -> CodeChanges:
     """Return what changed in the code of a task, by what the store has of it and what its file says now."""
-    recorded, today = components_reader(archive.catalog), edit.spec.code
+    recorded, today = archive.components_of, edit.spec.code
     change = Change("code", edit.spec.name, edit.latest.computed_by, today.hash)
     return code_changes(
         [(edit.spec.name, change)], lambda code: today.components if code == today.hash else recorded(code)

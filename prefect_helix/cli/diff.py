@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any
 
 import typer
@@ -14,30 +11,14 @@ from rich.table import Table
 from rich.text import Text
 
 from prefect_helix.archive import Archive
-from prefect_helix.cli.changes import Line, bullet, code_json, code_lines, components_reader, few, print_lines
+from prefect_helix.cli.changes import Line, bullet, code_json, code_lines, print_lines
 from prefect_helix.cli.finding import JsonOption, StoreOption, open_archive
 from prefect_helix.cli.output import STYLES, ago, console, decision_text, print_json, visible
 from prefect_helix.core.change import Change
-from prefect_helix.core.comparison import (
-    CodeChanges,
-    Pair,
-    code_changes,
-    parameter_changes,
-    step_pairs,
-    version_changes,
-)
 from prefect_helix.core.graph import Decision
 from prefect_helix.core.lineage import Lineage, Trace
 from prefect_helix.core.summary import saved_us, spent_us, total
-from prefect_helix.views.differences import (
-    Figure,
-    StepRow,
-    changed_words,
-    metric_figures,
-    run_figures,
-    same_result,
-    step_rows,
-)
+from prefect_helix.views.differences import Difference, Figure, StepRow, changed_words, same_result, step_rows
 from prefect_helix.views.steps import call_names, count_decisions, size_bytes
 from prefect_helix.views.units import format_bytes, format_us, iso, shorten
 
@@ -64,62 +45,16 @@ def diff(
 ) -> None:
     """Compare two runs, or one with the run before it: what changed, with diffs of code, and what that did."""
     archive = open_archive(store)
-    found = _Difference(archive, *archive.pair(first, second))
+    found = Difference(*archive.pair(first, second), archive.components_of)
     if as_json:
         print_json(_difference_json(found))
     else:
-        _print(found)
+        _print(found, archive)
 
 
-@dataclass(frozen=True)
-class _Difference:
-    """Two runs side by side."""
-
-    archive: Archive
-    before: Lineage
-    after: Lineage
-
-    @cached_property
-    def parameters(self) -> tuple[Change, ...]:
-        return parameter_changes(self.before, self.after)
-
-    @cached_property
-    def pairs(self) -> tuple[Pair, ...]:
-        return step_pairs(self.before, self.after)
-
-    @cached_property
-    def code(self) -> CodeChanges:
-        edits = [(pair.trace.task, change) for pair in self.pairs for change in pair.changes if change.kind == "code"]
-        return code_changes(edits, components_reader(self.archive.catalog))
-
-    @cached_property
-    def versions(self) -> tuple[Change, ...]:
-        libraries = [each.change.place for each in self.code.found if each.change.component.kind == "distribution"]
-        found = version_changes(self.before.run, self.after.run)
-        return tuple(change for change in found if change.name not in libraries)
-
-    def arguments(self, kind: str) -> dict[Change, list[str]]:
-        """Return the changed arguments (or files) that are no flow parameters, each with the tasks that take it."""
-        names = {change.name for change in self.parameters}
-        found: dict[Change, list[str]] = {}
-        for pair in self.pairs:
-            for change in pair.own:
-                if change.kind == kind and (kind == "file" or change.origin not in names):
-                    found.setdefault(change, []).append(pair.trace.task)
-        return found
-
-    @cached_property
-    def figures(self) -> dict[str, Figure]:
-        return run_figures(self.before, self.after)
-
-    @cached_property
-    def metrics(self) -> dict[str, Figure]:
-        return metric_figures(self.before.run, self.after.run)
-
-
-def _print(found: _Difference) -> None:
+def _print(found: Difference, archive: Archive) -> None:
     out = console()
-    out.print(_heads(found))
+    out.print(_heads(found, archive.short_ids()))
     out.print()
     changed = list(_changed_lines(found))
     print_lines(out, changed or [Line(0, Text("Same parameters, code, files and libraries."))])
@@ -130,9 +65,8 @@ def _print(found: _Difference) -> None:
             out.print(table)
 
 
-def _heads(found: _Difference) -> Table:
+def _heads(found: Difference, short: Mapping[str, str]) -> Table:
     table = Table.grid(padding=(0, 2, 0, 0))
-    short = found.archive.short_ids()
     for word, lineage in (("from", found.before), ("to", found.after)):
         run = lineage.run
         table.add_row(
@@ -146,20 +80,10 @@ def _heads(found: _Difference) -> Table:
     return table
 
 
-def _changed_lines(found: _Difference) -> Iterator[Line]:
-    for change in found.parameters:
-        yield bullet(f"parameter {change.name}{change.shown or ' changed'}".replace(": ", " ", 1))
-    for change, tasks in found.arguments("file").items():
-        yield bullet(str(change), f", read by {few(_counted(tasks))}")
-    for change, tasks in found.arguments("argument").items():
-        yield bullet(str(change), f", of {few(_counted(tasks))}")
-    for change in found.versions:
-        yield bullet(str(change))
+def _changed_lines(found: Difference) -> Iterator[Line]:
+    for words, remark in found.told:
+        yield bullet(words, f", {remark}" if remark else "")
     yield from code_lines(found.code)
-
-
-def _counted(tasks: list[str]) -> list[str]:
-    return [task if count == 1 else f"{task} ({count} calls)" for task, count in Counter(tasks).items()]
 
 
 def _steps_table(rows: list[StepRow]) -> Table:
@@ -199,7 +123,7 @@ def _effect(row: StepRow) -> Text:
     return Text.assemble(shorten(row.changed, 240), ("; same result" if same else "", "green"))
 
 
-def _figures_table(found: _Difference) -> Table:
+def _figures_table(found: Difference) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("", max_width=32, overflow="fold")
     for heading in ("before", "now", "change"):
@@ -222,7 +146,7 @@ def _whole(value: float | None) -> int | None:
     return None if value is None else int(value)
 
 
-def _difference_json(found: _Difference) -> dict[str, Any]:
+def _difference_json(found: Difference) -> dict[str, Any]:
     return {
         "before": _run_json(found.before),
         "after": _run_json(found.after),
@@ -257,7 +181,7 @@ def _change_json(change: Change, tasks: list[str] | None = None) -> dict[str, An
     return fact if tasks is None else fact | {"tasks": list(dict.fromkeys(tasks))}
 
 
-def _steps_json(found: _Difference) -> list[dict[str, Any]]:
+def _steps_json(found: Difference) -> list[dict[str, Any]]:
     names = {
         id(trace): name
         for lineage in (found.before, found.after)
