@@ -9,7 +9,7 @@ from typer.core import TyperGroup
 
 from prefect_helix import __version__
 from prefect_helix.archive import NotFoundError
-from prefect_helix.cli import accept, cleaning, diff, plan, remarks, rulings, runs, store, verifying, why
+from prefect_helix.cli import accept, cleaning, diff, plan, remarks, rulings, runs, store, ui, verifying, why
 from prefect_helix.cli.output import complain
 from prefect_helix.core.errors import ConfigurationError, HelixError
 
@@ -49,7 +49,7 @@ def _main(
     """See what runs of helix flows computed, loaded and pruned, and why; no Prefect server is needed."""
 
 
-_SHOWING = (runs.runs, runs.show, diff.diff, plan.plan, why.why)
+_SHOWING = (runs.runs, runs.show, diff.diff, plan.plan, why.why, ui.ui)
 _SAYING = (remarks.tag, remarks.untag, remarks.note)
 _RULING = (accept.accept, rulings.revoke, rulings.rulings, rulings.undo)
 for _verb in (*_SHOWING, *_SAYING, *_RULING):

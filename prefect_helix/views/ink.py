@@ -108,7 +108,9 @@ def text(
 
 def escaped(content: str) -> str:
     """Return text as XML has it; what no XML may hold is left out."""
-    return escape("".join(c for c in content if c in "\t\n" or c.isprintable()))
+    if not content.isprintable():
+        content = "".join(c for c in content if c in "\t\n" or c.isprintable())
+    return escape(content)
 
 
 def number(value: float) -> str:

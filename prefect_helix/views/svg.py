@@ -88,7 +88,7 @@ def _picture(
         top = _TITLE_HEIGHT if headed else 0
         legend = [*_legend(traces, marks, top + 22, has_waits)]
         header = [*(_heading(headed) if headed else ()), *legend]
-        picture = _document(boxes, placed, title, header, top + _LEGEND_HEIGHT, width, href)
+        picture = _document(boxes, placed, title, header, top + _LEGEND_HEIGHT, width, href, framed=headed is not None)
         if len(picture.encode()) <= MAX_SIZE_BYTES:
             break
     return picture
@@ -102,17 +102,19 @@ def _document(
     header_height: int,
     width: int,
     href: Href | None,
+    *,
+    framed: bool,
 ) -> str:
     inner = max(placed.width, _HEADER_WIDTH)
     left = _MARGIN + (inner - placed.width) // 2
     tops = _row_tops(placed, header_height)
     full_width = inner + 2 * _MARGIN
     full_height = (tops[-1] + _BOX_HEIGHT if tops else header_height - _MARGIN) + _MARGIN
+    frame = f'<rect x=".5" y=".5" width="{full_width - 1}" height="{full_height - 1}" rx="10" {paint("paper", "rim")}/>'
     return "\n".join(
         (
             open_svg(full_width, full_height, title, shown_width=width, has_links=href is not None),
-            f'<rect x=".5" y=".5" width="{full_width - 1}" height="{full_height - 1}" rx="10" '
-            f"{paint('paper', 'rim')}/>",
+            *([frame] if framed else ()),
             *header,
             *_edges(placed, left, tops),
             *(
