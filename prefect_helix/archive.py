@@ -5,10 +5,12 @@ from __future__ import annotations
 import difflib
 import re
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Any
 
+from prefect_helix.core.errors import NotFoundError
 from prefect_helix.core.explain import Calls
 from prefect_helix.core.fingerprint import Component
 from prefect_helix.core.lineage import Lineage, Run, Summary, Trace
@@ -19,6 +21,7 @@ from prefect_helix.core.written import Withdrawal
 from prefect_helix.runtime.session import now_us
 from prefect_helix.settings import Resolved
 from prefect_helix.storage.catalog import Catalog
+from prefect_helix.storage.segments import BadLineError, checked
 from prefect_helix.storage.store import Store
 from prefect_helix.views.steps import call_names
 from prefect_helix.views.units import moment
@@ -27,10 +30,6 @@ SHORT_ID = 8
 """Least characters of a run id that are shown."""
 
 _FINGERPRINT = re.compile(r"[A-Za-z0-9_-]{1,100}")
-
-
-class NotFoundError(Exception):
-    """What was named is not there, or not the only one; the message says what is."""
 
 
 @dataclass(frozen=True)
@@ -67,16 +66,6 @@ class Archive:
             StoreError: If the store cannot be read.
         """
         return _read(self.store, self.catalog)
-
-    def components_of(self, fingerprint: str) -> Sequence[Component] | None:
-        """Return what a fingerprint is made of; None where that is not recorded."""
-        if not _FINGERPRINT.fullmatch(fingerprint):
-            return None
-        document = self.catalog.get_document("code", fingerprint)
-        try:
-            return None if document is None else [Component(**component) for component in document["components"]]
-        except (KeyError, TypeError):  # written by another version
-            return None
 
     def short_ids(self) -> dict[str, str]:
         """Return for each run id its shortest beginning that names no other run. Complexity: O(n log n)."""
@@ -182,6 +171,19 @@ class Archive:
         found = ((lineage, Calls(lineage.traces).closest(trace)) for lineage in self.earlier(run))
         return next(((lineage, before) for lineage, before in found if before is not None), None)
 
+    def components_of(self, fingerprint: str) -> Sequence[Component] | None:
+        """Return what a fingerprint is made of; None where that is not recorded.
+
+        Raises:
+            StoreError: If the store refuses.
+        """
+        document = self.catalog.get_document("code", fingerprint) if _FINGERPRINT.fullmatch(fingerprint) else None
+        try:
+            components = document["components"] if document else None
+            return components and [checked(_component, component, Component) for component in components]
+        except (BadLineError, KeyError, TypeError):  # written by another version
+            return None
+
     # -- what people say of runs -----------------------------------------------------------------------------------
 
     def tag(self, lineage: Lineage, name: str) -> None:
@@ -271,6 +273,10 @@ def find_step(lineage: Lineage, name: str) -> tuple[Trace, int]:
         raise NotFoundError(f"The run did not call {name!r}{suggestion(name, tasks)}{listed}")
     computed = [trace for trace in calls if trace.decision == "compute"]
     return (computed or calls)[0], sum(trace.task == calls[0].task for trace in traces)
+
+
+def _component(fields: Mapping[str, Any]) -> Component:
+    return Component(**fields)
 
 
 def _common(one: str, other: str) -> int:

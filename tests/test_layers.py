@@ -18,8 +18,8 @@ MODULES = sorted(ROOT.rglob("*.py"))
 
 
 PREFECT_LAYER = (
-    "answers archive blocks clusters compat elsewhere engine flows futures preview reporting runners runs settings tasks "
-    "visiting workers"
+    "answers archive blocks clusters compat difference elsewhere engine flows futures preview reporting runners runs "
+    "settings tasks visiting workers"
 )
 PREFECT_AND_BELOW = f"core storage views runtime {PREFECT_LAYER}"
 

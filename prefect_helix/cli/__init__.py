@@ -8,7 +8,6 @@ import typer
 from typer.core import TyperGroup
 
 from prefect_helix import __version__
-from prefect_helix.archive import NotFoundError
 from prefect_helix.cli import accept, cleaning, diff, plan, remarks, rulings, runs, store, ui, verifying, why
 from prefect_helix.cli.output import complain
 from prefect_helix.core.errors import ConfigurationError, HelixError
@@ -20,7 +19,7 @@ class _Verbs(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
-        except (HelixError, NotFoundError) as error:
+        except HelixError as error:
             complain(f"error: {error}")
             raise typer.Exit(2 if isinstance(error, ConfigurationError) else 1) from error
 

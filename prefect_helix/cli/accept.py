@@ -12,13 +12,14 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from prefect_helix.archive import Archive, NotFoundError, new_id, suggestion
+from prefect_helix.archive import Archive, new_id, suggestion
 from prefect_helix.cli.changes import code_json, code_lines, print_lines
 from prefect_helix.cli.finding import JsonOption, StoreOption, archive_of
 from prefect_helix.cli.output import ago, console, print_json, visible
 from prefect_helix.cli.rulings import NoteOption, YesOption, ask, done, ruling_json
 from prefect_helix.core.change import Change
 from prefect_helix.core.comparison import CodeChanges, code_changes
+from prefect_helix.core.errors import NotFoundError
 from prefect_helix.core.history import computations, results
 from prefect_helix.core.lineage import Trace
 from prefect_helix.core.rulings import Acceptance

@@ -12,11 +12,11 @@ from typing import Annotated, Any
 
 import typer
 
-from prefect_helix.archive import Archive, NotFoundError, suggestion
+from prefect_helix.archive import Archive, suggestion
 from prefect_helix.cli.finding import JsonOption, StoreOption, open_archive
 from prefect_helix.cli.output import complain, console, print_json, tracked, visible
 from prefect_helix.cli.rulings import YesOption, ask, when
-from prefect_helix.core.errors import ConfigurationError, StoreError
+from prefect_helix.core.errors import ConfigurationError, NotFoundError, StoreError
 from prefect_helix.core.sizes import budget_bytes
 from prefect_helix.storage import leases
 from prefect_helix.storage.backend import Entry

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Annotated, Any
 
 import typer
@@ -10,7 +10,6 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from prefect_helix.archive import Archive
 from prefect_helix.cli.changes import Line, bullet, code_json, code_lines, print_lines
 from prefect_helix.cli.finding import JsonOption, StoreOption, open_archive
 from prefect_helix.cli.output import STYLES, ago, console, decision_text, print_json, visible
@@ -18,7 +17,8 @@ from prefect_helix.core.change import Change
 from prefect_helix.core.graph import Decision
 from prefect_helix.core.lineage import Lineage, Trace
 from prefect_helix.core.summary import saved_us, spent_us, total
-from prefect_helix.views.differences import Difference, Figure, StepRow, changed_words, same_result, step_rows
+from prefect_helix.difference import Difference
+from prefect_helix.views.differences import Figure, StepRow, changed_words, same_result, step_rows
 from prefect_helix.views.steps import call_names, count_decisions, size_bytes
 from prefect_helix.views.units import format_bytes, format_us, iso, shorten
 
@@ -45,16 +45,16 @@ def diff(
 ) -> None:
     """Compare two runs, or one with the run before it: what changed, with diffs of code, and what that did."""
     archive = open_archive(store)
-    found = Difference(*archive.pair(first, second), archive.components_of)
+    found = Difference(archive, *archive.pair(first, second))
     if as_json:
         print_json(_difference_json(found))
     else:
-        _print(found, archive)
+        _print(found)
 
 
-def _print(found: Difference, archive: Archive) -> None:
+def _print(found: Difference) -> None:
     out = console()
-    out.print(_heads(found, archive.short_ids()))
+    out.print(_heads(found))
     out.print()
     changed = list(_changed_lines(found))
     print_lines(out, changed or [Line(0, Text("Same parameters, code, files and libraries."))])
@@ -65,7 +65,8 @@ def _print(found: Difference, archive: Archive) -> None:
             out.print(table)
 
 
-def _heads(found: Difference, short: Mapping[str, str]) -> Table:
+def _heads(found: Difference) -> Table:
+    short = found.archive.short_ids()
     table = Table.grid(padding=(0, 2, 0, 0))
     for word, lineage in (("from", found.before), ("to", found.after)):
         run = lineage.run

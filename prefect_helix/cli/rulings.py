@@ -12,10 +12,10 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from prefect_helix.archive import Archive, NotFoundError, new_id, suggestion
+from prefect_helix.archive import Archive, new_id, suggestion
 from prefect_helix.cli.finding import JsonOption, StoreOption, open_archive
 from prefect_helix.cli.output import complain, console, print_json, visible
-from prefect_helix.core.errors import ConfigurationError
+from prefect_helix.core.errors import ConfigurationError, NotFoundError
 from prefect_helix.core.history import computations
 from prefect_helix.core.lineage import Trace
 from prefect_helix.core.rulings import Acceptance, Revocation, Ruling, Rulings

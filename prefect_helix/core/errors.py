@@ -10,6 +10,8 @@
     │   └── CorruptError                     stored bytes are not what was written
     ├── NondeterministicTaskError            a recomputed result contradicts one already used
     ├── FileChangedError                     a file changed while a run relied on it
+    ├── NotFoundError (LookupError)          a run, a step or a tag that is named is not there
+    ├── ResultUnavailableError (LookupError) a recorded result cannot be had
     ├── UpstreamFailedError                  a value is asked for whose task failed
     ├── ArgumentChangedError                 an argument was changed before its task could be computed late
     └── VerificationError                    mode "verify" found results that differ
@@ -172,6 +174,28 @@ class ArgumentChangedError(HelixError):
             f"Task {task!r} has to be computed after all, but its argument {parameter!r} was changed in place since "
             "the call. Give the task a copy, or have its result kept with @helix_task(materialize='always')."
         )
+
+
+class NotFoundError(HelixError, LookupError):
+    """What was named is not there, or not the only one; the message says what is."""
+
+
+class ResultUnavailableError(HelixError, LookupError):
+    """What a step of a run gave cannot be had any more.
+
+    Args:
+        run: Id of the run.
+        task: Name of the step.
+        cause: Why not, in half a sentence.
+        remedy: What to do about it.
+    """
+
+    def __init__(self, run: str, task: str, cause: str, remedy: str) -> None:
+        self.run = run
+        self.task = task
+        self.cause = cause
+        self.remedy = remedy
+        super().__init__(f"The result of {task} in run {run} cannot be loaded: {cause}. {remedy}")
 
 
 class UpstreamFailedError(HelixError):

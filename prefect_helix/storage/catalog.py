@@ -156,6 +156,11 @@ class Catalog:
         self._backlog = known.backlog
         return known
 
+    @property
+    def decoded(self) -> int:
+        """How many traces of indexes it has decoded, and remembers."""
+        return sum(index.decoded for index in [*self._opened.values()])
+
     def compact(self) -> None:
         """Write an index of all lineages if it is time for one, and remove what has been covered long enough.
 

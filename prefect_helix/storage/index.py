@@ -143,6 +143,11 @@ class StoredIndex:
         """Its runs, each with every trace."""
         return [self.lineage(position) for position in range(len(self.entries))]
 
+    @property
+    def decoded(self) -> int:
+        """How many traces it has decoded, and remembers."""
+        return len(self._traces)
+
     def lineage(self, position: int) -> Lineage:
         """Return the run at a position in `heads`."""
         entry = self.entries[position]

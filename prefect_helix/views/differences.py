@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import PurePath
 
 from prefect_helix.core.change import Change
-from prefect_helix.core.comparison import (
-    CodeChanges,
-    ComponentsOf,
-    Pair,
-    code_changes,
-    parameter_changes,
-    step_pairs,
-    version_changes,
-)
+from prefect_helix.core.comparison import CodeChanges, Pair
 from prefect_helix.core.graph import Decision
 from prefect_helix.core.lineage import Changed, Lineage, Run, Summary, Trace
 from prefect_helix.core.short import excerpts
 from prefect_helix.core.summary import saved_us, spent_us, total
 from prefect_helix.views.boxes import Mark
-from prefect_helix.views.code import few
 from prefect_helix.views.steps import size_bytes
 
 _NAMES = 4
@@ -65,75 +54,6 @@ class Figure:
     def delta(self) -> float | None:
         """By how much it grew; None where that cannot be told."""
         return None if self.before is None or self.after is None else self.after - self.before
-
-
-@dataclass(frozen=True)
-class Difference:
-    """Two runs side by side.
-
-    Attributes:
-        before: The run to start from.
-        after: The other run.
-        components_of: Tells what fingerprints are made of.
-    """
-
-    before: Lineage
-    after: Lineage
-    components_of: ComponentsOf
-
-    @cached_property
-    def parameters(self) -> tuple[Change, ...]:
-        """Flow parameters that changed."""
-        return parameter_changes(self.before, self.after)
-
-    @cached_property
-    def pairs(self) -> tuple[Pair, ...]:
-        """The steps."""
-        return step_pairs(self.before, self.after)
-
-    @cached_property
-    def code(self) -> CodeChanges:
-        """What changed in the code of the steps."""
-        edits = [(pair.trace.task, change) for pair in self.pairs for change in pair.changes if change.kind == "code"]
-        return code_changes(edits, self.components_of)
-
-    @cached_property
-    def versions(self) -> tuple[Change, ...]:
-        """Versions that changed, those left out that are told as code."""
-        libraries = [each.change.place for each in self.code.found if each.change.component.kind == "distribution"]
-        found = version_changes(self.before.run, self.after.run)
-        return tuple(change for change in found if change.name not in libraries)
-
-    def arguments(self, kind: str) -> dict[Change, list[str]]:
-        """Return the changed arguments (or files) that are no flow parameters, each with the tasks that take it."""
-        names = {change.name for change in self.parameters}
-        found: dict[Change, list[str]] = {}
-        for pair in self.pairs:
-            for change in pair.own:
-                if change.kind == kind and (kind == "file" or change.origin not in names):
-                    found.setdefault(change, []).append(pair.trace.task)
-        return found
-
-    @property
-    def told(self) -> list[tuple[str, str]]:
-        """What changed besides code in words, each with a remark on who it reaches."""
-        parameters = [f"parameter {one.name}{one.shown or ' changed'}".replace(": ", " ", 1) for one in self.parameters]
-        return [
-            *((words, "") for words in parameters),
-            *((str(one), f"read by {few(_counted(tasks))}") for one, tasks in self.arguments("file").items()),
-            *((str(one), f"of {few(_counted(tasks))}") for one, tasks in self.arguments("argument").items()),
-            *((str(one), "") for one in self.versions),
-        ]
-
-    @cached_property
-    def figures(self) -> dict[str, Figure]:
-        """Times in microseconds and sizes in bytes."""
-        return run_figures(self.before, self.after)
-
-    @cached_property
-    def metrics(self) -> dict[str, Figure]:
-        """The metrics."""
-        return metric_figures(self.before.run, self.after.run)
 
 
 def step_rows(pairs: Iterable[Pair], code: CodeChanges) -> list[StepRow]:
@@ -303,10 +223,6 @@ def _code_names(task: str, code: CodeChanges) -> Iterator[str]:
 def _some(names: Sequence[str]) -> str:
     more = f" and {len(names) - _NAMES} more" if len(names) > _NAMES else ""
     return f"{', '.join(names[:_NAMES])}{more}"
-
-
-def _counted(tasks: Sequence[str]) -> list[str]:
-    return [task if count == 1 else f"{task} ({count} calls)" for task, count in Counter(tasks).items()]
 
 
 def _outcome(trace: Trace | None) -> Decision | str | None:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from http import HTTPStatus
+from urllib.parse import urlencode
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from prefect_helix import __version__
-from prefect_helix.archive import NotFoundError
-from prefect_helix.core.errors import HelixError
+from prefect_helix.core.errors import HelixError, NotFoundError
 from prefect_helix.web.asking import Ask, Links, Page
 from prefect_helix.web.guard import METHODS, Guard
 from prefect_helix.web.library import Library
@@ -45,6 +45,7 @@ def create_app(library: Library, names: Collection[str] = ()) -> ASGIApp:
     """
     shown = _Shown(library)
     routes = [Route(path, shown.endpoint(page), methods=[*METHODS]) for path, page in PAGES.items()]
+    routes.append(Route("/runs/{key:path}", _of_run, methods=[*METHODS]))
     static = Mount("/static", StaticFiles(packages=[("prefect_helix.web", "static")]))
     handlers = {
         NotFoundError: shown.not_found,
@@ -53,6 +54,11 @@ def create_app(library: Library, names: Collection[str] = ()) -> ASGIApp:
         Exception: shown.broken,
     }
     return Guard(Starlette(routes=[*routes, static], exception_handlers=handlers), names)
+
+
+def _of_run(request: Request) -> Response:
+    """Lead from the short address of a run, as others link to it, to its page."""
+    return RedirectResponse(f"/run?{urlencode({'id': request.path_params['key']}, errors='replace')}")
 
 
 class _Shown:

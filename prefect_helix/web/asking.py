@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 from urllib.parse import urlencode
 
-from prefect_helix.archive import Archive, NotFoundError
+from prefect_helix.archive import Archive
+from prefect_helix.core.errors import NotFoundError
 from prefect_helix.core.lineage import Lineage, Run
 from prefect_helix.web.library import Library
 

@@ -17,6 +17,10 @@ FRESH_SECONDS = 5.0
 """A store that is far away is not asked again within this time."""
 
 _REMEMBERED = 256
+"""Things made of runs that are kept."""
+
+_DECODED = 20_000
+"""Traces that are kept before all are forgotten; about 100 MB."""
 
 T = TypeVar("T")
 
@@ -43,7 +47,7 @@ class Library:
             StoreError: If the store cannot be read.
         """
         with self._lock:
-            if self._archive is None:
+            if self._archive is None or self._archive.catalog.decoded > _DECODED:
                 self._archive = read_archive(self.resolved)
             elif not self._archive.store.is_remote or time.monotonic() - self._read_at >= FRESH_SECONDS:
                 self._archive = self._archive.again()

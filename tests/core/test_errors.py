@@ -10,7 +10,9 @@ from prefect_helix.core.errors import (
     FileChangedError,
     HelixError,
     NondeterministicTaskError,
+    NotFoundError,
     NotStorableError,
+    ResultUnavailableError,
     UndigestibleError,
     VerificationError,
 )
@@ -22,6 +24,8 @@ ERRORS = [
     BlobMissingError("/store", "read a blob", "it is not there"),
     NondeterministicTaskError("split", ["fit"]),
     FileChangedError("a.csv", "scan"),
+    NotFoundError("There is no run."),
+    ResultUnavailableError("9f8e", "fit", "it was not kept", "Run the flow again."),
     VerificationError(["scan"]),
 ]
 

@@ -9,8 +9,9 @@ from typing import Any
 from prefect_helix.core.graph import Decision
 from prefect_helix.core.lineage import Trace
 from prefect_helix.core.summary import spent_us, total
+from prefect_helix.difference import Difference
 from prefect_helix.views.boxes import Box
-from prefect_helix.views.differences import Difference, StepRow, merged, same_result, step_rows
+from prefect_helix.views.differences import StepRow, merged, same_result, step_rows
 from prefect_helix.views.steps import count_decisions
 from prefect_helix.views.svg import difference_svg
 from prefect_helix.views.units import format_bytes, format_count, format_us, shorten
@@ -59,7 +60,7 @@ def compare_page(ask: Ask) -> Page:
         before = ask.links.find(ask.text("before"))
     else:
         before, after = ask.archive.pair(after.run.run_id, None)
-    found = Difference(before, after, ask.archive.components_of)
+    found = Difference(ask.archive, before, after)
     rows = step_rows(found.pairs, found.code)
     shown = [row for row in rows if row.changed or not row.same_decision] if len(rows) > SHOWN_ROWS else rows
     hidden = len(rows) - len(shown[:SHOWN_ROWS])

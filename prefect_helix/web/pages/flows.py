@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from prefect_helix.archive import NotFoundError, suggestion
+from prefect_helix.archive import suggestion
+from prefect_helix.core.errors import NotFoundError
 from prefect_helix.core.lineage import Lineage, Run, Summary
 from prefect_helix.views.charts import Part, Version, line_chart, sparkline, stacked_bars
 from prefect_helix.views.differences import summary_words

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +14,7 @@ from prefect_helix.views.boxes import Box
 from prefect_helix.views.differences import summary_words
 from prefect_helix.views.steps import alike, call_names, size_bytes
 from prefect_helix.views.svg import dag_svg
-from prefect_helix.views.units import format_bytes, format_count, format_us, shorten
+from prefect_helix.views.units import format_bytes, format_count, format_us, moment, shorten
 from prefect_helix.web.asking import PICTURE_WIDTH, Ask, Page
 from prefect_helix.web.pages.flows import summary_of
 from prefect_helix.web.rendering import figure
@@ -42,10 +43,12 @@ class Progress:
     Attributes:
         words: In a sentence.
         share: In per cent of the predicted time; None where nothing was predicted.
+        to_come: Steps of the run before that were not computed so far, with the time they take.
     """
 
     words: str
     share: int | None
+    to_come: tuple[tuple[str, int | None], ...] = ()
 
 
 def run_page(ask: Ask) -> Page:
@@ -88,11 +91,27 @@ def progress_of(ask: Ask, lineage: Lineage) -> Progress:
     done = f"{format_count(len(lineage.traces), 'step')} computed in {format_us(done_us)}"
     if prior is not None:
         done += f", of {format_count(len(prior.traces), 'step')} that the run before had"
+    heard_us = max([run.started_us, *(trace.started_us + (trace.compute_us or 0) for trace in lineage.traces)])
+    heard = f"Last heard of at {moment(heard_us)}."
+    to_come = _to_come(lineage.traces, prior.traces if prior else ())
     if not run.predicted_us:
-        return Progress(f"{done}. How long it takes is not known.", None)
+        return Progress(f"{done}. How long it takes is not known. {heard}", None, to_come)
     left_us = max(0, run.predicted_us - done_us)
     share = min(99, round(100 * done_us / run.predicted_us))
-    return Progress(f"{done}; about {format_us(left_us)} of computing and loading are left.", share)
+    return Progress(f"{done}; about {format_us(left_us)} of computing and loading are left. {heard}", share, to_come)
+
+
+def _to_come(traces: Sequence[Trace], prior: Sequence[Trace]) -> tuple[tuple[str, int | None], ...]:
+    """Return the steps of the run before, with what they take, that the journal does not have: it has what was computed."""
+    done = Counter(trace.key for trace in traces)
+    names = call_names(prior)
+    left = []
+    for trace, name in zip(prior, names, strict=True):
+        if done[trace.key]:
+            done[trace.key] -= 1
+        else:
+            left.append((name, trace.compute_us))
+    return tuple(left)
 
 
 def step_href(ask: Ask, run: Run, traces: Sequence[Trace]) -> Callable[[Box], str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from prefect_helix.answers import answer
-from prefect_helix.archive import NotFoundError
+from prefect_helix.core.errors import NotFoundError
 from prefect_helix.core.explain import Calls
 from prefect_helix.core.fingerprint import Component
 from prefect_helix.core.graph import Decision

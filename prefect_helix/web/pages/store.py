@@ -28,9 +28,7 @@ def store_page(ask: Ask) -> Page:
         "saved_us": sum(summary_of(ask, lineage).saved_us or 0 for lineage in archive.lineages),
         "unread": unread,
         "groups": groups,
-        "picture": treemap(
-            [_tile(ask, group) for group in groups], title="Space by flow and task", width=PICTURE_WIDTH
-        ),
+        "picture": treemap(tiles, title="Space by flow and task", width=PICTURE_WIDTH),
         "kinds": [(kind, len(files), sum(files)) for kind, files in sizes.items() if files],
     }
     refresh_seconds = REFRESH_SECONDS if unread else 0

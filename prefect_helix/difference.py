@@ -1,0 +1,94 @@
+"""Two runs of a store side by side: what changed from one to the other, and what that did."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from functools import cached_property
+
+from prefect_helix.archive import Archive
+from prefect_helix.core.change import Change
+from prefect_helix.core.comparison import (
+    CodeChanges,
+    Pair,
+    code_changes,
+    parameter_changes,
+    step_pairs,
+    version_changes,
+)
+from prefect_helix.core.lineage import Lineage
+from prefect_helix.views.code import few
+from prefect_helix.views.differences import Figure, metric_figures, run_figures
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Two runs side by side.
+
+    Attributes:
+        archive: Where they are from.
+        before: The run to start from.
+        after: The other run.
+    """
+
+    archive: Archive
+    before: Lineage
+    after: Lineage
+
+    @cached_property
+    def parameters(self) -> tuple[Change, ...]:
+        """The flow parameters that are not what they were."""
+        return parameter_changes(self.before, self.after)
+
+    @cached_property
+    def pairs(self) -> tuple[Pair, ...]:
+        """Their steps in pairs."""
+        return step_pairs(self.before, self.after)
+
+    @cached_property
+    def code(self) -> CodeChanges:
+        """What changed in the code of their steps, each piece once."""
+        edits = [(pair.trace.task, change) for pair in self.pairs for change in pair.changes if change.kind == "code"]
+        return code_changes(edits, self.archive.components_of)
+
+    @cached_property
+    def versions(self) -> tuple[Change, ...]:
+        """The versions that are not what they were, but for those of libraries that are told as code."""
+        libraries = [each.change.place for each in self.code.found if each.change.component.kind == "distribution"]
+        found = version_changes(self.before.run, self.after.run)
+        return tuple(change for change in found if change.name not in libraries)
+
+    def arguments(self, kind: str) -> dict[Change, list[str]]:
+        """Return the changed arguments (or files) that are no flow parameters, each with the tasks that take it."""
+        names = {change.name for change in self.parameters}
+        found: dict[Change, list[str]] = {}
+        for pair in self.pairs:
+            for change in pair.own:
+                if change.kind == kind and (kind == "file" or change.origin not in names):
+                    found.setdefault(change, []).append(pair.trace.task)
+        return found
+
+    @property
+    def told(self) -> list[tuple[str, str]]:
+        """What changed besides code in words, each with a remark on who it reaches."""
+        parameters = [f"parameter {one.name}{one.shown or ' changed'}".replace(": ", " ", 1) for one in self.parameters]
+        return [
+            *((words, "") for words in parameters),
+            *((str(one), f"read by {few(_counted(tasks))}") for one, tasks in self.arguments("file").items()),
+            *((str(one), f"of {few(_counted(tasks))}") for one, tasks in self.arguments("argument").items()),
+            *((str(one), "") for one in self.versions),
+        ]
+
+    @cached_property
+    def figures(self) -> dict[str, Figure]:
+        """Their times and sizes; see `run_figures`."""
+        return run_figures(self.before, self.after)
+
+    @cached_property
+    def metrics(self) -> dict[str, Figure]:
+        """Their metrics, those of the later one first."""
+        return metric_figures(self.before.run, self.after.run)
+
+
+def _counted(tasks: list[str]) -> list[str]:
+    return [task if count == 1 else f"{task} ({count} calls)" for task, count in Counter(tasks).items()]
