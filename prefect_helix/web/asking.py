@@ -10,6 +10,7 @@ from typing import Generic, TypeVar
 from urllib.parse import urlencode
 
 from prefect_helix.archive import Archive
+from prefect_helix.core.digest import hash_parts
 from prefect_helix.core.errors import NotFoundError
 from prefect_helix.core.lineage import Lineage, Run
 from prefect_helix.web.library import Library
@@ -21,7 +22,8 @@ LONGEST_TEXT = 500
 """Characters of a value in an address."""
 
 _PREFECT_ADDRESS = re.compile(r"https?://\S*/flow-run/([0-9a-f-]{36})\b\S*", re.IGNORECASE)
-_ATTEMPT = re.compile(r"(.*)@(\d{1,19})", re.DOTALL)
+_PLAIN = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_LONGEST_NAME = 200
 
 T = TypeVar("T")
 
@@ -44,11 +46,12 @@ class Links:
 
     def key(self, run: Run) -> str:
         """Return what names one run, and one attempt of a flow run that was tried more than once."""
-        return run.run_id if self._attempts[run.run_id] < 2 else f"{run.run_id}@{run.started_us}"
+        run_id = run.run_id if _PLAIN.fullmatch(run.run_id) else hash_parts(run.run_id)
+        return run_id if self._attempts[run.run_id] < 2 else f"{run_id}@{run.started_us}"
 
     def flow(self, name: str, page: int = 1) -> str:
         """Return the address of the versions of a flow."""
-        return _address("/flow", name=name, **({"page": page} if page > 1 else {}))
+        return _address("/flow", name=flow_key(name), **({"page": page} if page > 1 else {}))
 
     def run(self, run: Run, **more: str) -> str:
         """Return the address of a run."""
@@ -71,11 +74,8 @@ class Links:
         name = name.strip()
         if found := _PREFECT_ADDRESS.fullmatch(name):
             name = found[1].lower()
-        if found := _ATTEMPT.fullmatch(name):
-            run_id, started_us = found[1], int(found[2])
-            for lineage in self._archive.lineages:
-                if (lineage.run.run_id, lineage.run.started_us) == (run_id, started_us):
-                    return lineage
+        if lineage := next((one for one in self._archive.lineages if self.key(one.run) == name), None):
+            return lineage
         if not name:
             raise NotFoundError("Name a run: by its id, the beginning of it, its name, or `last`.")
         return self._archive.run(name[:LONGEST_TEXT])
@@ -150,6 +150,11 @@ class Pages(Generic[T]):
     def end(self) -> int:
         """Position after its last item."""
         return self.first + len(self.items)
+
+
+def flow_key(name: str) -> str:
+    """Return what names a flow in addresses: its name, or a hash of one that no address should hold."""
+    return name if len(name) <= _LONGEST_NAME and name.isprintable() else hash_parts(name)
 
 
 def part(items: Sequence[T], number: int, size: int) -> Pages[T]:

@@ -12,7 +12,7 @@ from prefect_helix.core.lineage import Lineage, Run, Summary
 from prefect_helix.views.charts import Part, Version, line_chart, sparkline, stacked_bars
 from prefect_helix.views.differences import summary_words
 from prefect_helix.views.units import moment, shorten
-from prefect_helix.web.asking import PICTURE_WIDTH, Ask, Page, part
+from prefect_helix.web.asking import PICTURE_WIDTH, Ask, Page, flow_key, part
 from prefect_helix.web.rendering import figure
 
 SHOWN_FLOWS = 500
@@ -59,10 +59,11 @@ def flows_page(ask: Ask) -> Page:
 def versions_page(ask: Ask) -> Page:
     """Show the runs of one flow, newest first."""
     name = ask.text("name")
-    found = [lineage for lineage in ask.archive.lineages if lineage.run.flow == name]
+    key = {flow: flow_key(flow) for flow in {lineage.run.flow for lineage in ask.archive.lineages}}
+    found = [lineage for lineage in ask.archive.lineages if key[lineage.run.flow] == name]
     if not found:
-        flows = {lineage.run.flow for lineage in ask.archive.lineages}
-        raise NotFoundError(f"There is no run of a flow {shorten(name, 120)!r}{suggestion(name[:120], flows)}")
+        raise NotFoundError(f"There is no run of a flow {shorten(name, 120)!r}{suggestion(name[:120], key)}")
+    name = found[0].run.flow
     pages = part(found, ask.number("page", 1), SHOWN_VERSIONS)
     rows = [_version_row(ask, lineage) for lineage in pages.items]
     charted = found[pages.first : pages.first + CHARTED_VERSIONS][::-1]

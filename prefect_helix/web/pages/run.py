@@ -102,7 +102,7 @@ def progress_of(ask: Ask, lineage: Lineage) -> Progress:
 
 
 def _to_come(traces: Sequence[Trace], prior: Sequence[Trace]) -> tuple[tuple[str, int | None], ...]:
-    """Return the steps of the run before, with what they take, that the journal does not have: it has what was computed."""
+    """Return the steps of the run before that were not computed so far, with what they take."""
     done = Counter(trace.key for trace in traces)
     names = call_names(prior)
     left = []
