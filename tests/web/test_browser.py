@@ -40,9 +40,9 @@ def census("""
 VERSIONS: list[tuple[str, str, str, dict[str, Any]]] = [
     ("census", "", "", {}),
     ("census", "", "", {"reg": 0.5}),
-    ("census", "probabilities > 0.5", "probabilities >= 0.5", {"reg": 0.5}),
+    ("census", "(accuracy_score, probabilities > 0.5", "(accuracy_score, probabilities >= 0.5", {"reg": 0.5}),
     ("census", "", "", {"reg": 0.5, "buckets": 20}),
-    ("census", 'solver="newton-cholesky"', 'solver="liblinear"', {"reg": 0.5}),
+    ("census", "C=1 / reg", "C=1 / (reg + 0.01)", {"reg": 0.5}),
     ("census_features", "codes >= 0", "codes > -1", {"reg": 0.5}),
     ("census", "", "", {"reg": 0.5, "metric": "roc_auc"}),
     ("census", "\n@helix_flow\ndef census(", NEW_STEP, {"reg": 0.5}),
@@ -157,7 +157,9 @@ def text_of(page: webdriver.Chrome) -> str:
 
 def click(page: webdriver.Chrome, selector: str) -> None:
     element = page.find_element(By.CSS_SELECTOR, selector)
-    page.execute_script("arguments[0].scrollIntoView({block: 'center', inline: 'center'})", element)
+    page.execute_script(
+        "arguments[0].scrollIntoView({behavior: 'instant', block: 'center', inline: 'center'})", element
+    )
     before = page.find_element(By.TAG_NAME, "html")
     element.click()
     WebDriverWait(page, PATIENCE_S).until(lambda _: _is_gone(before), "The click led nowhere.")
@@ -237,7 +239,7 @@ def test_two_versions_are_chosen_and_compared(page: webdriver.Chrome, shown: Sho
 def test_a_run_is_found_by_its_address_in_the_prefect_ui(page: webdriver.Chrome, shown: Shown) -> None:
     page.find_element(By.ID, "find").send_keys(f"{shown.prefect}/runs/flow-run/{shown.runs[4]}")
     click(page, "header form button")
-    assert "liblinear" not in page.title and shown.runs[4] in text_of(page)
+    assert shown.runs[4] in text_of(page)
 
 
 def test_the_store_shows_what_takes_its_space(page: webdriver.Chrome) -> None:
@@ -273,7 +275,7 @@ def test_pages_are_legible_and_have_the_parts_that_readers_go_by(
         first, last = shown.runs[0], shown.runs[-1]
         for path in (
             "/", "/store", "/flow?name=census", f"/run?id={first}", f"/run?id={last}", f"/step?run={last}&call=3",
-            f"/step?run={shown.runs[2]}&call=25", f"/compare?before={first}&after={shown.runs[8]}",
+            f"/step?run={shown.runs[2]}&call=14", f"/compare?before={first}&after={shown.runs[8]}",
             f"/compare?before={first}&after={last}&view=split",
         ):  # fmt: skip
             page.get(shown.url + path)

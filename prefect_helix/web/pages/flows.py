@@ -18,7 +18,7 @@ from prefect_helix.web.rendering import figure
 SHOWN_FLOWS = 500
 SHOWN_VERSIONS = 50
 CHARTED_VERSIONS = 100
-SHOWN_METRICS = 4
+SHOWN_METRICS = 2
 """Metrics with a column of their own."""
 
 _SPARK_VERSIONS = 30
