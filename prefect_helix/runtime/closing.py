@@ -41,7 +41,7 @@ def _commit(head: Run, prior: Lineage | None, world: World, keeper: Keeper, stat
         metrics=metrics(traces),
         changed=changed([node.prior for node in world.nodes if node.prior], traces) if head.prior_run_id else (),
     )
-    code = {node.spec.fingerprint: node.spec.code for node in called if node.done}
+    code = {node.spec.fingerprint: node.spec.code for node in called if node.done or node.failed}
     summary = summarise(Lineage(head, traces), prior, keeper.written_bytes)
     lineage = Lineage(replace(head, summary=summary), traces)
     keeper.commit(lineage, {name: {"components": [asdict(c) for c in one.components]} for name, one in code.items()})
