@@ -9,12 +9,16 @@ from prefect_helix.core.errors import (
     FileChangedError,
     HelixError,
     NondeterministicTaskError,
+    NotFoundError,
     NotStorableError,
+    ResultUnavailableError,
     StoreError,
     UndigestibleError,
     VerificationError,
 )
 from prefect_helix.flows import helix_flow, helix_plan
+from prefect_helix.frames import runs_frame
+from prefect_helix.records import RunRecord, find_run, list_runs, load_result
 from prefect_helix.storage.files import File
 from prefect_helix.tasks import HelixTask, helix_task
 
@@ -30,12 +34,19 @@ __all__ = [
     "HelixStorage",
     "HelixTask",
     "NondeterministicTaskError",
+    "NotFoundError",
     "NotStorableError",
+    "ResultUnavailableError",
+    "RunRecord",
     "StoreError",
     "UndigestibleError",
     "VerificationError",
+    "find_run",
     "helix_flow",
     "helix_plan",
     "helix_task",
+    "list_runs",
+    "load_result",
     "register_digest",
+    "runs_frame",
 ]

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import difflib
-import re
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
 
 from prefect_helix.core.errors import NotFoundError
 from prefect_helix.core.explain import Calls
 from prefect_helix.core.fingerprint import Component
+from prefect_helix.core.history import with_origin
 from prefect_helix.core.lineage import Lineage, Run, Summary, Trace
 from prefect_helix.core.remarks import LAST, Note, Remarks, Tag, checked_tag
 from prefect_helix.core.rulings import Rulings
@@ -21,15 +20,12 @@ from prefect_helix.core.written import Withdrawal
 from prefect_helix.runtime.session import now_us
 from prefect_helix.settings import Resolved
 from prefect_helix.storage.catalog import Catalog
-from prefect_helix.storage.segments import BadLineError, checked
 from prefect_helix.storage.store import Store
 from prefect_helix.views.steps import call_names
 from prefect_helix.views.units import moment
 
 SHORT_ID = 8
 """Least characters of a run id that are shown."""
-
-_FINGERPRINT = re.compile(r"[A-Za-z0-9_-]{1,100}")
 
 
 @dataclass(frozen=True)
@@ -177,12 +173,7 @@ class Archive:
         Raises:
             StoreError: If the store refuses.
         """
-        document = self.catalog.get_document("code", fingerprint) if _FINGERPRINT.fullmatch(fingerprint) else None
-        try:
-            components = document["components"] if document else None
-            return components and [checked(_component, component, Component) for component in components]
-        except (BadLineError, KeyError, TypeError):  # written by another version
-            return None
+        return self.catalog.components_of(fingerprint)
 
     # -- what people say of runs -----------------------------------------------------------------------------------
 
@@ -275,8 +266,16 @@ def find_step(lineage: Lineage, name: str) -> tuple[Trace, int]:
     return (computed or calls)[0], sum(trace.task == calls[0].task for trace in traces)
 
 
-def _component(fields: Mapping[str, Any]) -> Component:
-    return Component(**fields)
+def find_call(lineage: Lineage, name: str) -> Trace:
+    """Return the one call named "fit" or "fit#2", with the run that computed its result.
+
+    Raises:
+        NotFoundError: If the run did not make that call, or made several of that name.
+    """
+    trace, calls = find_step(lineage, name)
+    if calls > 1 and name == trace.task:
+        raise NotFoundError(f"{name!r} was called {calls} times; say which call: {name}#1 to {name}#{calls}.")
+    return with_origin(trace, lineage.run)
 
 
 def _common(one: str, other: str) -> int:

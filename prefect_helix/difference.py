@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -17,8 +18,9 @@ from prefect_helix.core.comparison import (
     version_changes,
 )
 from prefect_helix.core.lineage import Lineage
-from prefect_helix.views.code import few
-from prefect_helix.views.differences import Figure, metric_figures, run_figures
+from prefect_helix.views.differences import Figure, few, metric_figures, run_figures
+
+_OF_STEPS = ("new", "removed", "renamed", "order")
 
 
 @dataclass(frozen=True)
@@ -69,15 +71,21 @@ class Difference:
         return found
 
     @property
-    def told(self) -> list[tuple[str, str]]:
-        """What changed besides code in words, each with a remark on who it reaches."""
-        parameters = [f"parameter {one.name}{one.shown or ' changed'}".replace(": ", " ", 1) for one in self.parameters]
+    def facts(self) -> list[tuple[str, str]]:
+        """What changed besides code, each with a remark on whom that concerns."""
         return [
-            *((words, "") for words in parameters),
-            *((str(one), f"read by {few(_counted(tasks))}") for one, tasks in self.arguments("file").items()),
-            *((str(one), f"of {few(_counted(tasks))}") for one, tasks in self.arguments("argument").items()),
+            *((f"parameter {one.name}{one.shown or ' changed'}".replace(": ", " ", 1), "") for one in self.parameters),
+            *((str(one), f", read by {_counted(tasks)}") for one, tasks in self.arguments("file").items()),
+            *((str(one), f", of {_counted(tasks)}") for one, tasks in self.arguments("argument").items()),
+            *((told if count == 1 else f"{told} ({count} calls)", "") for told, count in self._steps.items()),
             *((str(one), "") for one in self.versions),
         ]
+
+    @property
+    def _steps(self) -> Mapping[str, int]:
+        """What became of steps as such, in words, and in how many calls."""
+        own = (change for pair in self.pairs for change in pair.own if change.kind in _OF_STEPS)
+        return Counter(f"new step {change.name}" if change.kind == "new" else str(change) for change in own)
 
     @cached_property
     def figures(self) -> dict[str, Figure]:
@@ -90,5 +98,5 @@ class Difference:
         return metric_figures(self.before.run, self.after.run)
 
 
-def _counted(tasks: list[str]) -> list[str]:
-    return [task if count == 1 else f"{task} ({count} calls)" for task, count in Counter(tasks).items()]
+def _counted(tasks: Sequence[str]) -> str:
+    return few([task if count == 1 else f"{task} ({count} calls)" for task, count in Counter(tasks).items()])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
@@ -334,6 +335,7 @@ def test_json_of_a_run_has_its_steps_and_their_edges(commit: Commit, helix: Heli
         "stored": True,
         "inputs": ["scan"],
         "arguments": {"reg": "0.5"},
+        "code": "code",
         "task_run_id": None,
     }
 
@@ -717,7 +719,9 @@ def test_a_plan_has_each_step_with_decision_cost_and_reason(helix: Helix, planne
     text = words(" ".join(table))
     assert text.startswith("step decision cost saved size reason scan load ")
     assert "unchanged, and needed fit compute 1.0 s the code of fit changed score compute" in text
-    assert text.endswith("input model changed; spared if that comes out as before")
+    steps, results = text.split(" stored result of used size load without it later, on average ")
+    assert steps.endswith("input model changed; spared if that comes out as before")
+    assert re.fullmatch(r"scan yes 300 kB 1\.1 ms \+60 s \+\d+ s", results)
     assert outcome.stderr == "loaded\n"
 
 

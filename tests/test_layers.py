@@ -18,8 +18,8 @@ MODULES = sorted(ROOT.rglob("*.py"))
 
 
 PREFECT_LAYER = (
-    "answers archive blocks clusters compat difference elsewhere engine flows futures preview reporting runners runs "
-    "settings tasks visiting workers"
+    "answers archive blocks clusters compat difference elsewhere engine flows frames futures preview records reporting "
+    "runners runs settings tasks visiting workers"
 )
 PREFECT_AND_BELOW = f"core storage views runtime {PREFECT_LAYER}"
 
@@ -35,6 +35,7 @@ LAW = {
     "views": ("core", "networkx"),
     "runtime": ("core storage views", ""),
     **dict.fromkeys(PREFECT_LAYER.split(), (PREFECT_AND_BELOW, "prefect pydantic pydantic_settings")),
+    "frames": (PREFECT_AND_BELOW, "pandas"),
     "web": (f"{PREFECT_AND_BELOW} __init__", "jinja2 starlette uvicorn"),
     "cli": (f"{PREFECT_AND_BELOW} web __init__", "rich typer"),
     "__init__": (PREFECT_AND_BELOW, ""),

@@ -8,7 +8,21 @@ import typer
 from typer.core import TyperGroup
 
 from prefect_helix import __version__
-from prefect_helix.cli import accept, cleaning, diff, plan, remarks, rulings, runs, store, ui, verifying, why
+from prefect_helix.cli import (
+    accept,
+    checkout,
+    cleaning,
+    diff,
+    metrics,
+    plan,
+    remarks,
+    rulings,
+    runs,
+    store,
+    ui,
+    verifying,
+    why,
+)
 from prefect_helix.cli.output import complain
 from prefect_helix.core.errors import ConfigurationError, HelixError
 
@@ -27,7 +41,6 @@ class _Verbs(TyperGroup):
 app = typer.Typer(
     cls=_Verbs,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -48,7 +61,7 @@ def _main(
     """See what runs of helix flows computed, loaded and pruned, and why; no Prefect server is needed."""
 
 
-_SHOWING = (runs.runs, runs.show, diff.diff, plan.plan, why.why, ui.ui)
+_SHOWING = (runs.runs, runs.show, diff.diff, plan.plan, why.why, metrics.metrics, checkout.checkout, ui.ui)
 _SAYING = (remarks.tag, remarks.untag, remarks.note)
 _RULING = (accept.accept, rulings.revoke, rulings.rulings, rulings.undo)
 for _verb in (*_SHOWING, *_SAYING, *_RULING):

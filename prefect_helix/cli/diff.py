@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from prefect_helix.cli.changes import Line, bullet, code_json, code_lines, print_lines
+from prefect_helix.cli.completing import complete_run, complete_run_or_flow
 from prefect_helix.cli.finding import JsonOption, StoreOption, open_archive
 from prefect_helix.cli.output import STYLES, ago, console, decision_text, print_json, visible
 from prefect_helix.core.change import Change
@@ -36,10 +37,14 @@ def diff(
     first: Annotated[
         str,
         typer.Argument(
-            metavar="[RUN|FLOW]", help="The run to start from; alone, the run (or the flow's last one) to compare with."
+            metavar="[RUN|FLOW]",
+            help="The run to start from; alone, the run (or the flow's last one) to compare with.",
+            autocompletion=complete_run_or_flow,
         ),
     ] = "last",
-    second: Annotated[str | None, typer.Argument(metavar="[RUN]", help="The other run.")] = None,
+    second: Annotated[
+        str | None, typer.Argument(metavar="[RUN]", help="The other run.", autocompletion=complete_run)
+    ] = None,
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -82,8 +87,7 @@ def _heads(found: Difference) -> Table:
 
 
 def _changed_lines(found: Difference) -> Iterator[Line]:
-    for words, remark in found.told:
-        yield bullet(words, f", {remark}" if remark else "")
+    yield from (bullet(told, remark) for told, remark in found.facts)
     yield from code_lines(found.code)
 
 

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from prefect_helix.archive import Archive, read_archive
+from prefect_helix.cli.completing import complete_flow, complete_run, complete_task
 from prefect_helix.cli.output import warn
 from prefect_helix.settings import FlowOptions, Resolved, resolve
 
@@ -15,9 +16,25 @@ StoreOption = Annotated[
     typer.Option("--store", metavar="URL", help="The store: fsspec URL, local path or helix-storage/NAME."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+FlowArgument = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[FLOW]", help="The flow; needed if the store has runs of several.", autocompletion=complete_flow
+    ),
+]
+TaskArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="TASK", help="A task of the run; `fit#2` for its second call.", autocompletion=complete_task
+    ),
+]
 RunArgument = Annotated[
     str,
-    typer.Argument(metavar="RUN", help="A run id or its beginning, a tag, a flow run's name, `last`, or `last~1`."),
+    typer.Argument(
+        metavar="RUN",
+        help="A run id or its beginning, a tag, a flow run's name, `last`, or `last~1`.",
+        autocompletion=complete_run,
+    ),
 ]
 
 

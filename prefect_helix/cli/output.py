@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import track
 from rich.table import Table
 from rich.text import Text
@@ -18,6 +18,7 @@ from prefect_helix.core.lineage import Trace
 from prefect_helix.core.summary import saved_us, spent_us, total
 from prefect_helix.runtime.session import now_us
 from prefect_helix.views.steps import alike, call_names, size_bytes
+from prefect_helix.views.trees import tree
 from prefect_helix.views.units import format_bytes, format_us, moment, shorten
 
 T = TypeVar("T")
@@ -71,24 +72,49 @@ def decision_text(trace: Trace) -> Text:
 
 def steps_table(traces: Sequence[Trace]) -> Table:
     """Return the steps of a run or a plan in call order; many calls that went alike are one line, with their sums."""
+    table = _steps_table("step", max_width=22, overflow="fold")
+    for calls in alike(zip(traces, call_names(traces), strict=True)):
+        table.add_row(shorten(_span([name for _, name in calls]), 80), *_step_cells(calls))
+    return table
+
+
+def steps_tree(traces: Sequence[Trace]) -> Table:
+    """Return the steps of a run, each with those below it whose results it takes; what several take is told once."""
+    table = _steps_table("step", max_width=40, no_wrap=True)
+    for branch in tree(traces):
+        name = Text.assemble((branch.lead, "dim"), shorten(_span([name for _, name in branch.calls]), 80))
+        if branch.told:
+            table.add_row(name, Text("as above", "dim"))
+        else:
+            table.add_row(name, *_step_cells(branch.calls))
+    return table
+
+
+def _steps_table(first: str, **options: Any) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column("step", max_width=22, overflow="fold")
+    table.add_column(first, **options)
     table.add_column("decision", no_wrap=True)
     for heading in ("cost", "saved", "size"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("reason", overflow="fold")
-    for calls in alike(zip(traces, call_names(traces), strict=True)):
-        trace, names = calls[0][0], [name for _, name in calls]
-        sizes = [size for size in (size_bytes(trace) for trace, _ in calls) if size is not None]
-        table.add_row(
-            shorten(names[0] if len(names) == 1 else f"{names[0]} to #{names[-1].rpartition('#')[2]}", 80),
-            decision_text(trace),
-            "" if trace.decision is Decision.PRUNE else format_us(total(spent_us(trace) for trace, _ in calls)),
-            "" if trace.decision is Decision.COMPUTE else format_us(total(saved_us(trace) for trace, _ in calls)),
-            format_bytes(sum(sizes)) if sizes else "",
-            shorten(trace.reason, 240),
-        )
     return table
+
+
+def _step_cells(calls: Sequence[tuple[Trace, str]]) -> tuple[RenderableType, ...]:
+    trace = calls[0][0]
+    sizes = [size for size in (size_bytes(trace) for trace, _ in calls) if size is not None]
+    return (
+        decision_text(trace),
+        "" if trace.decision is Decision.PRUNE else format_us(total(spent_us(trace) for trace, _ in calls)),
+        "" if trace.decision is Decision.COMPUTE else format_us(total(saved_us(trace) for trace, _ in calls)),
+        format_bytes(sum(sizes)) if sizes else "",
+        shorten(trace.reason, 240),
+    )
+
+
+def _span(names: Sequence[str]) -> str:
+    """Return "fit#1 to #7" for calls that are one line."""
+    return names[0] if len(names) == 1 else f"{names[0]} to #{names[-1].rpartition('#')[2]}"
 
 
 def steps_json(traces: Sequence[Trace]) -> list[dict[str, Any]]:
@@ -110,6 +136,7 @@ def steps_json(traces: Sequence[Trace]) -> list[dict[str, Any]]:
             "stored": trace.stored,
             "inputs": [by_signature[link.signature] for link in trace.parents if link.signature in by_signature],
             "arguments": {argument.parameter: argument.shown for argument in trace.arguments},
+            "code": trace.computed_by,
             "task_run_id": trace.task_run_id or None,
         }
         for trace, name in zip(traces, names, strict=True)

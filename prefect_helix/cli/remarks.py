@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from prefect_helix.archive import Archive
+from prefect_helix.cli.completing import complete_run, complete_tag
 from prefect_helix.cli.finding import JsonOption, RunArgument, StoreOption, open_archive
 from prefect_helix.cli.output import complain, console, print_json, visible
 from prefect_helix.core.errors import ConfigurationError
@@ -17,7 +18,9 @@ from prefect_helix.views.units import iso, moment
 
 
 def tag(
-    run: Annotated[str | None, typer.Argument(metavar="[RUN]", help="The run; see `runs`.")] = None,
+    run: Annotated[
+        str | None, typer.Argument(metavar="[RUN]", help="The run; see `runs`.", autocompletion=complete_run)
+    ] = None,
     name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="What it is to be called.")] = None,
     store: StoreOption = None,
     as_json: JsonOption = False,
@@ -45,7 +48,7 @@ def tag(
 
 
 def untag(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A tag.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A tag.", autocompletion=complete_tag)],
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:

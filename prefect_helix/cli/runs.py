@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from prefect_helix.archive import SHORT_ID, Archive
+from prefect_helix.cli.completing import complete_flow
 from prefect_helix.cli.finding import JsonOption, RunArgument, StoreOption, open_archive
 from prefect_helix.cli.output import (
     STYLES,
@@ -23,6 +24,7 @@ from prefect_helix.cli.output import (
     print_json,
     steps_json,
     steps_table,
+    steps_tree,
     visible,
 )
 from prefect_helix.cli.remarks import note_json
@@ -39,7 +41,9 @@ INDENT = SHORT_ID + 2
 
 
 def runs(
-    flow: Annotated[str | None, typer.Argument(metavar="[FLOW]", help="Only runs of this flow.")] = None,
+    flow: Annotated[
+        str | None, typer.Argument(metavar="[FLOW]", help="Only runs of this flow.", autocompletion=complete_flow)
+    ] = None,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="Runs to show.")] = 20,
     store: StoreOption = None,
     as_json: JsonOption = False,
@@ -61,7 +65,14 @@ def runs(
             complain(f"{format_count(in_force, 'ruling')} on results in force; see `prefect-helix rulings`.")
 
 
-def show(run: RunArgument, store: StoreOption = None, as_json: JsonOption = False) -> None:
+def show(
+    run: RunArgument,
+    as_tree: Annotated[
+        bool, typer.Option("--tree", "-t", help="Below each step those whose results it takes, not in call order.")
+    ] = False,
+    store: StoreOption = None,
+    as_json: JsonOption = False,
+) -> None:
     """Show one run: each step with its decision, reason, cost and size; parameters, metrics, versions, problems."""
     archive = open_archive(store)
     lineage = archive.run(run)
@@ -75,7 +86,7 @@ def show(run: RunArgument, store: StoreOption = None, as_json: JsonOption = Fals
     out.print(facts(_facts(lineage, archive)))
     if lineage.traces:
         out.print()
-        out.print(steps_table(lineage.traces))
+        out.print(steps_tree(lineage.traces) if as_tree else steps_table(lineage.traces))
 
 
 def _print_runs(lineages: tuple[Lineage, ...], archive: Archive) -> None:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Any
 
-import typer
 from rich.text import Text
 
 from prefect_helix.answers import Answer, answer
 from prefect_helix.archive import find_step
 from prefect_helix.cli.changes import Line, bullet, code_json, code_lines, print_lines
-from prefect_helix.cli.finding import JsonOption, RunArgument, StoreOption, open_archive
+from prefect_helix.cli.finding import JsonOption, RunArgument, StoreOption, TaskArgument, open_archive
 from prefect_helix.cli.output import ago, console, print_json, visible
 from prefect_helix.core.causes import Step
 from prefect_helix.core.graph import Decision
@@ -25,7 +24,7 @@ _DONE = {Decision.COMPUTE: "computed", Decision.LOAD: "loaded", Decision.PRUNE: 
 
 def why(
     run: RunArgument,
-    task: Annotated[str, typer.Argument(metavar="TASK", help="A task of the run; `fit#2` for its second call.")],
+    task: TaskArgument,
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:

@@ -7,7 +7,9 @@ from typing import Literal
 
 from prefect_helix.core.short import excerpts
 
-ChangeKind = Literal["new", "removed", "parameter", "code", "argument", "file", "input", "order", "declared", "version"]
+ChangeKind = Literal[
+    "new", "removed", "parameter", "code", "argument", "file", "input", "order", "declared", "version", "renamed"
+]
 
 FOLLOWING: frozenset[ChangeKind] = frozenset({"input", "order"})
 """Changes that come from other steps."""
@@ -51,6 +53,8 @@ class Change:
                 return f"what {self.name} waits for changed"
             case "declared":
                 return f"{self.name} is declared not to be deterministic"
+            case "renamed":
+                return f"{self.before} is called {self.after} now"
             case "version":
                 return f"{self.name} {self.before} → {self.after}"
 

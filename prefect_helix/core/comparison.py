@@ -127,7 +127,9 @@ def step_pairs(before: Lineage, after: Lineage) -> tuple[Pair, ...]:
     for trace in after.traces:
         was = partners.get(id(trace))
         if was is not None:
-            found = tuple(_with_makers(change, was, trace, then, now) for change in changes(was, trace))
+            found = [_with_makers(change, was, trace, then, now) for change in changes(was, trace)]
+            if was.task != trace.task:
+                found.append(Change("renamed", trace.task, was.task, trace.task))
             pairs.append(Pair(was, trace, tuple(change for change in found if change.kind != "declared")))
         else:
             told = before.run.status == "completed"

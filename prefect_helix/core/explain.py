@@ -138,6 +138,11 @@ class ComponentChange:
         return _identifier(self.component) if self.component.kind == "distribution" else _place(self.component)
 
     @property
+    def name(self) -> str:
+        """Its last name: "clean()", "SCALE", "numpy"."""
+        return self.place.partition(" in ")[0].rpartition(".")[2]
+
+    @property
     def what(self) -> str:
         """What became of it: "changed", "is new", "is not used any more", "0.1 → 0.5"."""
         was, now = self.before, self.after
@@ -152,7 +157,7 @@ class ComponentChange:
             return "changed"
         if was.source == now.source:
             return "changed" if now.source == HIDDEN else f"changed within {now.source}"
-        return "{} → {}".format(*excerpts(was.source, now.source))
+        return "{} → {}".format(*excerpts(_value(was), _value(now)))
 
     def __str__(self) -> str:
         colon = ":" if "→" in self.what and self.component.kind != "distribution" else ""
@@ -261,6 +266,12 @@ def _path(component: Component | None, parts: Mapping[str, Component]) -> tuple[
 
 def _identifier(component: Component) -> str:
     return component.name.rpartition(" ")[0] if component.kind == "distribution" else component.name
+
+
+def _value(component: Component) -> str:
+    """Return what people see of a constant; of a code version without the function that it is of."""
+    source = component.source or ""
+    return (source.rpartition(" of ")[0] or source) if component.name == "code_version" else source
 
 
 def _version(component: Component) -> str:

@@ -240,6 +240,7 @@ class Summary:
         compared_with: Id of the run that it is compared with; None if there is none.
         changes: What changed since that run, mere consequences left out.
         more_changes: How many more there are.
+        code: What changed in the code of tasks, as "clean()" or "RATE", as far as it was looked up.
     """
 
     computed: int
@@ -253,6 +254,7 @@ class Summary:
     compared_with: str | None = None
     changes: tuple[Changed, ...] = ()
     more_changes: int = 0
+    code: tuple[str, ...] = ()
 
     @property
     def counts(self) -> dict[Decision, int]:
@@ -395,5 +397,5 @@ def run_from_json(data: Mapping[str, Any]) -> Run:
     summary = data.get("summary")
     if summary is not None:
         changes = tuple(Changed(**{**one, "change": Change(**one["change"])}) for one in summary["changes"])
-        fields["summary"] = Summary(**{**summary, "changes": changes})
+        fields["summary"] = Summary(**{**summary, "changes": changes, "code": tuple(summary.get("code", ()))})
     return Run(**{**fields, "problems": tuple(data["problems"]), "changed": tuple(data.get("changed", ()))})

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from prefect_helix.core.change import Change
-from prefect_helix.core.comparison import run_changes, version_changes
+from prefect_helix.core.comparison import ComponentsOf, code_changes, run_changes, version_changes
 from prefect_helix.core.graph import Decision
 from prefect_helix.core.lineage import Changed, Lineage, Summary, Trace
 from prefect_helix.core.short import excerpts
@@ -19,13 +19,23 @@ SHOWN_CHARACTERS = 60
 """Characters of an old or a new value that a summary has."""
 
 
-def summarise(lineage: Lineage, prior: Lineage | None, added_bytes: int | None = None) -> Summary:
+LOOKED_UP = 8
+"""Tasks whose changed code is looked up."""
+
+
+def summarise(
+    lineage: Lineage,
+    prior: Lineage | None,
+    added_bytes: int | None = None,
+    components_of: ComponentsOf = lambda fingerprint: None,
+) -> Summary:
     """Return the summary of a run. Complexity: O(traces).
 
     Args:
         lineage: The run.
         prior: The run it is compared with; None if there is none.
         added_bytes: What it added to the store, where that is known.
+        components_of: Gives what code is made of; asked for a few changes at most.
     """
     traces = lineage.traces
     counts = Counter(trace.decision for trace in traces)
@@ -42,6 +52,7 @@ def summarise(lineage: Lineage, prior: Lineage | None, added_bytes: int | None =
         compared_with=prior.run.run_id if prior else None,
         changes=tuple(found[:MAX_CHANGES]),
         more_changes=max(0, len(found) - MAX_CHANGES),
+        code=_code(found, components_of),
     )
 
 
@@ -85,7 +96,17 @@ def _changed(prior: Lineage, lineage: Lineage) -> list[Changed]:
     return [*steps, *versions]
 
 
+def _code(found: Sequence[Changed], components_of: ComponentsOf) -> tuple[str, ...]:
+    """Return by their last names what changed in code; what only came or went is told where it is used."""
+    edits = [(changed.task, changed.change) for changed in found if changed.change.kind == "code"][:LOOKED_UP]
+    parts = (each.change for each in code_changes(edits, components_of).found)
+    names = (part.name[:SHOWN_CHARACTERS] for part in parts if part.before and part.after)
+    return tuple(dict.fromkeys(names))[:LOOKED_UP]
+
+
 def _short(change: Change) -> Change:
-    """Return a change whose values take little room."""
+    """Return a change whose values take little room; a hash of code, which names it, stays whole."""
+    if change.kind == "code":
+        return change
     before, after = excerpts(change.before, change.after, SHOWN_CHARACTERS)
     return replace(change, before=before, after=after)

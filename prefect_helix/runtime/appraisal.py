@@ -70,6 +70,10 @@ class Appraiser:
             stored=self._stored(node.result) if node.result else prior is not None and prior.stored,
         )
 
+    def loss_us(self, node: Node) -> float:
+        """Return what the flow's next run would miss on average if the result of a node were not stored."""
+        return self._losses.loss_us([node.key])
+
     def parcel(self, node: Node, sizes: Mapping[str, int]) -> Parcel:
         """Return the result of a node as something that takes room.
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 
+from prefect_helix.core.fingerprint import Component
 from prefect_helix.core.garbage import garbage_kept
 from prefect_helix.core.graph import Decision
 from prefect_helix.core.habits import changed
@@ -42,7 +44,11 @@ def _commit(head: Run, prior: Lineage | None, world: World, keeper: Keeper, stat
         changed=changed([node.prior for node in world.nodes if node.prior], traces) if head.prior_run_id else (),
     )
     code = {node.spec.fingerprint: node.spec.code for node in called if node.done or node.failed}
-    summary = summarise(Lineage(head, traces), prior, keeper.written_bytes)
+
+    def components_of(fingerprint: str) -> Sequence[Component] | None:
+        return code[fingerprint].components if fingerprint in code else keeper.components_of(fingerprint)
+
+    summary = summarise(Lineage(head, traces), prior, keeper.written_bytes, components_of)
     lineage = Lineage(replace(head, summary=summary), traces)
     keeper.commit(lineage, {name: {"components": [asdict(c) for c in one.components]} for name, one in code.items()})
     return lineage

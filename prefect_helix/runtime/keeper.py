@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from prefect_helix.core.errors import BlobMissingError, CorruptError, NotKeptError, NotStorableError, StoreError
+from prefect_helix.core.fingerprint import Component
 from prefect_helix.core.lineage import Lineage, Result, Run, RunStatus, Trace
 from prefect_helix.core.losses import Expected
 from prefect_helix.core.lots import Parcel
@@ -245,6 +246,14 @@ class Keeper:
                     self._write(replace(write, coming={}))
         except Exception as error:  # such as of a policy that somebody wrote; the flow has come to its end
             self._stop(error)
+
+    def components_of(self, fingerprint: str) -> Sequence[Component] | None:
+        """Return what code of an earlier run is made of; None where that is not recorded, or cannot be read."""
+        try:
+            return self.catalog.components_of(fingerprint) if self._readable and self._writable else None
+        except StoreError as error:
+            self._give_up(error)
+            return None
 
     def commit(self, lineage: Lineage, code: Mapping[str, Mapping[str, Any]]) -> None:
         """Write the lineage of the run, and the code of its tasks by fingerprint."""

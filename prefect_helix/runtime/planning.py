@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from prefect_helix.core.graph import Decision
 from prefect_helix.core.planner import Plan, PlanNode, solve
@@ -13,9 +13,14 @@ from prefect_helix.runtime.world import World
 
 def plan(world: World) -> Plan:
     """Decide for every node of a run that begins."""
-    made = solve(_plan_node(world, node, parents=_parents(node)) for node in world.nodes)
+    made = solve(plan_nodes(world))
     _decide(world, made)
     return made
+
+
+def plan_nodes(world: World) -> Iterator[PlanNode]:
+    """Yield the nodes of a run as the planner sees them."""
+    return (_plan_node(world, node, parents=_parents(node)) for node in world.nodes)
 
 
 def replan(world: World, changed: Iterable[Node]) -> None:

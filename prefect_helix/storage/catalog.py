@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import re
 import threading
 import uuid
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -28,6 +29,7 @@ from pathlib import PurePosixPath
 from typing import Any, cast
 
 from prefect_helix.core.errors import BlobMissingError, CorruptError, StoreError
+from prefect_helix.core.fingerprint import Component
 from prefect_helix.core.history import Facts, History
 from prefect_helix.core.lineage import Lineage, Run, RunStatus, Trace
 from prefect_helix.core.remarks import REMARK_KINDS, Remark, Remarks
@@ -52,6 +54,7 @@ from prefect_helix.storage.store import Store
 GRACE_US = 24 * 3600 * 1_000_000
 
 _READERS = 8
+_FINGERPRINT = re.compile(r"[A-Za-z0-9_-]{1,100}")
 
 _LOST_RULING = (
     "what it rules does not hold. If it revoked results, they are used again: revoke them anew, and delete the file."
@@ -273,6 +276,19 @@ class Catalog:
         if self.get_document(kind, name) is None:
             self._store.write(f"{kind}/{name}.json", [encode_line(data)])
 
+    def components_of(self, fingerprint: str) -> Sequence[Component] | None:
+        """Return what code is made of; None where that is not recorded.
+
+        Raises:
+            StoreError: If the store refuses.
+        """
+        document = self.get_document("code", fingerprint) if _FINGERPRINT.fullmatch(fingerprint) else None
+        try:
+            components = document["components"] if document else None
+            return components and [checked(_component, component, Component) for component in components]
+        except (BadLineError, KeyError, TypeError):  # written by another version
+            return None
+
     def get_document(self, kind: str, name: str) -> dict[str, Any] | None:
         """Return a document; None if it is not there or damaged.
 
@@ -350,6 +366,10 @@ class Catalog:
             return None
         except (CorruptError, BadLineError, KeyError, TypeError):
             return f"{path} is damaged, or was written by a newer prefect-helix, so {lost}"
+
+
+def _component(fields: Mapping[str, Any]) -> Component:
+    return Component(**fields)
 
 
 def _ended_as(run: Run) -> RunStatus:

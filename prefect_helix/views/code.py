@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Literal
 
 from prefect_helix.core.comparison import CodeChange, CodeChanges
 from prefect_helix.core.fingerprint import Component
-
-SHOWN_NAMES = 6
+from prefect_helix.views.differences import few
 
 _HUNK = re.compile(r"@@ -(\d+),\d+ \+(\d+),\d+ @@")
 
@@ -52,14 +51,6 @@ def code_words(code: CodeChanges) -> CodeWords:
     """Return what changed in the code of tasks in words."""
     changed = tuple((each, _remark(each)) for each in code.found if each.change.before and each.change.after)
     return CodeWords(changed, tuple(_told(code)))
-
-
-def few(names: Sequence[str]) -> str:
-    """Return "a, b and c", with at most some of them by name."""
-    shown = list(names[:SHOWN_NAMES])
-    if len(names) > SHOWN_NAMES:
-        shown.append(f"{len(names) - SHOWN_NAMES} more")
-    return f"{', '.join(shown[:-1])} and {shown[-1]}" if len(shown) > 1 else "".join(shown)
 
 
 def side_by_side(diff: Iterable[str]) -> Iterator[Row]:

@@ -15,7 +15,10 @@ from prefect_helix.core.summary import saved_us, spent_us, total
 from prefect_helix.views.boxes import Mark
 from prefect_helix.views.steps import size_bytes
 
+SHOWN_NAMES = 6
+
 _NAMES = 4
+_CODE = "code of"
 _CHARACTERS = 24
 
 
@@ -76,7 +79,7 @@ def changed_words(pair: Pair, code: CodeChanges) -> str:
 
 
 def summary_words(summary: Summary) -> str:
-    """Return in a few words what had changed before a run: "reg 0.1 → 0.5; code of fit, prices"."""
+    """Return in a few words what had changed before a run: "reg 0.1 → 0.5; code of fit, prices (slope(), RATE)"."""
     if summary.compared_with is None:
         return "first run"
     words: dict[str, list[str]] = {}
@@ -86,6 +89,8 @@ def summary_words(summary: Summary) -> str:
         if name and name not in names:
             names.append(name)
     parts = [f"{told} {_some(names)}".rstrip() for told, names in words.items()]
+    if summary.code and _CODE in words:
+        parts[list(words).index(_CODE)] += f" ({_some(summary.code)})"
     if summary.more_changes:
         parts.append(f"and {summary.more_changes} more")
     return "; ".join(parts) or "nothing changed"
@@ -105,12 +110,24 @@ def _told(changed: Changed) -> tuple[str, str]:
             return f"{change.name} of {name}{shown}", ""
         case "file":
             return f"content of {PurePath(change.origin).name}", ""
+        case "renamed":
+            return "renamed", f"{change.before} → {change.after}"
         case "new":
             return "new step", name
         case "removed":
             return "without", name
+        case "code":
+            return _CODE, name
         case _:
             return f"{change.kind} of", name
+
+
+def few(names: Sequence[str]) -> str:
+    """Return "a, b and c", with at most some of them by name."""
+    shown = list(names[:SHOWN_NAMES])
+    if len(names) > SHOWN_NAMES:
+        shown.append(f"{len(names) - SHOWN_NAMES} more")
+    return f"{', '.join(shown[:-1])} and {shown[-1]}" if len(shown) > 1 else "".join(shown)
 
 
 def same_result(pair: Pair) -> bool | None:
@@ -202,6 +219,8 @@ def _own_words(change: Change, task: str, code: CodeChanges) -> str:
             return "new step"
         case "removed":
             return "no longer called"
+        case "renamed":
+            return f"was {change.before}"
         case "code":
             names = list(_code_names(task, code))
             return f"code: {_some(names)}" if names else "code"
@@ -217,7 +236,7 @@ def _code_names(task: str, code: CodeChanges) -> Iterator[str]:
     """Yield what changed in the code of a task, by its last name."""
     for each in code.found:
         if task in each.users and each.change.before and each.change.after:
-            yield each.change.place.partition(" in ")[0].rpartition(".")[2]
+            yield each.change.name
 
 
 def _some(names: Sequence[str]) -> str:

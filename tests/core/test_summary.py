@@ -6,9 +6,11 @@ from dataclasses import replace
 from typing import Any
 
 from prefect_helix.core.change import Change
+from prefect_helix.core.fingerprint import Component
 from prefect_helix.core.graph import Decision
 from prefect_helix.core.lineage import Changed, Lineage, Run
-from prefect_helix.core.summary import MAX_CHANGES, SHOWN_CHARACTERS, summarise
+from prefect_helix.core.summary import LOOKED_UP, MAX_CHANGES, SHOWN_CHARACTERS, summarise
+from prefect_helix.views.differences import summary_words
 
 from .test_comparison import call
 
@@ -64,3 +66,23 @@ def test_a_summary_stays_small_whatever_changed() -> None:
     found = summarise(lineage(*changed, parameters={"rows": "d"}, shown_parameters=long), lineage(*calls))
     assert (len(found.changes), found.more_changes) == (MAX_CHANGES, 1)
     assert len(found.changes[0].change.after) <= SHOWN_CHARACTERS
+
+
+def test_what_changed_in_code_is_looked_up_for_a_few_tasks_and_named_once() -> None:
+    tasks = [f"t{i}" for i in range(LOOKED_UP + 3)]
+    asked: list[str] = []
+
+    def components_of(code: str) -> list[Component] | None:
+        asked.append(code)
+        if code.endswith("7"):
+            return None  # it is not recorded
+        source = code.partition(" ")[0]
+        parts = {"maths.slope": "function", "maths.RATE": "constant"}
+        return [Component(name, kind, source, "maths.py", 4, source) for name, kind in parts.items()]  # type: ignore[arg-type]
+
+    before = lineage(*(call(task, task, fingerprint=f"old {task}") for task in tasks))
+    after = lineage(*(call(task, f"{task}'", fingerprint=f"new {task}") for task in tasks))
+    found = summarise(after, before, components_of=components_of)
+    assert found.code == ("slope()", "RATE")
+    assert {code.split()[1] for code in asked} == {*tasks[:LOOKED_UP]}
+    assert summary_words(found) == "code of t0, t1, t2, t3 and 7 more (slope(), RATE)"

@@ -50,7 +50,9 @@ class _Checker(HTMLParser):
         assert tag in ALLOWED, tag
         for name, value in attributes:
             assert not name.startswith("on") and name != "style", (tag, name)
-            if name in ("src", "href", "action"):
+            if name == "href" and ("rel", "noreferrer") in attributes:
+                assert re.fullmatch(r"https?://[a-z0-9.:]+/runs/(flow|task)-run/[0-9a-f-]{36}", value or "")
+            elif name in ("src", "href", "action"):
                 assert value and value.startswith(("/", "#")) and not value.startswith("//"), (tag, value)
 
     handle_startendtag = handle_starttag

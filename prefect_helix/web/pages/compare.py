@@ -65,7 +65,7 @@ def compare_page(ask: Ask) -> Page:
     shown = [row for row in rows if row.changed or not row.same_decision] if len(rows) > SHOWN_ROWS else rows
     hidden = len(rows) - len(shown[:SHOWN_ROWS])
     more = f"; {format_count(hidden, 'row')} left out" if hidden else ""
-    told = [words + (f", {remark}" if remark else "") for words, remark in found.told]
+    told = [f"{words}{remark}" for words, remark in found.facts]
     values: dict[str, Any] = {
         "before": before.run,
         "after": after.run,
