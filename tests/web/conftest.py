@@ -69,8 +69,12 @@ class Site:
         }  # fmt: skip
         sent: list[Any] = []
 
+        waiting = [{"type": "http.request", "body": b"", "more_body": False}]
+
         async def receive() -> dict[str, Any]:
-            return {"type": "http.request", "body": b"", "more_body": False}
+            if not waiting:
+                await asyncio.Event().wait()  # whoever asks goes on listening
+            return waiting.pop()
 
         async def send(message: Any) -> None:
             sent.append(message)

@@ -279,6 +279,19 @@ def test_a_run_links_to_the_prefect_ui_where_one_is_known(site: Any, ui: str, li
     assert "javascript:" not in page
 
 
+def test_every_tone_of_a_picture_has_a_colour_for_dark_screens(site: Any) -> None:
+    pages = [
+        site.get("/flow", name="census"), site.get("/run", id=site.SECOND), site.get("/run", id=site.THIRD),
+        site.get("/compare", before=site.FIRST, after=site.SECOND), site.get("/store"),
+        site.get("/step", run=site.SECOND, call=0),
+    ]  # fmt: skip
+    painted = {tone for page in pages for tone in re.findall(r"(?:fill|stroke)-[a-z0-9-]+", page.text)}
+    painted -= {"stroke-width", "stroke-linejoin", "stroke-dasharray"}
+    dark = site.ask("/static/style.css").text.partition("prefers-color-scheme: dark")[2]
+    assert len(painted) > 20
+    assert {tone for tone in painted if f".{tone} " not in dark} == set()
+
+
 def test_markup_is_let_through_in_one_place_only() -> None:
     found = [(path.name, line) for path in TEMPLATES.glob("*") for line in path.read_text("utf-8").splitlines()]
     assert [name for name, line in found if re.search(r"\|\s*safe", line)] == ["parts.html"]
