@@ -8,13 +8,16 @@ from collections.abc import Callable, Iterator, Sequence
 from prefect_helix.core.graph import Decision
 from prefect_helix.core.lineage import Lineage, Trace
 from prefect_helix.views.boxes import Box, Look, Mark, drawings
-from prefect_helix.views.ink import FONT_PX, escaped, link, open_svg, paint, text, width_em
+from prefect_helix.views.ink import FONT_PX, escaped, link, open_svg, paint, text, width_em, without_classes
 from prefect_helix.views.layout import BOX_WIDTH, Layout, layout
 from prefect_helix.views.steps import count_decisions, run_time_summary
 from prefect_helix.views.units import format_count, shorten
 
 MAX_SIZE_BYTES = 200_000
-"""Size of a picture; calls are folded until it is no larger than this."""
+"""Size of a picture by itself; calls are folded until it is no larger than this."""
+
+MAX_PAGE_BYTES = 1_000_000
+"""Size of a picture in a page."""
 
 _BOX_HEIGHT = 66
 _MARGIN = 24
@@ -53,11 +56,11 @@ def dag_svg(lineage: Lineage, *, width: int = 960, headed: bool = True, href: Hr
     Args:
         lineage: The run.
         width: Widest the picture may be, in px. Steps that lie side by side and find no room take several rows.
-        headed: Whether the picture says which run it is of.
+        headed: Whether the picture stands by itself, and says which run it is of.
         href: Where a click on a box leads.
 
     Returns:
-        A document without scripts, fonts or style sheets; about 200 kB at most.
+        A document without scripts, fonts or style sheets; about 200 kB at most, in a page 1 MB.
     """
     traces = sorted(lineage.traces, key=lambda trace: trace.call)
     return _picture(traces, (), f"Plan of {_title(lineage)}", lineage if headed else None, width, href)
@@ -89,7 +92,9 @@ def _picture(
         legend = [*_legend(traces, marks, top + 22, has_waits)]
         header = [*(_heading(headed) if headed else ()), *legend]
         picture = _document(boxes, placed, title, header, top + _LEGEND_HEIGHT, width, href, framed=headed is not None)
-        if len(picture.encode()) <= MAX_SIZE_BYTES:
+        if headed:
+            picture = without_classes(picture)
+        if len(picture.encode()) <= (MAX_SIZE_BYTES if headed else MAX_PAGE_BYTES):
             break
     return picture
 
