@@ -8,11 +8,12 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
+from prefect_helix.core.change import Summary
 from prefect_helix.core.errors import NotFoundError
 from prefect_helix.core.explain import Calls
 from prefect_helix.core.fingerprint import Component
 from prefect_helix.core.history import with_origin
-from prefect_helix.core.lineage import Lineage, Run, Summary, Trace
+from prefect_helix.core.lineage import Lineage, Run, Trace
 from prefect_helix.core.remarks import LAST, Note, Remarks, Tag, checked_tag
 from prefect_helix.core.rulings import Rulings
 from prefect_helix.core.summary import summarise

@@ -128,8 +128,12 @@ class ProcessEngine(ApartEngine):
         try:
             measure = measure_of(state)
             if state.is_completed():
-                call.returned = state if measure.given_back else None
-                self.session.observe(node, value_of(state), measure.elapsed_us, reusable=not measure.given_back)
+                value = value_of(state)
+                if measure.given_back:
+                    call.returned = state
+                else:
+                    state.data = call.running = None  # who has the value, the session knows
+                self.session.observe(node, value, measure.elapsed_us, reusable=not measure.given_back)
             else:
                 self._failed(node, state)
         except BaseException as error:

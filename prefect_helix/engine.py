@@ -24,7 +24,7 @@ from prefect_helix.compat import run_task, run_task_async, run_task_sync
 from prefect_helix.futures import HelixFuture, Ref, completed
 from prefect_helix.runtime.arguments import Given
 from prefect_helix.runtime.nodes import Cell, Node
-from prefect_helix.runtime.session import Session
+from prefect_helix.runtime.session import Session, now_us
 from prefect_helix.runtime.standin import is_stand_in, plain
 from prefect_helix.visiting import cells_in, source_of, visit
 
@@ -33,10 +33,11 @@ Submit = Callable[..., PrefectConcurrentFuture[Any]]
 
 
 class Body:
-    """A task's function that keeps what it returned and how long it took; on a retry, the last time counts."""
+    """A node's function that keeps when it began, what it returned and how long it took; of retries the last counts."""
 
-    def __init__(self, fn: Callable[..., Any]) -> None:
+    def __init__(self, node: Node, fn: Callable[..., Any]) -> None:
         functools.update_wrapper(self, fn)
+        self._node = node
         self._fn = fn
         self.called = False
         self.value: Any = None
@@ -44,6 +45,7 @@ class Body:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the function."""
+        self._node.begun_us = now_us()
         started = time.perf_counter_ns()
         self.value = self._fn(*args, **kwargs)
         self.elapsed_us = (time.perf_counter_ns() - started) // 1000
@@ -56,6 +58,7 @@ class AsyncBody(Body):
 
     async def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the function and await what it gives."""
+        self._node.begun_us = now_us()
         started = time.perf_counter_ns()
         self.value = await self._fn(*args, **kwargs)
         self.elapsed_us = (time.perf_counter_ns() - started) // 1000
@@ -256,7 +259,7 @@ class PrefectEngine:
     def run(self, node: Node) -> None:
         """Compute `node` in this thread; raises what the task raised."""
         call = self.calls[node.key]
-        body, task = self._instrumented(call.task)
+        body, task = self._instrumented(node, call.task)
         arguments = self._arguments(node, call) | {"task_run_id": UUID(node.task_run_id), "return_type": "state"}
         context = call.context.copy()
         if task.isasync:
@@ -277,7 +280,7 @@ class PrefectEngine:
         for edge in node.edges:  # Prefect resolves arguments without awaiting them
             if not edge.node.failed:
                 await self.session.value_async(edge.cell)
-        body, task = self._instrumented(call.task)
+        body, task = self._instrumented(node, call.task)
         arguments = self._arguments(node, call) | {"task_run_id": UUID(node.task_run_id), "return_type": "state"}
         # A task runs in a copy of the context that it is created in.
         state = await call.context.copy().run(asyncio.ensure_future, run_task_async(task, **arguments))
@@ -290,7 +293,7 @@ class PrefectEngine:
         """Hand `node` to the task runner."""
         assert self._submit is not None, "a call was submitted"
         call = self.calls[node.key]
-        body, task = self._instrumented(call.task)
+        body, task = self._instrumented(node, call.task)
         future = call.context.copy().run(self._submit, task, **self._arguments(node, call))
         node.task_run_id = str(future.task_run_id)
         call.running = future.wrapped_future
@@ -313,8 +316,8 @@ class PrefectEngine:
         """Return the value of a node that was computed on a worker."""
         raise AssertionError(f"{node.spec.name} was computed in this process")
 
-    def _instrumented(self, task: Task[..., Any]) -> tuple[Body, Task[..., Any]]:
-        body = (AsyncBody if task.isasync else Body)(task.fn)
+    def _instrumented(self, node: Node, task: Task[..., Any]) -> tuple[Body, Task[..., Any]]:
+        body = (AsyncBody if task.isasync else Body)(node, task.fn)
         return body, clone_with(task, body)
 
     def _arguments(self, node: Node, call: Call) -> dict[str, Any]:
@@ -355,7 +358,8 @@ class PrefectEngine:
         if not state.is_completed():
             self._failed(node, state)
         elif body.called and call.returned is None:
-            self.session.observe(node, body.value, body.elapsed_us)
+            value, body.value, state.data, call.running = body.value, None, None, None  # who has it, the session knows
+            self.session.observe(node, value, body.elapsed_us)
         else:
             # A state that the task gave back, or what Prefect's own cache had, as the user asked: it may be the result
             # of other code, so that the cache is asked again in the next run.

@@ -14,7 +14,7 @@ from pydantic import PrivateAttr
 from prefect_helix.compat import link_state_to_task_run_result, raise_if_flow_run_suspension_requested
 from prefect_helix.core.errors import UpstreamFailedError
 from prefect_helix.core.graph import Decision
-from prefect_helix.runtime.nodes import Cell, Node
+from prefect_helix.runtime.nodes import Cell, Node, Way
 from prefect_helix.runtime.session import Session
 
 STATE_NAMES = {Decision.LOAD: "Loaded", Decision.PRUNE: "Pruned", Decision.COMPUTE: "Completed"}
@@ -25,6 +25,7 @@ class HelixState(State[Any]):
 
     _session: Session = PrivateAttr()
     _cell: Cell = PrivateAttr()
+    _way: Way = PrivateAttr()
     _exposed: bool = PrivateAttr()
 
     def __helix_handle__(self) -> Cell:
@@ -54,6 +55,7 @@ def completed(session: Session, node: Node, cell: Cell | None = None) -> HelixSt
     state = HelixState(type=StateType.COMPLETED, name=name)
     state.state_details.task_run_id = UUID(node.task_run_id)
     state._session, state._cell, state._exposed = session, cell or node.cell(), cell is None
+    state._way = session.way(state._cell)
     return state
 
 
@@ -126,6 +128,7 @@ class HelixFuture(PrefectTaskRunFuture[Any]):
     def __init__(self, session: Session, node: Node, failed_state: Callable[[Node], State[Any] | None]) -> None:
         self._session = session
         self._node = node
+        self._way = session.way(node.cell())
         self._failed_state = failed_state
 
     def __helix_handle__(self) -> Cell:

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from prefect_helix.archive import Archive, find_call, read_archive
+from prefect_helix.core.change import Summary
 from prefect_helix.core.errors import NotFoundError
-from prefect_helix.core.lineage import Lineage, Summary, Trace
+from prefect_helix.core.lineage import Lineage, Trace
 from prefect_helix.core.summary import saved_us, spent_us
 from prefect_helix.difference import Difference
 from prefect_helix.runtime.retrieving import retrieve

@@ -17,10 +17,11 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.client.schemas.objects import State, StateType, TaskRun
 from prefect.logging.loggers import task_run_logger
 from prefect.tasks import Task
+from prefect.utilities.urls import url_for
 
 from prefect_helix.compat import create_task_run, custom_task_run_name, emit_task_run_state_change_event
 from prefect_helix.core.graph import Decision
-from prefect_helix.core.lineage import Lineage, Trace
+from prefect_helix.core.lineage import Lineage, Run, Trace
 from prefect_helix.core.summary import saved_us, spent_us
 from prefect_helix.engine import PrefectEngine
 from prefect_helix.futures import STATE_NAMES
@@ -28,6 +29,7 @@ from prefect_helix.runtime.nodes import Node
 from prefect_helix.views.steps import unshown
 from prefect_helix.views.tables import run_markdown
 from prefect_helix.views.units import format_us
+from prefect_helix.views.versions import MAX_VERSIONS, versions_markdown
 
 Log: TypeAlias = "logging.Logger | logging.LoggerAdapter[Any]"
 
@@ -37,17 +39,30 @@ REPORTED_NODES = 500
 _EPOCH = datetime.fromtimestamp(0, timezone.utc)
 
 
-def report(engine: PrefectEngine, lineage: Lineage, prior: Lineage | None, log: Log) -> None:
-    """Show a run in the Prefect UI. Called in the flow body's context, while the flow run is still running."""
+def report(engine: PrefectEngine, lineage: Lineage, prior: Lineage | None, log: Log, ui_url: str) -> None:
+    """Show a run in the Prefect UI. Called in the flow body's context, while the flow run is still running.
+
+    Args:
+        engine: What computed it.
+        lineage: The run.
+        prior: The run it is compared with; None if there is none.
+        log: Where the flow run logs to.
+        ui_url: Where our own pages are; empty if they are nowhere.
+    """
     traces = {trace.call: trace for trace in lineage.traces}
     spared = [node for node in engine.session.world.called if not node.started]
     shown, others = _divided(spared)
     left_out = unshown([traces[node.call] for node in others], len(shown)) if others else ""
-    with ThreadPoolExecutor(1) as beside:  # the server takes the artifact while the task runs are told
-        artifact = beside.submit(copy_context().run, _create_artifact, lineage, prior, left_out)
+    runs = [*engine.session.world.history.latest(lineage.run.flow, MAX_VERSIONS - 1), lineage.run]
+    with ThreadPoolExecutor(2) as beside:  # the server takes the artifacts while the task runs are told
+        artifacts = [
+            beside.submit(copy_context().run, _create_artifact, lineage, prior, left_out, ui_url),
+            beside.submit(copy_context().run, _create_versions_artifact, runs, ui_url),
+        ]
         for node in shown:
             _report_node(engine, node, traces[node.call])
-        artifact.result()
+        for artifact in artifacts:
+            artifact.result()
     if left_out:
         log.info("helix: %s", left_out)
 
@@ -66,13 +81,32 @@ def _divided(nodes: Sequence[Node]) -> tuple[list[Node], list[Node]]:
     )
 
 
-def _create_artifact(lineage: Lineage, prior: Lineage | None, left_out: str) -> None:
+def _create_artifact(lineage: Lineage, prior: Lineage | None, left_out: str, ui_url: str) -> None:
     create_markdown_artifact(
-        run_markdown(lineage, prior, left_out),
+        run_markdown(lineage, prior, left_out, _own_page(lineage.run, ui_url)),
         key=artifact_key(lineage.run.flow),
         description=f"What this run of {lineage.run.flow} computed, loaded and pruned, and why.",
         _sync=True,  # type: ignore[call-arg]
     )
+
+
+def _create_versions_artifact(runs: Sequence[Run], ui_url: str) -> None:
+    flow = runs[-1].flow
+    create_markdown_artifact(
+        versions_markdown(runs, page=_page, more=lambda run: _own_page(run, ui_url)),
+        key=f"{artifact_key(flow)}-versions",
+        description=f"What runs of {flow} took, saved and measured, up to this one.",
+        _sync=True,  # type: ignore[call-arg]
+    )
+
+
+def _page(run: Run) -> str:
+    """Return the URL of Prefect's page of a run; without its host where Prefect does not know that."""
+    return url_for("flow-run", obj_id=run.run_id) or f"/runs/flow-run/{run.run_id}"
+
+
+def _own_page(run: Run, ui_url: str) -> str:
+    return f"{ui_url}/runs/{run.run_id}" if ui_url else ""
 
 
 def artifact_key(flow: str) -> str:

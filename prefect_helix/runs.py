@@ -34,10 +34,12 @@ from prefect_helix.core.graph import Decision
 from prefect_helix.core.lineage import Lineage, RunStatus
 from prefect_helix.engine import Dependencies, PrefectEngine
 from prefect_helix.futures import linked
+from prefect_helix.progress import Row, hide, show
 from prefect_helix.reporting import Log, report
 from prefect_helix.runners import engine_for
 from prefect_helix.runtime.nodes import Node
 from prefect_helix.runtime.opening import Order, Outlook, Warnings, look_ahead, open_session
+from prefect_helix.runtime.progress import Gauge
 from prefect_helix.runtime.session import Session
 from prefect_helix.runtime.specs import Specs, Versioned
 from prefect_helix.settings import FlowOptions, Resolved, resolve
@@ -55,10 +57,20 @@ class HelixRun:
     """One flow run: its session, and the engine that computes for it."""
 
     def __init__(
-        self, session: Session, engine: PrefectEngine, specs: Specs, prior: Lineage | None, log: Log, program: Program
+        self,
+        session: Session,
+        engine: PrefectEngine,
+        specs: Specs,
+        prior: Lineage | None,
+        log: Log,
+        program: Program,
+        row: Row | None,
+        ui_url: str,
     ) -> None:
         self.session = session
         self.engine = engine
+        self._row = row
+        self._ui_url = ui_url
         self._program = program
         self._specs = specs
         self._prior = prior
@@ -70,10 +82,11 @@ class HelixRun:
         if node is None:
             return self.engine.call_plainly(task, parameters, wait_for, return_state=return_state)
         try:
-            value = self.session.deliver(node)
+            return self._delivered(node, self.session.deliver(node), return_state=return_state)
         except Exception as error:
             return self._failed(node, error, return_state=return_state)
-        return self._delivered(node, value, return_state=return_state)
+        finally:
+            self.session.handed_out(node)
 
     async def acall(
         self, task: Task[..., Any], parameters: dict[str, Any], wait_for: Any, *, return_state: bool
@@ -83,10 +96,11 @@ class HelixRun:
         if node is None:
             return await self.engine.call_plainly(task, parameters, wait_for, return_state=return_state)
         try:
-            value = await self.session.deliver_async(node)
+            return self._delivered(node, await self.session.deliver_async(node), return_state=return_state)
         except Exception as error:
             return self._failed(node, error, return_state=return_state)
-        return self._delivered(node, value, return_state=return_state)
+        finally:
+            self.session.handed_out(node)
 
     def _entered(self, task: Task[..., Any], parameters: dict[str, Any], wait_for: Any) -> Node | None:
         return self.engine.enter(task, self._specs.of(cast("Versioned", task)), parameters, wait_for)
@@ -126,8 +140,11 @@ class HelixRun:
                 node = self.engine.enter(task, spec, parameters, wait_for, dependencies, submitted=True)
             if node is None:
                 return self.engine.submit_plainly(task, parameters, wait_for, dependencies)
-            self.session.submit(node)
-            return self.engine.future(node)
+            try:
+                self.session.submit(node)
+                return self.engine.future(node)
+            finally:
+                self.session.handed_out(node)
 
         runner.submit = adopted  # type: ignore[method-assign]
 
@@ -138,11 +155,14 @@ class HelixRun:
             VerificationError: In mode ``verify``, if results differ from the recorded ones.
         """
         try:
+            if self._row is not None:
+                self._row.writing = True
             lineage = self.session.finish(status)
         finally:
+            hide(self._row)
             self._program.end()
         try:
-            report(self.engine, lineage, self._prior, self._log)
+            report(self.engine, lineage, self._prior, self._log, self._ui_url)
         except Exception as error:  # what is shown of a run must not fail it
             self._log.warning("helix: The run is not shown in the Prefect UI: %s: %s", type(error).__name__, error)
         self._log.info("helix: %s", run_time_line(lineage))
@@ -292,7 +312,21 @@ def _opened(context: FlowRunContext, options: FlowOptions, logger: Log, program:
     adopted = engine_for(context.task_runner)
     engine = adopted or PrefectEngine(None)
     engine.session = open_session(outlook, engine, warn, logger.info)
-    run = HelixRun(engine.session, engine, specs, outlook.prior, logger, program)
+    row = show(
+        flow_run,
+        context.flow.name,
+        Gauge(
+            outlook.world,
+            outlook.head.started_us,
+            predicted=outlook.plan is not None,
+            followed=not outlook.unfollowed,
+        ),
+        logger,
+        parent_id=parent_id,
+        counted=not is_below_task_run(),
+        choice=resolved.progress,
+    )
+    run = HelixRun(engine.session, engine, specs, outlook.prior, logger, program, row, resolved.ui_url)
     if adopted is not None:
         run.adopt(context.task_runner)
     else:

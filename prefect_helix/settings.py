@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import math
+import re
 import shutil
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal, cast, get_args
@@ -23,6 +24,7 @@ from prefect_helix.core.sizes import budget_bytes
 from prefect_helix.storage.store import Store, open_store
 
 Mode = Literal["auto", "off", "recompute", "verify"]
+Shown = Literal["auto", "on", "off"]
 
 DEFAULT_POLICY = "auto"
 DEFAULT_BUDGET_BYTES = 10 * 10**9
@@ -40,6 +42,8 @@ class HelixSettings(PrefectBaseSettings):
     compression: str | None = None
     signing_key: str | None = Field(default=None, description="Name of the Secret block that holds the key.")
     wait: str | float = Field(default=0, description="Seconds that a call waits for another run that computes it.")
+    progress: str | None = Field(default=None, description="Whether the terminal shows how far a run is.")
+    ui_url: str = Field(default="", description="Where the package's own web pages are.")
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,8 @@ class Resolved:
     compression: str | None = None
     key: bytes | None = field(default=None, repr=False)
     wait_seconds: float = 0.0
+    progress: Shown = "auto"
+    ui_url: str = ""
 
     def open(self) -> Store:
         """Open the store.
@@ -97,6 +103,8 @@ def resolve(options: FlowOptions) -> Resolved:
         compression=block.compression if block else settings.compression,
         key=block.key() if block else load_key(settings.signing_key),
         wait_seconds=_seconds(settings.wait),
+        progress=_shown(settings.progress or "auto"),
+        ui_url=_url(settings.ui_url),
     )
 
 
@@ -116,9 +124,23 @@ def checked_mode(mode: str) -> Mode:
     Raises:
         ConfigurationError: If there is none.
     """
-    if mode not in get_args(Mode):
-        raise ConfigurationError("mode", mode, f"Use one of {', '.join(map(repr, get_args(Mode)))}.")
-    return cast("Mode", mode)
+    return cast("Mode", _one_of(get_args(Mode), "mode", mode))
+
+
+def _shown(progress: str) -> Shown:
+    return cast("Shown", _one_of(get_args(Shown), "progress", progress))
+
+
+def _one_of(choices: Sequence[str], setting: str, choice: str) -> str:
+    if choice not in choices:
+        raise ConfigurationError(setting, choice, f"Use one of {', '.join(map(repr, choices))}.")
+    return choice
+
+
+def _url(text: str) -> str:
+    if text and not re.fullmatch(r"https?://[^\s<>]+", text):
+        raise ConfigurationError("ui_url", text, "Give an address such as http://127.0.0.1:4300.")
+    return text.rstrip("/")
 
 
 def _seconds(wait: str | float) -> float:

@@ -30,7 +30,7 @@ def complete(store: Path) -> Complete:
             "PREFECT_INTEGRATIONS_HELIX_STORE": str(store),
         }
         outcome = CliRunner().invoke(app, [], prog_name="prefect-helix", env=environment)
-        assert outcome.stderr == ""
+        assert (outcome.exit_code, outcome.stderr) == (0, "")
         return outcome.stdout.split()
 
     return complete

@@ -18,8 +18,8 @@ MODULES = sorted(ROOT.rglob("*.py"))
 
 
 PREFECT_LAYER = (
-    "answers archive blocks clusters compat difference elsewhere engine flows frames futures preview records reporting "
-    "runners runs settings tasks visiting workers"
+    "answers archive blocks clusters compat difference elsewhere engine flows frames futures preview progress records "
+    "reporting runners runs settings tasks terminal visiting workers"
 )
 PREFECT_AND_BELOW = f"core storage views runtime {PREFECT_LAYER}"
 
@@ -36,6 +36,8 @@ LAW = {
     "runtime": ("core storage views", ""),
     **dict.fromkeys(PREFECT_LAYER.split(), (PREFECT_AND_BELOW, "prefect pydantic pydantic_settings")),
     "frames": (PREFECT_AND_BELOW, "pandas"),
+    "progress": (PREFECT_AND_BELOW, "prefect rich"),
+    "terminal": ("", ""),
     "web": (f"{PREFECT_AND_BELOW} __init__", "jinja2 starlette uvicorn"),
     "cli": (f"{PREFECT_AND_BELOW} web __init__", "rich typer"),
     "__init__": (PREFECT_AND_BELOW, ""),

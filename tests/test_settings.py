@@ -20,3 +20,22 @@ def test_a_wait_that_makes_no_sense_is_told(monkeypatch: pytest.MonkeyPatch, sai
     monkeypatch.setenv("PREFECT_INTEGRATIONS_HELIX_WAIT", said)
     with pytest.raises(ConfigurationError, match="Give a number of seconds"):
         resolve(FlowOptions())
+
+
+def test_how_far_a_run_is_is_shown_as_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert resolve(FlowOptions()).progress == "auto"
+    monkeypatch.setenv("PREFECT_INTEGRATIONS_HELIX_PROGRESS", "off")
+    assert resolve(FlowOptions()).progress == "off"
+    monkeypatch.setenv("PREFECT_INTEGRATIONS_HELIX_PROGRESS", "loud")
+    with pytest.raises(ConfigurationError, match="Use one of 'auto', 'on', 'off'"):
+        resolve(FlowOptions())
+
+
+def test_our_own_pages_are_where_they_are_told_to_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert resolve(FlowOptions()).ui_url == ""
+    monkeypatch.setenv("PREFECT_INTEGRATIONS_HELIX_UI_URL", "http://127.0.0.1:4300/")
+    assert resolve(FlowOptions()).ui_url == "http://127.0.0.1:4300"
+    for nonsense in ("here", "javascript:alert()", "http://a b"):
+        monkeypatch.setenv("PREFECT_INTEGRATIONS_HELIX_UI_URL", nonsense)
+        with pytest.raises(ConfigurationError, match="Give an address"):
+            resolve(FlowOptions())

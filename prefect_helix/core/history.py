@@ -288,6 +288,12 @@ class History:
         best = max(ranked, default=None)
         return None if best is None else self.lineage(best[-1])
 
+    def latest(self, flow: str, count: int) -> list[Run]:
+        """Return the newest runs of `flow` that have ended, at most so many, oldest first. O(runs)."""
+        began = [(head.started_us, position) for position, head in enumerate(self.heads) if head.flow == flow]
+        runs = (self.lineage(position).run for _, position in sorted(began, reverse=True))
+        return [*islice((run for run in runs if run.status != "running"), count)][::-1]
+
     @property
     def heads(self) -> Sequence[Head]:
         """What each run is that is remembered, oldest first of those in the index and then of the others."""

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
-from prefect_helix.core.change import Change
+from prefect_helix.core.change import Change, Changed, Summary
 from prefect_helix.core.graph import Decision
 
 RunStatus = Literal["running", "completed", "failed", "cancelled", "crashed", "suspended"]
@@ -207,59 +207,6 @@ class Trace:
     def computed_by(self) -> str:
         """Fingerprint of the code that computed its result, or would have."""
         return self.code or self.fingerprint
-
-
-@dataclass(frozen=True, slots=True)
-class Changed:
-    """One thing that changed since an earlier run.
-
-    Attributes:
-        task: The task that it is told of; empty for a flow parameter and a version.
-        change: What changed; values and hashes in it are cut short.
-        calls: In how many calls of the task.
-    """
-
-    task: str
-    change: Change
-    calls: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """A run in a few figures, so that many runs can be listed without a look at their traces.
-
-    Attributes:
-        computed: Steps that were computed, those that failed included.
-        loaded: Steps whose results were loaded.
-        pruned: Steps that were not needed.
-        failed: Steps that failed.
-        spent_us: What the steps cost; None where the cost of one is not known.
-        saved_us: What not computing steps saved; None where that is not known of one.
-        scratch_us: What computing each step that was needed takes; None where that is not known of one.
-        added_bytes: What the run added to the store; None if it is not known.
-        compared_with: Id of the run that it is compared with; None if there is none.
-        changes: What changed since that run, mere consequences left out.
-        more_changes: How many more there are.
-        code: What changed in the code of tasks, as "clean()" or "RATE", as far as it was looked up.
-    """
-
-    computed: int
-    loaded: int
-    pruned: int
-    failed: int
-    spent_us: int | None
-    saved_us: int | None
-    scratch_us: int | None
-    added_bytes: int | None = None
-    compared_with: str | None = None
-    changes: tuple[Changed, ...] = ()
-    more_changes: int = 0
-    code: tuple[str, ...] = ()
-
-    @property
-    def counts(self) -> dict[Decision, int]:
-        """How many steps were computed, loaded and pruned."""
-        return {Decision.COMPUTE: self.computed, Decision.LOAD: self.loaded, Decision.PRUNE: self.pruned}
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from prefect_helix.core.change import Change
+from prefect_helix.core.change import Change, Changed, Summary
 from prefect_helix.core.comparison import ComponentsOf, code_changes, run_changes, version_changes
 from prefect_helix.core.graph import Decision
-from prefect_helix.core.lineage import Changed, Lineage, Summary, Trace
+from prefect_helix.core.lineage import Lineage, Trace
 from prefect_helix.core.short import excerpts
 
 MAX_CHANGES = 20

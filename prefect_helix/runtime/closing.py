@@ -56,8 +56,7 @@ def _commit(head: Run, prior: Lineage | None, world: World, keeper: Keeper, stat
 
 def _final(node: Node, world: World, keeper: Keeper) -> Trace:
     if not node.started:
-        loaded = node.load_us is not None or any(cell.present for cell in node.cells.values())
-        node.decision = Decision.LOAD if loaded else Decision.PRUNE
+        node.decision = Decision.PRUNE if node.load_us is None else Decision.LOAD
     node.reason = node.reason or world.reason(node)
     stored = node.result is not None and keeper.loadable(node.result)
     return replace(world.facts(node), stored=stored)

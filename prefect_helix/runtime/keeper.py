@@ -119,6 +119,10 @@ class Keeper:
         """Return whether the store has a blob, or is about to have it, as far as known."""
         return self._readable and (name in self._coming or self._stock.holds(name))
 
+    def is_written(self, result: Result) -> bool:
+        """Return whether every part of `result` is in the lineage or the store by now, as far as known."""
+        return self.loadable(result) and not any(name in self._coming for name in result.blobs or ())
+
     @property
     def unnamed(self) -> int:
         """Number of blobs that no lineage names, those that a run may just have written left out."""
@@ -252,7 +256,7 @@ class Keeper:
         try:
             return self.catalog.components_of(fingerprint) if self._readable and self._writable else None
         except StoreError as error:
-            self._give_up(error)
+            self._warn("components", f"{error} So the list of runs does not name what changed in code before this run.")
             return None
 
     def commit(self, lineage: Lineage, code: Mapping[str, Mapping[str, Any]]) -> None:
@@ -286,6 +290,7 @@ class Keeper:
                 first_at = time.monotonic() if len(journal) <= 1 else first_at
                 if len(journal) > 1 and time.monotonic() - first_at >= JOURNAL_SECONDS:  # one write follows the other
                     self._append(journal)
+                del item  # it holds on to the value that was written
                 continue
             self._append(journal)
             if item is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
@@ -67,32 +68,93 @@ class Standing(Enum):
     EQUIVALENT = auto()
 
 
+class Way:
+    """Held by whatever can still ask for the object of a cell: a stand-in, a future, a state.
+
+    Attributes:
+        cell: The cell.
+    """
+
+    __slots__ = ("__weakref__", "cell")
+
+    def __init__(self, cell: Cell) -> None:
+        self.cell = cell
+
+
+_NOTHING = object()
+
+
 class Cell:
     """One object of the run: a node's value, or one leaf of it, as the flow body and tasks share it.
 
     Attributes:
         node: The node that made it.
         leaf: Index of the leaf; None for the whole value.
-        value: The object; meaningful once `present`.
-        present: Whether the object is in memory.
         exposed: Whether the flow body may have changed it since it was last digested.
         diverged: Whether somebody did; from then on it is a literal, not the node's result.
+        seen: How many changes in place there had been in the run when the object was last known to be as it was made.
+        ways: The `Way` to it, while somebody holds that; None before anybody did.
     """
 
-    __slots__ = ("__weakref__", "diverged", "exposed", "leaf", "node", "present", "value")
+    __slots__ = ("__weakref__", "_held", "_left", "diverged", "exposed", "leaf", "node", "seen", "ways")
 
     def __init__(self, node: Node, leaf: int | None) -> None:
         self.node = node
         self.leaf = leaf
-        self.value: Any = None
-        self.present = False
         self.exposed = False
         self.diverged = False
+        self.seen = 0
+        self.ways: weakref.ref[Way] | None = None
+        self._held: Any = _NOTHING
+        self._left: weakref.ref[Any] | None = None
+
+    @property
+    def value(self) -> Any:
+        """The object; None if it is not in memory."""
+        if self._held is not _NOTHING:
+            return self._held
+        return None if self._left is None else self._left()
+
+    @property
+    def present(self) -> bool:
+        """Whether the object is in memory."""
+        return self._held is not _NOTHING or (self._left is not None and self._left() is not None)
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether the object is in memory because of this cell."""
+        return self._held is not _NOTHING
+
+    @property
+    def within_reach(self) -> bool:
+        """Whether somebody can still ask for the object, or has it."""
+        return (self.ways is not None and self.ways() is not None) or (self._left is not None and self.present)
 
     def put(self, value: Any) -> None:
         """Keep the object."""
-        self.value = value
-        self.present = True
+        self._held, self._left = value, None
+
+    def drop(self) -> None:
+        """Keep the object no longer."""
+        self._held, self._left = _NOTHING, None
+
+    def leave(self, gone: Callable[[], None]) -> bool:
+        """Leave the object to who else has it; return whether that can be done.
+
+        Args:
+            gone: Called, in any thread, when nobody has it any more.
+        """
+        try:
+            self._left = weakref.ref(self._held, lambda _: gone())
+        except TypeError:  # such as of a list
+            return False
+        self._held = _NOTHING
+        return True
+
+    def take_back(self) -> None:
+        """Keep the object that was left to others, if one of them still has it."""
+        if self._left is not None and (value := self._left()) is not None:
+            self.put(value)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Cell:
         return self
@@ -175,8 +237,14 @@ class Node:
         lost: Whether its stored result could not be read.
         used: Whether its value was handed out or given to a task.
         opened: Whether its value was handed out but for its leaves.
+        begun_us: When computing or loading it began in this process, since the epoch.
         by_digest: Whether its signature does not determine its result.
         known_inputs: How many of its first inputs are known to wait for nothing.
+        credit_us: How much has been paid in this run to avoid having its value.
+        takes: The objects it is given, those that its signature ignores included.
+        takers: How many calls may still take its value.
+        taking: Whether it counts among the takers of its parents.
+        entry: Keeps its value within reach until it is handed out.
         settled: Set once nobody has to wait for it: it is computed, has failed, or need not be computed.
         watchers: Called once when it is.
     """
@@ -214,6 +282,7 @@ class Node:
     opened: bool = False
     by_digest: bool = False
     started_us: int = 0
+    begun_us: int | None = None
     compute_us: int | None = None
     load_us: int | None = None
     loaded_bytes: int = 0
@@ -222,6 +291,11 @@ class Node:
     changed_inputs: tuple[str, ...] = ()
     task_run_id: str = ""
     known_inputs: int = 0
+    credit_us: int = 0
+    takes: tuple[Cell, ...] = ()
+    takers: int = 0
+    taking: bool = False
+    entry: Way | None = None
     cells: dict[int | None, Cell] = field(default_factory=dict)
     settled: threading.Event = field(default_factory=threading.Event)
     watchers: list[Callable[[], None]] = field(default_factory=list)

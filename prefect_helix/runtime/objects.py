@@ -5,12 +5,15 @@ from __future__ import annotations
 import enum
 import threading
 import time
+import weakref
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
 from prefect_helix.core.lineage import Result
-from prefect_helix.runtime.nodes import Cell, Node
+from prefect_helix.runtime.nodes import Cell, Node, Way
 from prefect_helix.runtime.results import Described, skeleton_of, take_apart, try_digest
+from prefect_helix.runtime.sharing import is_alone
 from prefect_helix.runtime.standin import stand_in
 from prefect_helix.runtime.values import class_stands_in, find_type, join, parts_of
 
@@ -24,6 +27,9 @@ class Objects:
     Args:
         get_blob: Gives the value of a blob; raises `StoreError`.
         value: Gives the object of a cell to the flow body, whatever it takes.
+
+    Attributes:
+        let_go: Cells that somebody has just lost the way to, or whose objects nobody has any more.
     """
 
     def __init__(self, get_blob: Callable[[str], object], value: Callable[[Cell], Any]) -> None:
@@ -33,9 +39,16 @@ class Objects:
         self._makers: dict[int, Cell] = {}
         self._skeletons: dict[str, object] = {}
         self._loading = threading.RLock()
+        self._ways = threading.Lock()
+        self._changes = 0
+        self.let_go: deque[Cell] = deque()
 
     def keep(self, node: Node, value: Any, described: Described) -> None:
         """Keep a computed value and its leaves."""
+        if described.result.standin:
+            if not node.cell().present:
+                self._put(node.cell(), value)
+            return
         for index, leaf in enumerate(described.leaves):
             if not node.cell(index).present:  # what the flow body already has stays what it has
                 self._put(node.cell(index), leaf)
@@ -48,7 +61,7 @@ class Objects:
         """Keep a value that was computed elsewhere and is wanted here; whoever had it there may have changed it."""
         skeleton, leaves = take_apart(value)
         assert node.result is not None, "it was described where it was computed"
-        if len(leaves) == len(node.result.leaves):
+        if len(leaves) == len(node.result.leaves) and not node.result.standin:
             for index, leaf in enumerate(leaves):
                 if not node.cell(index).present:
                     self._put(node.cell(index), leaf)
@@ -78,8 +91,11 @@ class Objects:
         with self._loading:
             if cell.present:
                 return
+            node.begun_us = time.time_ns() // 1000
             started = time.perf_counter_ns()
-            if cell.leaf is not None:
+            if result.standin and result.leaves[0].blob is not None:
+                self._put(cell, self._get_blob(result.leaves[0].blob))
+            elif cell.leaf is not None:
                 self._load_leaf(node, result, cell.leaf)
             else:
                 leaves = [self._load_leaf(node, result, index) for index in range(len(result.leaves))]
@@ -100,8 +116,47 @@ class Objects:
 
     def _put(self, cell: Cell, value: Any) -> None:
         cell.put(value)
+        cell.seen = self._changes
         if not isinstance(value, _UNTRACEABLE):
             self._cells[id(value)] = cell
+
+    def way(self, cell: Cell) -> Way:
+        """Return what keeps the object of a cell within reach, as long as it is held."""
+        with self._ways:
+            way = None if cell.ways is None else cell.ways()
+            if way is None:
+                way = Way(cell)
+                cell.ways = weakref.ref(way, lambda _: self.let_go.append(cell))
+        return way
+
+    def drop(self, cell: Cell) -> None:
+        """Keep the object of a cell no longer: it can be had again, or nobody can ask for it."""
+        value = cell.value
+        if self._cells.get(id(value)) is cell:
+            del self._cells[id(value)]
+        if cell.leaf is None:
+            self._skeletons.pop(cell.node.key, None)
+        cell.drop()
+
+    def leave(self, cell: Cell) -> bool:
+        """Leave the object of a cell to the flow body, which had it; return whether that could be done by now.
+
+        An object is known by where it is, as long as it is there.
+        """
+        if isinstance(cell.value, _UNTRACEABLE) or is_alone(cell):
+            self.drop(cell)
+            return True
+        identity = id(cell.value)
+
+        def gone() -> None:
+            if self._cells.get(identity) is cell:
+                del self._cells[identity]
+            self.let_go.append(cell)
+
+        left = cell.leave(gone)
+        if left and cell.leaf is None:
+            self._skeletons.pop(cell.node.key, None)
+        return left
 
     def reference(self, value: Any) -> Cell | None:
         """Return the cell of an object that this run made and nobody changed since; None for any other object."""
@@ -128,6 +183,14 @@ class Objects:
         content = try_digest(value)
         return cell if content is not None and not content.exact else None
 
+    def changed(self) -> None:
+        """Take note that a task changed an object in place, and with it whatever shares its memory."""
+        self._changes += 1
+
+    def may_be_changed(self, cell: Cell) -> bool:
+        """Return whether somebody may have changed an object since it was last known to be as it was made."""
+        return cell.exposed or cell.seen < self._changes
+
     def diverged(self, cell: Cell, *, look: bool = False) -> bool:
         """Return whether an object is no longer what its node made; from then on it is a literal.
 
@@ -135,12 +198,13 @@ class Objects:
             cell: The object.
             look: Digest it again even if the flow body never had it.
         """
-        if cell.present and not cell.diverged and (cell.exposed or look):
+        if cell.present and not cell.diverged and (look or self.may_be_changed(cell)):
             result = cell.node.result
             part = result if result is None or cell.leaf is None else result.leaves[cell.leaf]
             if part is not None and part.digest is not None:
                 content = try_digest(cell.value)
                 cell.diverged = content is None or content.hex != part.digest
+                cell.seen = self._changes
         return cell.diverged
 
     def hand_out(self, node: Node) -> Any:
@@ -163,7 +227,8 @@ class Objects:
 
     def stand_in(self, cell: Cell, cls: type) -> Any:
         """Return a stand-in for the object of a cell."""
-        return stand_in(lambda: self._value(cell), cls, cell)
+        way = self.way(cell)
+        return stand_in(lambda: self._value(way.cell), cls, cell)
 
 
 def _stand_in_class(type_name: str) -> type | None:

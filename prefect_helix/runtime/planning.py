@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from prefect_helix.core.graph import Decision
 from prefect_helix.core.planner import Plan, PlanNode, solve
+from prefect_helix.core.renting import credits_us
 from prefect_helix.core.replanning import affected
 from prefect_helix.runtime.nodes import Node
 from prefect_helix.runtime.world import World
@@ -35,6 +36,20 @@ def replan(world: World, changed: Iterable[Node]) -> None:
     nodes = affected(_Planned(world), [node.key for node in changed])
     if nodes:
         _decide(world, solve(nodes))
+
+
+def demand(world: World, nodes: Sequence[Node]) -> None:
+    """Plan together for values that are asked for now; what was expected to be asked for is planned already.
+
+    What it costs to load such a value counts towards what could have been computed instead, see `core.renting`.
+    """
+    unexpected = [node for node in nodes if node.decision in (None, Decision.PRUNE) and not node.done]
+    replan(world, unexpected)
+    for node in unexpected:
+        if node.decision is Decision.LOAD and not is_there(node):
+            around = affected(_Planned(world), [node.key])
+            for key, credit_us in credits_us(around, node.key).items():
+                world[key].credit_us += credit_us
 
 
 def _decide(world: World, made: Plan) -> None:
@@ -81,12 +96,16 @@ def _plan_node(world: World, node: Node, parents: tuple[str, ...] = ()) -> PlanN
     if there:
         load_us = 0
     elif world.loadable(node):
-        load_us = world.expected_load_us(node)
+        load_us = _less(world.expected_load_us(node), node.credit_us)
     return PlanNode(
         key=node.key,
         parents=parents,
-        compute_us=world.expected_compute_us(node),
+        compute_us=_less(world.expected_compute_us(node), node.credit_us),
         load_us=load_us,
         original=node.original and not there,
         demanded=not node.failed and (node.demanded or node.wanted or (node.original and not node.spec.lazy)),
     )
+
+
+def _less(us: int | None, credit_us: int) -> int | None:
+    return None if us is None else max(0, us - credit_us)

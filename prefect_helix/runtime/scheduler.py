@@ -17,10 +17,11 @@ from prefect_helix.core.errors import NondeterministicTaskError, NotKeptError, S
 from prefect_helix.core.graph import Decision
 from prefect_helix.runtime.arguments import frozen
 from prefect_helix.runtime.keeper import Keeper
-from prefect_helix.runtime.nodes import Cell, Node
+from prefect_helix.runtime.memory import Memory
+from prefect_helix.runtime.nodes import Cell, Node, Standing
 from prefect_helix.runtime.objects import Objects
 from prefect_helix.runtime.observation import Observer
-from prefect_helix.runtime.planning import replan
+from prefect_helix.runtime.planning import demand, replan
 from prefect_helix.runtime.steps import Compute, Do, Steps, T, Wait, walk
 from prefect_helix.runtime.waiting import Waiting
 from prefect_helix.runtime.world import World
@@ -67,6 +68,7 @@ class Scheduler:
         world: The nodes.
         objects: Their objects.
         observer: Takes note of what is computed.
+        memory: Lets go of objects.
         keeper: The store.
         engine: What computes.
         warn: Called with a key and a sentence; the same key is told once.
@@ -81,6 +83,7 @@ class Scheduler:
         world: World,
         objects: Objects,
         observer: Observer,
+        memory: Memory,
         keeper: Keeper,
         engine: Engine,
         warn: Callable[[str, str], None],
@@ -90,6 +93,7 @@ class Scheduler:
         self._world = world
         self._objects = objects
         self._observer = observer
+        self._memory = memory
         self._keeper = keeper
         self._engine = engine
         self._warn = warn
@@ -115,7 +119,8 @@ class Scheduler:
             if node.elsewhere:
                 yield Do(partial(self._retrieve, cell))
             if node.done and not cell.present:
-                raise NondeterministicTaskError(node.spec.name, [node.spec.name])
+                yield from self._bring_back(cell)
+                continue
             yield from self.settle(node)
             if node.original or node.started:
                 yield from self._compute_with_needs(node)
@@ -123,7 +128,7 @@ class Scheduler:
             if node.decision in (None, Decision.PRUNE):
                 with self.lock:
                     node.wanted = True
-                    replan(self._world, [node])
+                    demand(self._world, [node])
             yield from self.verify_ancestors(node)
             if node.original or node.started or node.decision is not Decision.LOAD:
                 yield from self._compute_with_needs(node)
@@ -136,6 +141,22 @@ class Scheduler:
     def reach(self, cell: Cell, has: Callable[[Cell], bool], load: Callable[[Cell], None]) -> Steps[None]:
         """Make the object of a cell present where submitted nodes compute; see `Session.reach`."""
         yield from self._bring(cell, has, load)
+
+    def _bring_back(self, cell: Cell) -> Steps[None]:
+        """Have an object again that was computed in this run and has left memory: loaded, else computed once more."""
+        node, result = cell.node, cell.node.result
+        if result is None or (cell.leaf is not None and cell.leaf >= len(result.leaves)):
+            raise NondeterministicTaskError(node.spec.name, [node.spec.name])
+        if self._world.loadable(node):
+            try:
+                yield Do(partial(self._objects.load, cell))
+                return
+            except StoreError as error:
+                self.not_loaded(node, error)
+        with self.lock:
+            if node.done and not cell.present and node.settled.is_set():
+                node.trace, node.standing = self._world.facts(node), Standing.EQUIVALENT
+                node.done = node.started = False
 
     def _retrieve(self, cell: Cell) -> None:
         """Get the object of a cell that was computed on a worker."""
@@ -260,6 +281,7 @@ class Scheduler:
                 return False
             node.started = True
             node.settled.clear()
+            self._memory.take(node)
             self._computing += 1
             return True
 
@@ -348,6 +370,8 @@ class Scheduler:
             self._waiting.release(node)
         self.settled(node)
         with self._idle:
+            self._memory.tidy()
+            self._memory.ended(node)
             self._computing -= 1
             self._idle.notify_all()
 

@@ -16,10 +16,11 @@ from prefect_helix.runtime.closing import close
 from prefect_helix.runtime.code import ValueCode
 from prefect_helix.runtime.execution import Account
 from prefect_helix.runtime.keeper import Keeper, Put
-from prefect_helix.runtime.nodes import Cell, Node, Standing, TaskSpec
+from prefect_helix.runtime.memory import Memory
+from prefect_helix.runtime.nodes import Cell, Node, Standing, TaskSpec, Way
 from prefect_helix.runtime.objects import Objects
 from prefect_helix.runtime.observation import Observer
-from prefect_helix.runtime.planning import replan
+from prefect_helix.runtime.planning import demand, replan
 from prefect_helix.runtime.results import describe
 from prefect_helix.runtime.scheduler import Engine, Scheduler, freeze
 from prefect_helix.runtime.steps import Do, Steps, walk_async
@@ -66,7 +67,8 @@ class Session:
         self._observer = Observer(
             world, self._objects, keeper, appraiser, self._value_code, warn, verify=head.mode == "verify"
         )
-        self._scheduler = Scheduler(world, self._objects, self._observer, keeper, engine, warn, waiting)
+        self._memory = Memory(world, self._objects, keeper, is_mapped=not keeper.store.is_remote)
+        self._scheduler = Scheduler(world, self._objects, self._observer, self._memory, keeper, engine, warn, waiting)
 
     @property
     def mismatched(self) -> Sequence[str]:
@@ -99,6 +101,10 @@ class Session:
         parameters = {name: one.value for name, one in given.items()}
         with self._scheduler.lock:
             node, changed = self.world.call(spec, parameters, edges, tuple(wait_for), arguments)
+            node.entry = self.way(node.cell())
+            node.takes = tuple(dict.fromkeys(cell for one in given.values() for cell in one.cells))
+            self._memory.take(node)
+            self._memory.tidy()
             entered(node)
             node.submitted, node.started_us = submitted, now_us()
             if node.prior is None:
@@ -108,6 +114,16 @@ class Session:
             elif changed:
                 replan(self.world, changed)
             return node
+
+    def way(self, cell: Cell) -> Way:
+        """Return what keeps the object of a cell within reach of the flow, as long as it is held."""
+        return self._objects.way(cell)
+
+    def handed_out(self, node: Node) -> None:
+        """Take note that the flow has what a call gives back: its value is kept for who has a way to it."""
+        with self._scheduler.lock:
+            node.entry = None
+            self._memory.tidy()
 
     def reference(self, value: Any) -> Cell | None:
         """Return the cell of an object that this run made and nobody changed since; None for any other object."""
@@ -166,22 +182,27 @@ class Session:
         return await walk_async(self._valuation(cell, exposed), self._engine.arun, self.when_settled)
 
     def _valuation(self, cell: Cell, exposed: bool) -> Steps[Any]:
-        node = cell.node
+        node, way = cell.node, self.way(cell)
         if exposed:
             self.demand([node])
-        yield from self._scheduler.bring(cell)
-        node.used = True
-        if not exposed:
-            return self._objects.fresh(cell) if self._objects.diverged(cell) else cell.value
-        self._objects.expose(cell)
-        return cell.value
+        while True:
+            yield from self._scheduler.bring(cell)
+            with self._scheduler.lock:
+                value, present = cell.value, cell.present
+                node.used = True
+                if present and exposed:
+                    self._objects.expose(cell)
+            if present:  # else it left memory in between, to be loaded again
+                del way
+                break
+        return self._objects.fresh(cell) if not exposed and self._objects.diverged(cell) else value
 
     def demand(self, nodes: Sequence[Node]) -> None:
         """Plan together for the values of `nodes`, which somebody outside of helix tasks needs."""
         with self._scheduler.lock:
             for node in nodes:
                 node.demanded = True
-            replan(self.world, [node for node in nodes if node.decision in (None, Decision.PRUNE) and not node.done])
+            demand(self.world, nodes)
 
     def supply(self, nodes: Sequence[Node]) -> None:
         """Demand `nodes` together and start those that are to be computed."""
@@ -216,6 +237,7 @@ class Session:
             self.keeper.end(status)  # whoever cancels a run may not wait for a task that cannot be stopped
         self._scheduler.wait_until_idle()
         self.finished = True
+        self._memory.end()
         return close(self.head, self._prior, self.world, self.keeper, status, now_us())
 
     # -- what the engine tells -----------------------------------------------------------------------------------
@@ -236,6 +258,8 @@ class Session:
         with self._scheduler.lock:
             node.tainted = not reusable
             node.changed_inputs = self._observer.changed_inputs(node, value, described)
+            if node.changed_inputs:
+                self._objects.changed()
             self._objects.keep(node, value, described)
         pieces = {piece.name: piece for piece in described.pieces}
 

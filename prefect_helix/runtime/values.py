@@ -97,24 +97,9 @@ def split(value: object, is_large: Callable[[object], bool]) -> tuple[object, tu
         The skeleton, which is `value` with a `LeafRef` in place of each leaf, and the leaves. A large value that can be
         stood in for is itself the one leaf. `join` is the inverse.
     """
-    fixed = _fixed_parts(value)
-    indices: dict[int, int] = {}
-    leaves: list[object] = []
-
-    def take(part: object) -> object:
-        if type(part) in _ATOMS or id(part) in fixed:
-            return part
-        if type(part) in _CONTAINERS:
-            return _rebuilt(part, take)
-        if not (id(part) in indices or (stands_in_for(part) and is_large(part))):
-            return part
-        if id(part) not in indices:
-            indices[id(part)] = len(leaves)
-            leaves.append(part)
-        return LeafRef(indices[id(part)])
-
-    skeleton = take(value)
-    return skeleton, tuple(leaves)
+    found: dict[int, tuple[LeafRef, object]] = {}
+    skeleton = _taken_apart(value, is_large, _fixed_parts(value), found)
+    return skeleton, tuple(leaf for _, leaf in found.values())
 
 
 def join(skeleton: object, leaves: Sequence[object]) -> object:
@@ -124,17 +109,31 @@ def join(skeleton: object, leaves: Sequence[object]) -> object:
         skeleton: What `split` gave, or an equal copy. It is not changed.
         leaves: The leaves, or what is to be in their places, in the order of their indices.
     """
-    seen: set[int] = set()
+    return _put_together(skeleton, leaves, set())
 
-    def put(part: object, depth: int = 0) -> object:
-        if type(part) is LeafRef:
-            return leaves[part.index]
-        if type(part) not in _CONTAINERS or depth == _DEPTH or id(part) in seen:
-            return part
-        seen.add(id(part))
-        return _rebuilt(part, lambda inner: put(inner, depth + 1))
 
-    return put(skeleton)
+# These two are no closures that call themselves: such a one, and with it a value, is there until garbage is collected.
+def _taken_apart(
+    part: object, is_large: Callable[[object], bool], fixed: Set[int], found: dict[int, tuple[LeafRef, object]]
+) -> object:
+    """`part` with its leaves taken out; they are put into `found`, by identity."""
+    if type(part) in _ATOMS or id(part) in fixed:
+        return part
+    if type(part) in _CONTAINERS:
+        return _rebuilt(part, lambda inner: _taken_apart(inner, is_large, fixed, found))
+    if not (id(part) in found or (stands_in_for(part) and is_large(part))):
+        return part
+    return found.setdefault(id(part), (LeafRef(len(found)), part))[0]
+
+
+def _put_together(part: object, leaves: Sequence[object], seen: set[int], depth: int = 0) -> object:
+    """`part` with leaves in it again, below so many containers that it is in."""
+    if type(part) is LeafRef:
+        return leaves[part.index]
+    if type(part) not in _CONTAINERS or depth == _DEPTH or id(part) in seen:
+        return part
+    seen.add(id(part))
+    return _rebuilt(part, lambda inner: _put_together(inner, leaves, seen, depth + 1))
 
 
 def parts_of(value: object) -> Iterator[object]:

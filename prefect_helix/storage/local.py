@@ -15,7 +15,9 @@ from prefect_helix.storage.backend import Data, Entry, write_all
 from prefect_helix.storage.codec import Chunk
 from prefect_helix.storage.verified import Stamp, Verified, stamp_of
 
-_MAP_FROM_BYTES = 4 << 20  # A map holds a file descriptor (until Python 3.13), so small blobs are read.
+MAP_FROM_BYTES = 4 << 20
+"""Objects so large are mapped. A map holds a file descriptor (until Python 3.13), so smaller ones are read."""
+
 _ASIDE = ".aside"
 _ASIDE_MAX_AGE_S = 24 * 3600
 _MOUNTS = Path("/proc/self/mounts")
@@ -58,7 +60,7 @@ class Local:
         with (self._root / path).open("rb", buffering=0) as file:
             stamp = stamp_of(os.fstat(file.fileno()))
             size_bytes = stamp[1]
-            if size_bytes >= _MAP_FROM_BYTES and self._is_own:
+            if size_bytes >= MAP_FROM_BYTES and self._is_own:
                 return Data(memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)), stamp)
             data = memoryview(bytearray(size_bytes))
             read = 0

@@ -77,6 +77,12 @@ def open_svg(
     )
 
 
+def on_paper(picture: str) -> str:
+    """Return a picture that is read on a page of any colour: nothing is known of what will be behind it."""
+    tag, rest = picture.split(">", 1)
+    return f'{tag}><rect width="100%" height="100%" rx="8" {paint("paper")}/>{rest}'
+
+
 def link(href: str, label: str, content: str) -> str:
     """Return `content` as a link; as it is where `href` is empty."""
     return f'<a href="{escaped(href)}" aria-label="{escaped(label)}">{content}</a>' if href else content

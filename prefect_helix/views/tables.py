@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from prefect_helix.core.change import Change
 from prefect_helix.core.comparison import run_changes
@@ -12,9 +10,10 @@ from prefect_helix.core.graph import Decision
 from prefect_helix.core.lineage import Lineage, Run, Trace
 from prefect_helix.core.summary import saved_us, spent_us, total
 from prefect_helix.views.differences import metric_figures
+from prefect_helix.views.markdown import bullets, link, picture, table, unbroken, verbatim
 from prefect_helix.views.steps import alike, call_numbers, count_decisions, run_time_summary, size_bytes, step_summary
 from prefect_helix.views.svg import dag_svg
-from prefect_helix.views.units import format_bytes, format_count, format_us, shorten
+from prefect_helix.views.units import format_bytes, format_count, format_us
 
 MAX_ROWS = 100
 """Rows of a table of steps, and lines of a list of changes."""
@@ -42,32 +41,33 @@ def plan_table(lineage: Lineage, *, max_rows: int = MAX_ROWS) -> str:
     rank = list(Decision)
     steps = sorted(zip(ordered, call_numbers(ordered), strict=True), key=lambda step: rank.index(step[0].decision))
     groups = list(alike(steps))
-    table = _table("step | decision | >cost | >saved | >size | reason", map(_step_row, groups[:max_rows]))
+    shown = table("step | decision | >cost | >saved | >size | reason", map(_step_row, groups[:max_rows]))
     hidden = [trace for calls in groups[max_rows:] for trace, _ in calls]
-    return f"{table}\n\nNot shown: {step_summary(count_decisions(hidden))}." if hidden else table
+    return f"{shown}\n\nNot shown: {step_summary(count_decisions(hidden))}." if hidden else shown
 
 
-def run_markdown(lineage: Lineage, prior: Lineage | None, note: str = "") -> str:
+def run_markdown(lineage: Lineage, prior: Lineage | None, note: str = "", page: str = "") -> str:
     """Return the whole report of a run for the Prefect UI.
 
     Args:
         lineage: The run.
         prior: The run it is compared with; None if there is none.
         note: A sentence to say below the steps.
+        page: URL of a page with more about it; empty for none.
     """
     run = lineage.run
-    sections = [f"**{_headline(lineage)}**"]
+    more = f" {link('More about this run', page)}" if page else ""
+    sections = [f"**{_headline(lineage)}**{more}"]
     if run.problems:
-        sections.append(_list(f"**Problem:** {_escape(problem, 1_000)}" for problem in run.problems))
+        sections.append(bullets(f"**Problem:** {verbatim(problem, 1_000)}" for problem in run.problems))
     if lineage.traces:
-        picture = base64.b64encode(dag_svg(lineage).encode()).decode("ascii")
-        sections += [f"![plan](data:image/svg+xml;base64,{picture})", "### Steps", plan_table(lineage)]
+        sections += [picture(dag_svg(lineage), "plan"), "### Steps", plan_table(lineage)]
     if note:
-        sections.append(_escape(note, 1_000))
+        sections.append(verbatim(note, 1_000))
     sections += ["### Changes", _changes(lineage, prior)]
     metrics = _metric_rows(run, prior.run if prior else None)
     if metrics:
-        sections += ["### Metrics", _table("metric | >this run | >before | >change", metrics)]
+        sections += ["### Metrics", table("metric | >this run | >before | >change", metrics)]
     return "\n\n".join(sections) + "\n"
 
 
@@ -93,25 +93,25 @@ def _step_row(calls: Sequence[tuple[Trace, int | None]]) -> list[str]:
     which = f" ({len(calls)} calls)" if len(calls) > 1 else f" #{number}" if number else ""
     sizes = [size for size in (size_bytes(one) for one, _ in calls) if size is not None]
     return [
-        _escape(trace.task, 80) + which,
+        verbatim(trace.task, 80) + which,
         f"{trace.decision}, failed" if trace.status == "failed" else trace.decision.value,
-        "" if trace.decision is Decision.PRUNE else _unbroken(format_us(total(spent_us(one) for one, _ in calls))),
-        "" if trace.decision is Decision.COMPUTE else _unbroken(format_us(total(saved_us(one) for one, _ in calls))),
-        _unbroken(format_bytes(sum(sizes))) if sizes else "",
-        _escape(trace.reason, 240),
+        "" if trace.decision is Decision.PRUNE else unbroken(format_us(total(spent_us(one) for one, _ in calls))),
+        "" if trace.decision is Decision.COMPUTE else unbroken(format_us(total(saved_us(one) for one, _ in calls))),
+        unbroken(format_bytes(sum(sizes))) if sizes else "",
+        verbatim(trace.reason, 240),
     ]
 
 
 def _changes(lineage: Lineage, prior: Lineage | None) -> str:
     if prior is None:
         return "There is no earlier run to compare with."
-    name = _escape(prior.run.name or prior.run.run_id, 80)
+    name = verbatim(prior.run.name or prior.run.run_id, 80)
     lines = [_change_line(task, change, count) for (task, change), count in run_changes(prior, lineage).items()]
     if not lines:
         return f"Same parameters, code and inputs as in the run {name}."
     hidden = len(lines) - MAX_ROWS
     shown = [*lines[:MAX_ROWS], f"and {hidden} more"] if hidden > 0 else lines
-    return f"Since the run {name}:\n\n{_list(shown)}"
+    return f"Since the run {name}:\n\n{bullets(shown)}"
 
 
 def _change_line(task: str, change: Change, count: int) -> str:
@@ -127,35 +127,12 @@ def _change_line(task: str, change: Change, count: int) -> str:
             what = f"{task}{calls}: code changed"
         case _:
             what = f"{task}{calls}: {change}"
-    return _escape(what[:1].upper() + what[1:] if change.kind == "parameter" else what, 320)
+    return verbatim(what[:1].upper() + what[1:] if change.kind == "parameter" else what, 320)
 
 
 def _metric_rows(run: Run, prior: Run | None) -> list[list[str]]:
     rows = []
     for name, figure in metric_figures(prior, run).items():
         shown = ["" if value is None else f"{value:.6g}" for value in (figure.after, figure.before)]
-        rows.append([_escape(name, 80), *shown, f"{figure.delta:+.4g}" if figure.delta else ""])
+        rows.append([verbatim(name, 80), *shown, f"{figure.delta:+.4g}" if figure.delta else ""])
     return rows
-
-
-def _table(header: str, rows: Iterable[Sequence[str]]) -> str:
-    """Return a table; a column whose name starts with ">" is aligned to the right."""
-    columns = header.split(" | ")
-    rule = ["---:" if column.startswith(">") else "---" for column in columns]
-    lines = [[column.lstrip(">") for column in columns], rule, *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _unbroken(amount: str) -> str:
-    """Return an amount that stays on one line where columns are narrow."""
-    return amount.replace(" ", "\u00a0")
-
-
-def _list(lines: Iterable[str]) -> str:
-    return "\n".join(f"- {line}" for line in lines)
-
-
-def _escape(text: str, limit: int) -> str:
-    """Return `text` on one line, so that markdown shows it as it is, within a table too."""
-    line = shorten(text, limit).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return re.sub(r"[\\`*\[\]|~]|(?<![^\W_])_|_(?![^\W_])", r"\\\g<0>", line)

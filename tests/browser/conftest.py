@@ -15,6 +15,8 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 PATIENCE_S = 120
 
+OWN_UI = "http://127.0.0.1:4300"
+
 PIPELINE = """
 import itertools, json, sys, types
 import numpy as np
@@ -77,13 +79,13 @@ class ShownRun:
         flow_run: The flow run.
         task_runs: Its task runs.
         graph: Nodes of its dependency graph.
-        artifacts: Its artifacts.
+        artifacts: Its artifacts, by their keys.
     """
 
     flow_run: dict[str, Any]
     task_runs: dict[str, dict[str, Any]]
     graph: dict[str, dict[str, Any]]
-    artifacts: list[dict[str, Any]]
+    artifacts: dict[str, dict[str, Any]]
 
     def tasks(self, references: Iterable[dict[str, Any]]) -> set[str]:
         """Return the names of the tasks whose task runs are meant."""
@@ -102,7 +104,11 @@ def runs(server: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[ShownRu
     script.write_text(PIPELINE)
     for arguments in ({"reg": 0.1}, {"reg": 0.2}):
         command = [sys.executable, script.name, json.dumps(arguments)]
-        environment = {**server.environment, "PYTHONPATH": os.pathsep.join(sys.path)}
+        environment = {
+            **server.environment,
+            "PYTHONPATH": os.pathsep.join(sys.path),
+            "PREFECT_INTEGRATIONS_HELIX_UI_URL": OWN_UI,
+        }
         done = subprocess.run(
             command, cwd=script.parent, env=environment, capture_output=True, text=True, timeout=PATIENCE_S
         )
@@ -124,5 +130,8 @@ def _shown(server: Any, flow_run: dict[str, Any]) -> ShownRun:
         flow_run,
         {task_name(task_run["name"]): task_run for task_run in task_runs},
         {task_name(node["label"]): node for _, node in server.ask(f"/flow_runs/{flow_run['id']}/graph-v2")["nodes"]},
-        server.ask("/artifacts/filter", artifacts={"flow_run_id": {"any_": [flow_run["id"]]}}),
+        {
+            artifact["key"]: artifact
+            for artifact in server.ask("/artifacts/filter", artifacts={"flow_run_id": {"any_": [flow_run["id"]]}})
+        },
     )

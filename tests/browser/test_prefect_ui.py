@@ -31,7 +31,12 @@ PARENTS = {
     "fit": {"features", "check"},
     "evaluate": {"fit", "clean"},
 }
+RUN_KEY, VERSIONS_KEY = "helix-income-model", "helix-income-model-versions"
 PRUNED = "Pruned: unchanged, and not needed. Saved 1.0 s."
+
+COUNT_PICTURES = """
+return [...document.querySelectorAll('img[src^="data:image/svg+xml"]')].filter(image => image.naturalWidth).length;
+"""
 
 both_runs = pytest.mark.parametrize("number", [0, 1], ids=["first-run", "second-run"])
 both_uis = pytest.mark.parametrize("ui", ["/v2", ""], ids=["v2", "classic"])
@@ -71,10 +76,11 @@ def test_steps_stand_where_they_were_called_and_none_starts_before_what_it_needs
 
 
 @both_runs
-def test_each_run_has_one_artifact_under_the_name_of_the_flow(runs: Any, number: int) -> None:
-    assert [(artifact["key"], artifact["type"]) for artifact in runs[number].artifacts] == [
-        ("helix-income-model", "markdown")
-    ]
+def test_each_run_has_its_artifact_and_a_version_of_that_of_the_flow(runs: Any, number: int) -> None:
+    assert {key: artifact["type"] for key, artifact in runs[number].artifacts.items()} == {
+        RUN_KEY: "markdown",
+        VERSIONS_KEY: "markdown",
+    }
 
 
 @both_uis
@@ -95,28 +101,55 @@ def test_task_run_page_says_why_it_was_pruned_and_what_that_saved(
     assert complaints(browser) == []
 
 
+def rows_of_table(page: webdriver.Chrome) -> list[dict[str, str]]:
+    """The rows of the page's table by its headings, read at once: the page may draw it again at any time."""
+    header, *rows = page.execute_script(
+        "return [...document.querySelector('table').rows].map(row => [...row.cells].map(cell => cell.innerText));"
+    )
+    return [dict(zip(header, row, strict=True)) for row in rows]
+
+
+def look_at_artifact(browser: webdriver.Chrome, url: str, pictures: int) -> None:
+    """Wait until the page of an artifact shows its pictures, and its table."""
+    browser.get(url)
+    if "/v2/" in url and prefect.__version__ < "3.8":  # its new UI drops pictures that are part of the page
+        pictures = 0
+    wait(browser, lambda page: page.execute_script(COUNT_PICTURES) == pictures, f"{pictures} pictures")
+    wait(browser, expected_conditions.presence_of_element_located((By.TAG_NAME, "table")), "a table")
+
+
 @both_uis
 def test_artifact_page_shows_the_picture_and_the_steps(server: Any, runs: Any, browser: Any, ui: str) -> None:
-    browser.get(f"{server.url}{ui}/artifacts/artifact/{runs[1].artifacts[0]['id']}")
-
-    def picture_width(page: webdriver.Chrome) -> int:
-        return page.execute_script(
-            "return document.querySelector('img[src^=\"data:image/svg+xml\"]')?.naturalWidth ?? 0"
-        )
-
-    if ui == "/v2" and prefect.__version__ < "3.8":  # the new UI of that time drops pictures that are part of the page
-        wait(browser, expected_conditions.presence_of_element_located((By.TAG_NAME, "table")), "the steps")
-    else:
-        wait(browser, picture_width, "the picture of the plan")
-    header, *rows = (
-        [cell.text for cell in row.find_elements(By.CSS_SELECTOR, "th, td")]
-        for row in browser.find_element(By.TAG_NAME, "table").find_elements(By.TAG_NAME, "tr")
-    )
-    steps = {row[0]: dict(zip(header, row, strict=True)) for row in rows}
+    look_at_artifact(browser, f"{server.url}{ui}/artifacts/artifact/{runs[1].artifacts[RUN_KEY]['id']}", pictures=1)
+    steps = {row["step"]: row for row in rows_of_table(browser)}
     assert {name: step["decision"] for name, step in steps.items()} == {
         name: {"Completed": "compute", "Loaded": "load", "Pruned": "prune"}[state] for name, state in STATES.items()
     }
     assert steps["scan"]["saved"].split() == ["1.0", "s"]
     assert steps["fit"]["reason"] == "argument reg changed: 0.1 → 0.2"
     assert "Parameter reg changed: 0.1 → 0.2" in text_of(browser)
+    own = browser.find_element(By.LINK_TEXT, "More about this run").get_attribute("href")
+    assert own == f"http://127.0.0.1:4300/runs/{runs[1].flow_run['id']}"
+    assert complaints(browser) == []
+
+
+@both_uis
+def test_the_versions_of_the_flow_are_drawn_and_listed(server: Any, runs: Any, browser: Any, ui: str) -> None:
+    artifact = runs[1].artifacts[VERSIONS_KEY]
+    look_at_artifact(browser, f"{server.url}{ui}/artifacts/artifact/{artifact['id']}", pictures=2)
+    newest, oldest = rows_of_table(browser)
+    assert (newest["changed"], oldest["changed"]) == ("reg 0.1 → 0.2", "first run")
+    assert [row["computed"].replace("\u00a0", " ") for row in (newest, oldest)] == ["2 of 6", "6 of 6"]
+    assert newest["saved"].endswith("s")
+    assert oldest["saved"] == ""
+    assert newest["metrics"].startswith("score")
+    page = browser.find_element(By.LINK_TEXT, runs[0].flow_run["name"]).get_attribute("href")
+    assert page == f"{server.url}/runs/flow-run/{runs[0].flow_run['id']}"
+    assert complaints(browser) == []
+
+
+@both_uis
+def test_the_flow_has_one_page_of_its_versions(server: Any, runs: Any, browser: Any, ui: str) -> None:
+    browser.get(f"{server.url}{ui}/artifacts/key/{VERSIONS_KEY}")
+    wait(browser, lambda page: all(run.flow_run["name"] in text_of(page) for run in runs), "both versions")
     assert complaints(browser) == []

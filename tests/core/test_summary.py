@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from prefect_helix.core.change import Change
+from prefect_helix.core.change import Change, Changed
 from prefect_helix.core.fingerprint import Component
 from prefect_helix.core.graph import Decision
-from prefect_helix.core.lineage import Changed, Lineage, Run
+from prefect_helix.core.lineage import Lineage, Run
 from prefect_helix.core.summary import LOOKED_UP, MAX_CHANGES, SHOWN_CHARACTERS, summarise
 from prefect_helix.views.differences import summary_words
 

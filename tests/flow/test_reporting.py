@@ -11,8 +11,9 @@ import pytest
 from prefect import task
 from prefect.artifacts import Artifact
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import FlowRunFilter
+from prefect.client.schemas.filters import ArtifactFilter, FlowRunFilter
 from prefect.client.schemas.objects import TaskRun
+from prefect.client.schemas.sorting import ArtifactSort
 from prefect.runtime import flow_run
 
 from prefect_helix import helix_flow, helix_task
@@ -93,3 +94,41 @@ def recorded(flow_run_id: str, count: int) -> Counter[tuple[str, str]]:
         while len(ended) < count and time.monotonic() < until:
             ended = [run for run in client.read_task_runs(flow_run_filter=chosen) if run.end_time is not None]
     return Counter((run.name.rpartition("-")[0], str(run.state_name)) for run in ended)
+
+
+def test_the_artifact_of_a_flow_grows_by_a_version_with_each_run(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREFECT_INTEGRATIONS_HELIX_UI_URL", "http://helix")
+
+    @helix_task
+    def scored(reg: int) -> dict[str, int]:
+        return {"score": 10 * reg}
+
+    @helix_flow(store=store, name="Growing Flow")
+    def growing(reg: int) -> tuple[str, str]:
+        scored(reg)
+        return str(flow_run.id), str(flow_run.name)
+
+    ids, names = zip(*(growing(reg) for reg in (1, 2, 2)), strict=True)
+
+    with get_client(sync_client=True) as client:
+        chosen = ArtifactFilter(key={"any_": ["helix-growing-flow-versions"]})
+        kept = client.read_artifacts(artifact_filter=chosen, sort=ArtifactSort.CREATED_DESC)
+    versions = [str(artifact.data) for artifact in kept]
+    assert [str(artifact.flow_run_id) for artifact in kept] == [*reversed(ids)]
+    assert [[name in one for name in names] for one in versions] == [
+        [True, True, True],
+        [True, True, False],
+        [True, False, False],
+    ]
+    newest = [line.replace("\u00a0", " ") for line in versions[0].splitlines() if line.startswith("| [")]
+    assert [row.split(" | ")[2:4] for row in newest] == [
+        ["nothing changed", "0 of 1"],
+        ["reg 1 → 2", "1 of 1"],
+        ["first run", "1 of 1"],
+    ]
+    assert all(f"/runs/flow-run/{id}>)" in row for id, row in zip(reversed(ids), newest, strict=True))
+    assert all(f"<http://helix/runs/{id}>" in versions[0] for id in ids)
+    assert versions[0].count("](data:image/svg+xml;base64,") == 2
+    run = Artifact.get("helix-growing-flow")
+    assert run is not None
+    assert f"[More about this run](<http://helix/runs/{ids[-1]}>)" in str(run.data)

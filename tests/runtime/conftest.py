@@ -21,7 +21,7 @@ from prefect_helix.core.graph import Decision
 from prefect_helix.core.lineage import Lineage
 from prefect_helix.core.materialization import POLICIES
 from prefect_helix.runtime.arguments import Given
-from prefect_helix.runtime.nodes import Cell, Node, TaskSpec
+from prefect_helix.runtime.nodes import Cell, Node, TaskSpec, Way
 from prefect_helix.runtime.opening import Order, Warnings, look_ahead, open_session
 from prefect_helix.runtime.session import Session
 from prefect_helix.runtime.standin import is_stand_in, plain
@@ -64,15 +64,21 @@ class LabTask:
         run = self.lab.current
         if run is None:
             return self.fn(**_visit(self.bind(args, kwargs), _done_value))
-        return run.session.deliver(run.enter(self, self.bind(args, kwargs), wait_for, submitted=False))
+        node = run.enter(self, self.bind(args, kwargs), wait_for, submitted=False)
+        try:
+            return run.session.deliver(node)
+        finally:
+            run.session.handed_out(node)
 
     def submit(self, *args: Any, wait_for: Any = (), **kwargs: Any) -> Any:
         run = self.lab.current
         if run is None:
             return Done(self(*args, **kwargs))
         node = run.enter(self, self.bind(args, kwargs), wait_for, submitted=True)
+        future = Future(run, node, run.session.way(node.cell()))
+        run.session.handed_out(node)
         run.session.submit(node)
-        return Future(run, node)
+        return future
 
 
 @dataclass
@@ -91,6 +97,7 @@ class Future:
 
     run: Run
     node: Node
+    way: Way
 
     def __helix_handle__(self) -> Cell:
         return self.node.cell()
@@ -214,6 +221,8 @@ class Run:
                 return cell
             maker = self.session.maker(part)
             makers.extend([maker] if maker is not None else [])
+            if isinstance(part, Future):  # somebody changed what it gave
+                return part.result()
             return plain(part) if is_stand_in(part) else part
 
         return Given(_visit(value, replace), [*cells, *makers])

@@ -743,3 +743,20 @@ def test_two_equal_calls_are_computed_once_also_after_an_edit(lab):
     assert lab.run(flow).bodies == ["scan", "fit", "total"]
     scan.edit()
     assert lab.run(flow).bodies == ["scan"]
+
+
+def test_asking_for_one_value_after_the_other_does_not_load_for_longer_than_their_source_takes(lab, monkeypatch):
+    monkeypatch.setattr("prefect_helix.core.costs.DEFAULT_BYTES_PER_US", 0.016)  # a slow store: 10 s for each child
+    source = lab.task(lambda: frame(), name="source", cost_us=12_000_000, materialize="never")
+    child = lab.task(lambda df, add: df + add, name="child", cost_us=100_000)
+
+    def flow(ask: bool) -> list[float]:
+        rows = source()
+        children = [child(rows, add) for add in range(1, 6)]
+        return [total(one) for one in children] if ask else []
+
+    lab.run(flow, ask=False)
+    run = lab.run(flow, ask=True)
+    assert run.value == [total(frame(float(add))) for add in range(1, 6)]
+    assert run.bodies == ["source", "child", "child", "child", "child"]
+    assert sum(run.loads.values()) == 1

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from prefect_helix.core.errors import StoreError
 from prefect_helix.core.graph import Decision
 from prefect_helix.core.summary import summarise
 from prefect_helix.runtime import keeper, stock
@@ -421,3 +422,18 @@ def test_a_killed_run_has_no_summary_and_its_traces_tell_it(lab, flow):
     (lineage,) = Catalog(lab.store).read().lineages
     assert lineage.run.summary is None
     assert summarise(lineage, None).computed == 3
+
+
+def test_code_that_cannot_be_looked_up_costs_its_name_in_the_list_of_runs_and_no_more(lab, monkeypatch):
+    fit = lab.task(lambda: frame(), name="fit")
+    lab.run(lambda: total(fit()))
+    fit.edit()
+
+    def refuse(self, fingerprint):
+        raise StoreError(lab.url, "read code", "Forbidden")
+
+    monkeypatch.setattr(Catalog, "components_of", refuse)
+    run = lab.run(lambda: total(fit()))
+    summary = Catalog(lab.store).read().lineages[-1].run.summary
+    assert (summary_words(summary), summary.code) == ("code of fit", ())
+    assert [told for told in run.warnings.values() if "Forbidden" in told and "does not name what changed" in told]

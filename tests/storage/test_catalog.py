@@ -11,18 +11,16 @@ from typing import Any
 
 import pytest
 
-from prefect_helix.core.change import Change
+from prefect_helix.core.change import Change, Changed, Summary
 from prefect_helix.core.errors import StoreError
 from prefect_helix.core.graph import Decision
 from prefect_helix.core.lineage import (
     Argument,
-    Changed,
     Leaf,
     Lineage,
     ParentLink,
     Result,
     Run,
-    Summary,
     Trace,
     run_to_json,
     trace_to_json,

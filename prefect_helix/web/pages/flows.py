@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from functools import partial
 
 from prefect_helix.archive import suggestion
+from prefect_helix.core.change import Summary
 from prefect_helix.core.errors import NotFoundError
-from prefect_helix.core.lineage import Lineage, Run, Summary
+from prefect_helix.core.lineage import Lineage, Run
 from prefect_helix.views.charts import Part, Version, line_chart, sparkline, stacked_bars
 from prefect_helix.views.differences import summary_words
 from prefect_helix.views.units import moment, shorten
