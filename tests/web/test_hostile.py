@@ -37,8 +37,8 @@ PIECE = {"name": "f", "kind": "function", "hash": "h", "file": "f.py", "line": 7
 
 TAGS = (
     "html head meta title link body a header div img nav ul li form label input button main details summary h1 h2 h3 p "
-    "span b table caption thead tbody tr th td br time dl dt dd blockquote bdi footer code ol section progress select "
-    "option noscript script svg rect path circle text g"
+    "span b table colgroup col caption thead tbody tr th td br time dl dt dd blockquote bdi footer code ol section "
+    "progress select option noscript script svg rect path circle text g"
 )
 ALLOWED = frozenset(TAGS.split(" "))
 
