@@ -67,7 +67,7 @@ $(VENV)/.stamp: pyproject.toml constraints.txt
 
 $(VENV)/.stamp-dev: $(VENV)/.stamp
 	@echo "Adding the development tools to $(VENV)"
-	@$(BIN)/python $(INSTALL) -c constraints.txt -e '.[demo,dev]'
+	@$(BIN)/python $(INSTALL) -c constraints.txt -e '.[demo,flows,dev]'
 	@touch $@
 
 $(NEWEST)/.stamp: pyproject.toml constraints-newest.txt

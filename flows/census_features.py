@@ -9,14 +9,14 @@ from scipy import sparse
 
 def one_hot(codes: np.ndarray, width: int) -> sparse.csr_array:
     """Turn integer codes of shape (rows,) into indicators of shape (rows, width); a negative code gives zeros."""
-    rows = np.flatnonzero(codes >= 0)
-    return sparse.csr_array((np.ones(len(rows)), (rows, codes[rows])), shape=(len(codes), width))
+    rows = np.flatnonzero(codes >= 0).astype(np.int32)  # the index type that liblinear takes
+    return sparse.csr_array((np.ones(len(rows)), (rows, codes[rows].astype(np.int32))), shape=(len(codes), width))
 
 
-def categories(values: pd.Series) -> sparse.csr_array:
-    """Turn text into one indicator column per distinct value, in sorted order; a missing value gives zeros."""
-    codes, names = pd.factorize(values, sort=True)
-    return one_hot(codes, len(names))
+def categories(values: pd.Series, reference: pd.Series) -> sparse.csr_array:
+    """Turn text into one indicator column per distinct value of `reference`, in sorted order; any other gives zeros."""
+    names = sorted(reference.dropna().unique())
+    return one_hot(pd.Index(names).get_indexer(values), len(names))
 
 
 def unit_scaled(values: pd.Series, reference: pd.Series) -> sparse.csr_array:

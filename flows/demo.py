@@ -84,8 +84,8 @@ ITERATIONS = (
     ),
     Iteration(
         "a comment",
-        old="    codes, names = pd.factorize(values, sort=True)\n",
-        new="    # Whatever the order of the rows.\n    codes, names = pd.factorize(values, sort=True)\n",
+        old="    names = sorted(reference.dropna().unique())\n",
+        new="    # Whatever the order of the rows.\n    names = sorted(reference.dropna().unique())\n",
     ),
 )
 

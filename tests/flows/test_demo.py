@@ -62,7 +62,7 @@ def test_it_computes_what_each_edit_reaches_and_gives_what_plain_prefect_gives(
 
     assert all(outcome.same for outcome in outcomes)
     first, helper, comment = (outcome.counts[0] for outcome in outcomes)
-    assert first == 13 > helper > comment == 0
+    assert first == 21 > helper > comment == 0
     assert {path.name: path.read_bytes() for path in FLOWS.glob("*.py")} == before
     assert running_in(tmp_path) == []
     assert "Traceback" not in console.export_text()
