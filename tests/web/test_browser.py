@@ -42,13 +42,13 @@ VERSIONS: list[tuple[str, str, str, dict[str, Any]]] = [
     ("census", "", "", {"reg": 0.5}),
     ("census", "(accuracy_score, probabilities > 0.5", "(accuracy_score, probabilities >= 0.5", {"reg": 0.5}),
     ("census", "", "", {"reg": 0.5, "buckets": 20}),
-    ("census", "C=1 / reg", "C=1 / (reg + 0.01)", {"reg": 0.5}),
+    ("census", 'C=1 / reg, solver="newton', 'C=1 / (reg + 0.01), solver="newton', {"reg": 0.5}),
     ("census_features", "codes >= 0", "codes > -1", {"reg": 0.5}),
     ("census", "", "", {"reg": 0.5, "metric": "roc_auc"}),
     ("census", "\n@helix_flow\ndef census(", NEW_STEP, {"reg": 0.5}),
     ("census", "    return scores\n", "    grade(scores)\n    return scores\n", {"reg": 0.5}),
     ("census", "    grade(scores)\n", "", {"reg": 0.5}),
-    ("census", "return pd.Series(model", 'raise ValueError("no luck")\n    return pd.Series(model', {"reg": 0.5}),
+    ("census", "return pd.Series(expit", 'raise ValueError("no luck")\n    return pd.Series(expit', {"reg": 0.5}),
 ]
 """Each is a file, what is replaced in it and by what, and the parameters of the run."""
 
@@ -120,7 +120,7 @@ def shown(server: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sho
     environment = {**server.environment, "PREFECT_INTEGRATIONS_HELIX_STORE": store, "PREFECT_LOGGING_LEVEL": "ERROR"}
     environment |= {"PYTHONPATH": os.pathsep.join([str(folder), *filter(None, sys.path)])}
     environment.pop("HELIX_DATA", None)
-    sources = {name: (FLOWS / f"{name}.py").read_text("utf-8") for name in ("census", "census_features")}
+    sources = {name: (FLOWS / f"{name}.py").read_text("utf-8") for name in ("census", "census_features", "workload")}
     for file, old, new, parameters in VERSIONS:
         assert not old or sources[file].count(old) == 1, f"{old!r} is not in {file} once"
         sources[file] = sources[file].replace(old, new) if old else sources[file]
@@ -176,9 +176,10 @@ def _is_gone(element: Any) -> bool:
 
 
 def test_one_walks_from_the_flows_to_the_step_that_failed(page: webdriver.Chrome, shown: Shown) -> None:
-    assert "11 versions" in text_of(page) and "accuracy" in text_of(page)
+    assert "11 versions" in text_of(page)
     click(page, "main th a")
     versions = text_of(page)
+    assert "accuracy" in page.find_element(By.ID, "metrics").get_attribute("innerHTML")
     for expected in ("first run", "reg 0.1 → 0.5", "buckets 10 → 20", "metric", "new step grade", "without grade"):
         assert expected in versions, expected
     click(page, "main tbody th a")
