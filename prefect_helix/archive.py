@@ -56,6 +56,14 @@ class Archive:
         """The store's URL, for people."""
         return self.store.url
 
+    def again(self) -> Archive:
+        """Return the runs as they are now; only what is new is read.
+
+        Raises:
+            StoreError: If the store cannot be read.
+        """
+        return _read(self.store, self.catalog)
+
     def short_ids(self) -> dict[str, str]:
         """Return for each run id its shortest beginning that names no other run. Complexity: O(n log n)."""
         ids = sorted({lineage.run.run_id for lineage in self.lineages})
@@ -225,13 +233,16 @@ def read_archive(resolved: Resolved) -> Archive:
         StoreError: If it cannot be read.
     """
     opened = resolved.open()
-    catalog = Catalog(opened)
+    return _read(opened, Catalog(opened))
+
+
+def _read(store: Store, catalog: Catalog) -> Archive:
     with ThreadPoolExecutor(1) as beside:
         remarked = beside.submit(catalog.remarks)
         known = catalog.read()
         remarks, unread = remarked.result()
     problems = (*known.problems, *unread)
-    return Archive(opened, catalog, known.lineages[::-1], known.rulings, known.useless, problems, remarks)
+    return Archive(store, catalog, known.lineages[::-1], known.rulings, known.useless, problems, remarks)
 
 
 def new_id() -> str:

@@ -6,12 +6,13 @@ import contextlib
 import math
 import re
 import shutil
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal, cast, get_args
 
-from prefect.settings import PREFECT_HOME
+from prefect.settings import PREFECT_HOME, PREFECT_UI_URL
 from prefect.settings.base import PrefectBaseSettings, build_settings_config
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
@@ -105,6 +106,16 @@ def resolve(options: FlowOptions) -> Resolved:
         progress=_shown(settings.progress or "auto"),
         ui_url=_url(settings.ui_url),
     )
+
+
+def prefect_address(kind: Literal["flow-run", "task-run"], run_id: str) -> str:
+    """Return the address of a run in the Prefect UI; empty if none is configured, or the id is none of Prefect's."""
+    ui = PREFECT_UI_URL.value() or ""
+    try:
+        known = str(uuid.UUID(run_id)) == run_id
+    except ValueError:
+        known = False
+    return f"{ui.rstrip('/')}/runs/{kind}/{run_id}" if known and ui.startswith(("http://", "https://")) else ""
 
 
 def checked_mode(mode: str) -> Mode:

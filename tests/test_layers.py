@@ -18,7 +18,7 @@ MODULES = sorted(ROOT.rglob("*.py"))
 
 
 PREFECT_LAYER = (
-    "archive blocks clusters compat difference elsewhere engine flows frames futures preview progress records "
+    "answers archive blocks clusters compat difference elsewhere engine flows frames futures preview progress records "
     "reporting runners runs settings tasks terminal visiting workers"
 )
 PREFECT_AND_BELOW = f"core storage views runtime {PREFECT_LAYER}"
@@ -38,8 +38,8 @@ LAW = {
     "frames": (PREFECT_AND_BELOW, "pandas"),
     "progress": (PREFECT_AND_BELOW, "prefect rich"),
     "terminal": ("", ""),
-    "cli": (f"{PREFECT_AND_BELOW} __init__", "rich typer"),
-    "web": (f"{PREFECT_AND_BELOW} __init__", ""),
+    "web": (f"{PREFECT_AND_BELOW} __init__", "jinja2 starlette uvicorn"),
+    "cli": (f"{PREFECT_AND_BELOW} web __init__", "rich typer"),
     "__init__": (PREFECT_AND_BELOW, ""),
 }
 
@@ -116,6 +116,10 @@ def test_imports_go_down_only(path: Path) -> None:
         ("tasks", "from prefect_helix.cli import app"),
         ("tasks", "import fsspec"),
         ("cli", "import prefect"),
+        ("web", "import prefect"),
+        ("web", "import fsspec"),
+        ("web", "import cloudpickle"),
+        ("web", "from prefect_helix.cli import app"),
         ("attic", "import os"),
     ],
 )

@@ -33,6 +33,9 @@ def test_the_wheel_holds_the_package_its_types_and_its_licence(tmp_path: Path, m
     with zipfile.ZipFile(tmp_path / build_wheel(str(tmp_path))) as wheel:
         names = wheel.namelist()
     assert {"prefect_helix/__init__.py", "prefect_helix/py.typed"} <= set(names)
+    web = {str(path.relative_to(ROOT)) for path in (ROOT / "prefect_helix/web").rglob("*.*") if path.suffix != ".pyc"}
+    assert web > {"prefect_helix/web/static/style.css", "prefect_helix/web/templates/base.html"}
+    assert web <= set(names)
     assert [name for name in names if name.endswith("/licenses/LICENSE")]
     assert {name.split("/")[0] for name in names} == {"prefect_helix", f"prefect_helix-{PROJECT['version']}.dist-info"}
 

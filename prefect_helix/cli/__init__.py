@@ -19,6 +19,7 @@ from prefect_helix.cli import (
     rulings,
     runs,
     store,
+    ui,
     verifying,
     why,
 )
@@ -60,7 +61,7 @@ def _main(
     """See what runs of helix flows computed, loaded and pruned, and why; no Prefect server is needed."""
 
 
-_SHOWING = (runs.runs, runs.show, diff.diff, plan.plan, why.why, metrics.metrics, checkout.checkout)
+_SHOWING = (runs.runs, runs.show, diff.diff, plan.plan, why.why, metrics.metrics, checkout.checkout, ui.ui)
 _SAYING = (remarks.tag, remarks.untag, remarks.note)
 _RULING = (accept.accept, rulings.revoke, rulings.rulings, rulings.undo)
 for _verb in (*_SHOWING, *_SAYING, *_RULING):

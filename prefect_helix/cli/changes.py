@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
@@ -10,9 +10,8 @@ from rich.console import Console
 from rich.text import Text
 
 from prefect_helix.cli.output import visible
-from prefect_helix.core.comparison import CodeChange, CodeChanges
-from prefect_helix.core.fingerprint import Component
-from prefect_helix.views.differences import few
+from prefect_helix.core.comparison import CodeChanges
+from prefect_helix.views.code import code_words
 
 SHOWN_COMPONENTS = 20
 SHOWN_DIFF_LINES = 60
@@ -45,22 +44,13 @@ def bullet(text: str, remark: str = "") -> Line:
 
 def code_lines(code: CodeChanges) -> Iterator[Line]:
     """Yield what changed, each with its diff; what only came or went is told by name at the end."""
-    changed = [each for each in code.found if each.change.before and each.change.after]
-    for each in changed[:SHOWN_COMPONENTS]:
-        yield bullet(str(each.change), _remark(each))
+    words = code_words(code)
+    for each, users in words.changed[:SHOWN_COMPONENTS]:
+        yield bullet(str(each.change), f", {users}" if users else "")
         yield from _diff_lines(each.change.diff)
-    if len(changed) > SHOWN_COMPONENTS:
-        yield bullet(f"and {len(changed) - SHOWN_COMPONENTS} more; --json has them all")
-    for what, found in (
-        ("now also uses", [each for each in code.found if each.change.before is None]),
-        ("no longer uses", [each for each in code.found if each.change.after is None]),
-    ):
-        for users, places in _by_users(found).items():
-            yield bullet(f"{users} {what} {few(places)}")
-    if code.unnamed:
-        yield bullet(f"the code of {few(code.unnamed)} is connected in another way, of the same parts")
-    if code.unrecorded:
-        yield bullet(f"the code of {few(code.unrecorded)} changed; what changed in it is not recorded")
+    if len(words.changed) > SHOWN_COMPONENTS:
+        yield bullet(f"and {len(words.changed) - SHOWN_COMPONENTS} more; --json has them all")
+    yield from map(bullet, words.told)
 
 
 def code_json(code: CodeChanges) -> list[dict[str, Any]]:
@@ -76,35 +66,6 @@ def code_json(code: CodeChanges) -> list[dict[str, Any]]:
         }
         for each in code.found
     ]
-
-
-def _remark(each: CodeChange) -> str:
-    """Tell who uses a component and by way of what, unless it is the one task itself."""
-    by_path: dict[tuple[str, ...], list[str]] = {}
-    for task, path in each.users.items():
-        if not _is_task(each, task):
-            by_path.setdefault(path, []).append(task)
-    users = [few(tasks) + (f" through {' → '.join(path)}" if path else "") for path, tasks in by_path.items()]
-    return f", used by {'; by '.join(users)}" if users else ""
-
-
-def _is_task(each: CodeChange, task: str) -> bool:
-    component = each.change.component
-    return not component.via and component.kind == "function" and component.name.rpartition(".")[2] == task
-
-
-def _is_made_by_python(component: Component) -> bool:
-    """Return whether a component is none of the source's: methods and fields of a dataclass, annotations."""
-    generated = component.file is not None and component.file.startswith("<string")
-    return generated or (component.kind == "constant" and ".__" in component.name)
-
-
-def _by_users(found: Iterable[CodeChange]) -> Mapping[str, list[str]]:
-    by_users: dict[str, list[str]] = {}
-    for each in found:
-        if not _is_made_by_python(each.change.component):
-            by_users.setdefault(few(tuple(each.users)), []).append(each.change.place)
-    return by_users
 
 
 def _diff_lines(diff: Sequence[str]) -> Iterator[Line]:

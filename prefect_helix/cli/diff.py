@@ -19,13 +19,7 @@ from prefect_helix.core.graph import Decision
 from prefect_helix.core.lineage import Lineage, Trace
 from prefect_helix.core.summary import saved_us, spent_us, total
 from prefect_helix.difference import Difference
-from prefect_helix.views.differences import (
-    Figure,
-    StepRow,
-    changed_words,
-    same_result,
-    step_rows,
-)
+from prefect_helix.views.differences import Figure, StepRow, changed_words, same_result, step_rows
 from prefect_helix.views.steps import call_names, count_decisions, size_bytes
 from prefect_helix.views.units import format_bytes, format_us, iso, shorten
 
@@ -77,8 +71,8 @@ def _print(found: Difference) -> None:
 
 
 def _heads(found: Difference) -> Table:
-    table = Table.grid(padding=(0, 2, 0, 0))
     short = found.archive.short_ids()
+    table = Table.grid(padding=(0, 2, 0, 0))
     for word, lineage in (("from", found.before), ("to", found.after)):
         run = lineage.run
         table.add_row(

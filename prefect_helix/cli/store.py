@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Annotated, Any
 
 import typer
@@ -15,34 +12,10 @@ from prefect_helix.archive import Archive
 from prefect_helix.cli.finding import JsonOption, StoreOption, archive_of
 from prefect_helix.cli.output import ago, complain, console, print_json
 from prefect_helix.settings import FlowOptions, resolve
-from prefect_helix.storage.inventory import Held, inventory
+from prefect_helix.storage.inventory import KINDS, Group, grouped, inventory
 from prefect_helix.views.units import format_bytes, format_count, format_us, iso, shorten
 
-KINDS = ("blobs", "index", "lineage", "journal", "code", "rulings", "remarks", "leases", "results", "probe")
-"""The folders of a store."""
-
 app = typer.Typer(no_args_is_help=True, help="See what the store holds, and make room in it.")
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """The results of one task in one flow.
-
-    Attributes:
-        flow: The flow; empty for results that no known run names.
-        task: The task.
-        blobs: How many there are.
-        size_bytes: What they take.
-        last_used_us: When one of them was last of use.
-        compute_us: What computing them again would take.
-    """
-
-    flow: str
-    task: str
-    blobs: int
-    size_bytes: int
-    last_used_us: int
-    compute_us: int
 
 
 @app.command()
@@ -108,25 +81,6 @@ def du(store: StoreOption = None, as_json: JsonOption = False) -> None:
         f"{format_bytes(resolved.budget_bytes)}, and {format_count(len(archive.lineages), 'run')} are known.",
         soft_wrap=True,
     )
-
-
-def grouped(held: Iterable[Held]) -> list[Group]:
-    """Return blobs by flow and task, the largest first; those that no known run names come last."""
-    groups: dict[tuple[str, str], list[Held]] = defaultdict(list)
-    for one in held:
-        for owner in one.owners or {("", "")}:
-            groups[owner].append(one)
-    found = [
-        Group(
-            *owner,
-            blobs=len(ones),
-            size_bytes=sum(one.size_bytes for one in ones),
-            last_used_us=max(one.age_us for one in ones),
-            compute_us=sum(one.compute_us for one in ones),
-        )
-        for owner, ones in groups.items()
-    ]
-    return sorted(found, key=lambda group: (not group.flow, -group.size_bytes, group.flow, group.task))
 
 
 def opened(store: str | None) -> Archive:

@@ -43,7 +43,7 @@ def _commit(head: Run, prior: Lineage | None, world: World, keeper: Keeper, stat
         metrics=metrics(traces),
         changed=changed([node.prior for node in world.nodes if node.prior], traces) if head.prior_run_id else (),
     )
-    code = {node.spec.fingerprint: node.spec.code for node in called if node.done}
+    code = {node.spec.fingerprint: node.spec.code for node in called if node.done or node.failed}
 
     def components_of(fingerprint: str) -> Sequence[Component] | None:
         return code[fingerprint].components if fingerprint in code else keeper.components_of(fingerprint)

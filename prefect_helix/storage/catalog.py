@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import re
 import threading
 import uuid
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -53,6 +54,7 @@ from prefect_helix.storage.store import Store
 GRACE_US = 24 * 3600 * 1_000_000
 
 _READERS = 8
+_FINGERPRINT = re.compile(r"[A-Za-z0-9_-]{1,100}")
 
 _LOST_RULING = (
     "what it rules does not hold. If it revoked results, they are used again: revoke them anew, and delete the file."
@@ -156,6 +158,11 @@ class Catalog:
         )
         self._backlog = known.backlog
         return known
+
+    @property
+    def decoded(self) -> int:
+        """How many traces of indexes it has decoded, and remembers."""
+        return sum(index.decoded for index in [*self._opened.values()])
 
     def compact(self) -> None:
         """Write an index of all lineages if it is time for one, and remove what has been covered long enough.
@@ -275,10 +282,11 @@ class Catalog:
         Raises:
             StoreError: If the store refuses.
         """
-        document = self.get_document("code", fingerprint)
+        document = self.get_document("code", fingerprint) if _FINGERPRINT.fullmatch(fingerprint) else None
         try:
-            return None if document is None else [Component(**component) for component in document["components"]]
-        except (KeyError, TypeError):  # written by another version
+            components = document["components"] if document else None
+            return components and [checked(_component, component, Component) for component in components]
+        except (BadLineError, KeyError, TypeError):  # written by another version
             return None
 
     def get_document(self, kind: str, name: str) -> dict[str, Any] | None:
@@ -358,6 +366,10 @@ class Catalog:
             return None
         except (CorruptError, BadLineError, KeyError, TypeError):
             return f"{path} is damaged, or was written by a newer prefect-helix, so {lost}"
+
+
+def _component(fields: Mapping[str, Any]) -> Component:
+    return Component(**fields)
 
 
 def _ended_as(run: Run) -> RunStatus:

@@ -143,10 +143,15 @@ class StoredIndex:
         """Its runs, each with every trace."""
         return [self.lineage(position) for position in range(len(self.entries))]
 
+    @property
+    def decoded(self) -> int:
+        """How many traces it has decoded, and remembers."""
+        return len(self._traces)
+
     def lineage(self, position: int) -> Lineage:
         """Return the run at a position in `heads`."""
         entry = self.entries[position]
-        return Lineage(self._run(position), _Traces(self, entry.first_row, entry.head.steps))
+        return Lineage(self._run(position), IndexedTraces(self, entry.first_row, entry.head.steps))
 
     def calls(self, codes: Iterable[str], literals: str) -> Iterator[Trace]:
         """Yield the traces with a result that one of these codes computed from these arguments, newest first."""
@@ -179,6 +184,19 @@ class StoredIndex:
 
     def traces(self, first_row: int, end_row: int) -> Iterator[Trace | None]:
         """Yield the traces of rows that follow each other, as they were written; None for one that cannot be read."""
+        for row, line in self._rows(first_row, end_row):
+            yield self._traces.get(row) if line is None else self._parsed(row, line)
+
+    def traces_of(self, task: str, first_row: int, end_row: int) -> Iterator[Trace]:
+        """Yield those of the traces of rows that follow each other that are calls of a task; others are not decoded."""
+        named = b'"task":%b,' % json.dumps(task).encode("ascii")
+        for row, line in self._rows(first_row, end_row):
+            trace = self._parsed(row, line) if line is not None and named in line else None
+            if trace is not None and trace.task == task:
+                yield trace
+
+    def _rows(self, first_row: int, end_row: int) -> Iterator[tuple[int, bytes | None]]:
+        """Yield the lines of rows that follow each other with their numbers; None for one that cannot be read now."""
         if end_row <= first_row:
             return
         blocks = range(bisect_right(self._first_rows, first_row) - 1, bisect_left(self._first_rows, end_row))
@@ -189,10 +207,9 @@ class StoredIndex:
                 lines = self._lines(block, blocks)
             except StoreError as error:  # whoever asks again later may be told
                 log.warning("%s What is known from there only is computed again.", error)
-                yield from (self._traces.get(row) for row in rows)
+                yield from ((row, None) for row in rows)
                 continue
-            for row in rows:
-                yield self._parsed(row, lines[row - base] if row - base < len(lines) else b"")
+            yield from ((row, lines[row - base] if row - base < len(lines) else b"") for row in rows)
 
     def stored_blocks(self) -> Iterator[bytes]:
         """Yield its blocks as they are stored.
@@ -254,7 +271,13 @@ class StoredIndex:
             self._stored[block] = data[self._starts[block] - start : self._starts[block + 1] - start]
 
 
-class _Traces(Sequence[Trace]):
+def calls_of(lineage: Lineage, task: str) -> Sequence[Trace]:
+    """Return the calls of a task in a run; of a run in an index the other calls are not decoded."""
+    traces = lineage.traces
+    return traces.of(task) if isinstance(traces, IndexedTraces) else [t for t in traces if t.task == task]
+
+
+class IndexedTraces(Sequence[Trace]):
     """The traces of a run in an index, decoded when they are first asked for."""
 
     def __init__(self, index: StoredIndex, first_row: int, count: int) -> None:
@@ -265,6 +288,10 @@ class _Traces(Sequence[Trace]):
     @functools.cached_property
     def _all(self) -> tuple[Trace, ...]:
         return tuple(filter(None, self._index.traces(self._first_row, self._first_row + self._count)))
+
+    def of(self, task: str) -> tuple[Trace, ...]:
+        """Return the calls of a task."""
+        return tuple(self._index.traces_of(task, self._first_row, self._first_row + self._count))
 
     def __len__(self) -> int:
         return self._count if "_all" not in vars(self) else len(self._all)

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from prefect_helix.core.lineage import Lineage
 from prefect_helix.storage.backend import Entry
 
+KINDS = ("blobs", "index", "lineage", "journal", "code", "rulings", "remarks", "leases", "results", "probe")
+"""The folders of a store."""
+
 UNNAMED_GRACE_US = 3_600 * 1_000_000
 """A result of no known run is kept so long: the run that wrote it may just not have said so yet."""
 
@@ -42,6 +45,27 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True)
+class Group:
+    """The results of one task in one flow.
+
+    Attributes:
+        flow: The flow; empty for results that no known run names.
+        task: The task.
+        blobs: How many there are.
+        size_bytes: What they take.
+        last_used_us: When one of them was last of use.
+        compute_us: What computing them again would take.
+    """
+
+    flow: str
+    task: str
+    blobs: int
+    size_bytes: int
+    last_used_us: int
+    compute_us: int
+
+
+@dataclass(frozen=True, slots=True)
 class Chosen:
     """A blob to remove, and why."""
 
@@ -49,33 +73,66 @@ class Chosen:
     why: str
 
 
-def inventory(lineages: Iterable[Lineage], blobs: Mapping[str, Entry]) -> list[Held]:
-    """Return every blob, least recently used first. Complexity: O(traces)."""
-    used: dict[str, int] = defaultdict(int)
-    owners: dict[str, set[tuple[str, str]]] = defaultdict(set)
-    runs: dict[str, set[str]] = defaultdict(set)
-    times: dict[str, int] = defaultdict(int)
-    for lineage in lineages:
+class Uses:
+    """What runs tell of blobs; they are taken in one by one, in any order, each as often as one likes."""
+
+    def __init__(self) -> None:
+        self._used: dict[str, int] = defaultdict(int)
+        self._owners: dict[str, set[tuple[str, str]]] = defaultdict(set)
+        self._runs: dict[str, set[str]] = defaultdict(set)
+        self._times: dict[str, int] = defaultdict(int)
+
+    def take(self, lineage: Lineage) -> None:
+        """Take in what a run tells. Complexity: O(traces)."""
         for trace in lineage.traces:
             for name in trace.result.kept if trace.result else ():
-                if name in blobs:
-                    used[name] = max(used[name], trace.started_us)
-                    owners[name].add((lineage.run.flow, trace.task))
-                    runs[name].add(lineage.run.run_id)
-                    times[name] = max(times[name], trace.compute_us or 0)
-    held = (
-        Held(
-            name,
-            entry.size_bytes,
-            entry.modified_us,
-            used[name],
-            frozenset(owners[name]),
-            frozenset(runs[name]),
-            times[name],
+                self._used[name] = max(self._used[name], trace.started_us)
+                self._owners[name].add((lineage.run.flow, trace.task))
+                self._runs[name].add(lineage.run.run_id)
+                self._times[name] = max(self._times[name], trace.compute_us or 0)
+
+    def held(self, blobs: Mapping[str, Entry]) -> list[Held]:
+        """Return every blob of a store, least recently used first."""
+        held = (
+            Held(
+                name,
+                entry.size_bytes,
+                entry.modified_us,
+                self._used.get(name, 0),
+                frozenset(self._owners.get(name, ())),
+                frozenset(self._runs.get(name, ())),
+                self._times.get(name, 0),
+            )
+            for name, entry in blobs.items()
         )
-        for name, entry in blobs.items()
-    )
-    return sorted(held, key=lambda one: (one.age_us, one.name))
+        return sorted(held, key=lambda one: (one.age_us, one.name))
+
+
+def inventory(lineages: Iterable[Lineage], blobs: Mapping[str, Entry]) -> list[Held]:
+    """Return every blob, least recently used first. Complexity: O(traces)."""
+    uses = Uses()
+    for lineage in lineages:
+        uses.take(lineage)
+    return uses.held(blobs)
+
+
+def grouped(held: Iterable[Held]) -> list[Group]:
+    """Return blobs by flow and task, the largest first; those that no known run names come last."""
+    groups: dict[tuple[str, str], list[Held]] = defaultdict(list)
+    for one in held:
+        for owner in one.owners or {("", "")}:
+            groups[owner].append(one)
+    found = [
+        Group(
+            *owner,
+            blobs=len(ones),
+            size_bytes=sum(one.size_bytes for one in ones),
+            last_used_us=max(one.age_us for one in ones),
+            compute_us=sum(one.compute_us for one in ones),
+        )
+        for owner, ones in groups.items()
+    ]
+    return sorted(found, key=lambda group: (not group.flow, -group.size_bytes, group.flow, group.task))
 
 
 def superfluous(

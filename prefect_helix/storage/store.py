@@ -183,6 +183,17 @@ class Store:
             self._remember(path, stamp)
         return value
 
+    def has_blob(self, name: str) -> bool:
+        """Return whether a blob is there; none of it is looked at.
+
+        Raises:
+            StoreError: If the store refuses.
+        """
+        try:
+            return bool(_BLOB_NAME.fullmatch(name)) and bool(self.read_range(_blob_path(name), 0, 1))
+        except BlobMissingError:
+            return False
+
     def blobs(self) -> dict[str, int]:
         """Return the size in bytes of every blob by name; one listing.
 

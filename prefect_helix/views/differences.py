@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePath
 
 from prefect_helix.core.change import Change, Changed, Summary
@@ -12,6 +12,7 @@ from prefect_helix.core.graph import Decision
 from prefect_helix.core.lineage import Lineage, Run, Trace
 from prefect_helix.core.short import excerpts
 from prefect_helix.core.summary import saved_us, spent_us, total
+from prefect_helix.views.boxes import Mark
 from prefect_helix.views.steps import size_bytes
 
 SHOWN_NAMES = 6
@@ -139,6 +140,54 @@ def same_result(pair: Pair) -> bool | None:
     if before.digest != after.digest:
         return False
     return True if before.exact else None
+
+
+def merged(pairs: Sequence[Pair]) -> tuple[list[Trace], list[Mark]]:
+    """Return the steps of two runs as one graph, and what became of each.
+
+    Those that are no longer called stand after what they took values from, and lead to what took theirs.
+
+    Complexity: O(traces + edges).
+    """
+    partner = {pair.before.signature: pair.after.signature for pair in pairs if pair.before and pair.after}
+    gone = {pair.before.signature: pair.before for pair in pairs if pair.before and not pair.after and pair.changes}
+    own = {id(pair.after): pair for pair in pairs if pair.after}
+    traces: list[Trace] = []
+    marks: list[Mark] = []
+
+    def place(signature: str) -> None:
+        """Put a removed step at the end, and before it those removed ones that it took values from."""
+        waiting = [signature]
+        while waiting:
+            trace = gone.get(waiting[-1])
+            missing = [] if trace is None else [p.signature for p in trace.parents if p.signature in gone]
+            missing = [one for one in missing if one not in waiting]
+            if missing:
+                waiting.append(missing[0])
+                continue
+            waiting.pop()
+            if trace is not None:
+                del gone[trace.signature]
+                links = (replace(link, signature=partner.get(link.signature, link.signature)) for link in trace.parents)
+                traces.append(replace(trace, parents=tuple(links), wait_for=()))
+                marks.append("removed")
+
+    for trace in sorted((pair.after for pair in pairs if pair.after), key=lambda one: one.call):
+        pair = own[id(trace)]
+        lost = [link for link in (pair.before.parents if pair.before else ()) if link.signature not in partner]
+        for link in lost:
+            place(link.signature)
+        traces.append(replace(trace, parents=(*trace.parents, *lost)) if lost else trace)
+        marks.append(_mark(pair))
+    for signature in [*gone]:
+        place(signature)
+    return traces, marks
+
+
+def _mark(pair: Pair) -> Mark:
+    if pair.before is None:
+        return "added" if pair.changes else ""
+    return "changed" if pair.own else ""
 
 
 def run_figures(before: Lineage, after: Lineage) -> dict[str, Figure]:

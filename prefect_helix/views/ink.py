@@ -7,6 +7,7 @@ holds the picture may give another colour, as for dark screens.
 from __future__ import annotations
 
 import math
+import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 from html import escape
@@ -56,6 +57,11 @@ def paint(fill: str = "", stroke: str = "") -> str:
     classes = " ".join(f"{part}-{tone}" for part, tone in tones.items() if tone in TONES)
     colours = [f'{part}="{TONES.get(tone, tone)}"' for part, tone in tones.items() if tone]
     return " ".join([*([f'class="{classes}"'] if classes else []), *colours])
+
+
+def without_classes(picture: str) -> str:
+    """Return a picture that no page will give other colours; no text in it has quotes that are not escaped."""
+    return re.sub(r' class="[^"]*"', "", picture)
 
 
 def open_svg(
@@ -114,7 +120,9 @@ def text(
 
 def escaped(content: str) -> str:
     """Return text as XML has it; what no XML may hold is left out."""
-    return escape("".join(c for c in content if c in "\t\n" or c.isprintable()))
+    if not content.isprintable():
+        content = "".join(c for c in content if c in "\t\n" or c.isprintable())
+    return escape(content)
 
 
 def number(value: float) -> str:

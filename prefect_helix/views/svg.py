@@ -8,13 +8,16 @@ from collections.abc import Callable, Iterator, Sequence
 from prefect_helix.core.graph import Decision
 from prefect_helix.core.lineage import Lineage, Trace
 from prefect_helix.views.boxes import Box, Look, Mark, drawings
-from prefect_helix.views.ink import FONT_PX, escaped, link, open_svg, paint, text, width_em
+from prefect_helix.views.ink import FONT_PX, escaped, link, open_svg, paint, text, width_em, without_classes
 from prefect_helix.views.layout import BOX_WIDTH, Layout, layout
 from prefect_helix.views.steps import count_decisions, run_time_summary
 from prefect_helix.views.units import format_count, shorten
 
 MAX_SIZE_BYTES = 200_000
-"""Size of a picture; calls are folded until it is no larger than this."""
+"""Size of a picture by itself; calls are folded until it is no larger than this."""
+
+MAX_PAGE_BYTES = 1_000_000
+"""Size of a picture in a page."""
 
 _BOX_HEIGHT = 66
 _MARGIN = 24
@@ -53,11 +56,11 @@ def dag_svg(lineage: Lineage, *, width: int = 960, headed: bool = True, href: Hr
     Args:
         lineage: The run.
         width: Widest the picture may be, in px. Steps that lie side by side and find no room take several rows.
-        headed: Whether the picture says which run it is of.
+        headed: Whether the picture stands by itself, and says which run it is of.
         href: Where a click on a box leads.
 
     Returns:
-        A document without scripts, fonts or style sheets; about 200 kB at most.
+        A document without scripts, fonts or style sheets; about 200 kB at most, in a page 1 MB.
     """
     traces = sorted(lineage.traces, key=lambda trace: trace.call)
     return _picture(traces, (), f"Plan of {_title(lineage)}", lineage if headed else None, width, href)
@@ -88,8 +91,10 @@ def _picture(
         top = _TITLE_HEIGHT if headed else 0
         legend = [*_legend(traces, marks, top + 22, has_waits)]
         header = [*(_heading(headed) if headed else ()), *legend]
-        picture = _document(boxes, placed, title, header, top + _LEGEND_HEIGHT, width, href)
-        if len(picture.encode()) <= MAX_SIZE_BYTES:
+        picture = _document(boxes, placed, title, header, top + _LEGEND_HEIGHT, width, href, framed=headed is not None)
+        if headed:
+            picture = without_classes(picture)
+        if len(picture.encode()) <= (MAX_SIZE_BYTES if headed else MAX_PAGE_BYTES):
             break
     return picture
 
@@ -102,17 +107,19 @@ def _document(
     header_height: int,
     width: int,
     href: Href | None,
+    *,
+    framed: bool,
 ) -> str:
     inner = max(placed.width, _HEADER_WIDTH)
     left = _MARGIN + (inner - placed.width) // 2
     tops = _row_tops(placed, header_height)
     full_width = inner + 2 * _MARGIN
     full_height = (tops[-1] + _BOX_HEIGHT if tops else header_height - _MARGIN) + _MARGIN
+    frame = f'<rect x=".5" y=".5" width="{full_width - 1}" height="{full_height - 1}" rx="10" {paint("paper", "rim")}/>'
     return "\n".join(
         (
             open_svg(full_width, full_height, title, shown_width=width, has_links=href is not None),
-            f'<rect x=".5" y=".5" width="{full_width - 1}" height="{full_height - 1}" rx="10" '
-            f"{paint('paper', 'rim')}/>",
+            *([frame] if framed else ()),
             *header,
             *_edges(placed, left, tops),
             *(

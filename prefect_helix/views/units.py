@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timezone
 
 _SIZE_UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
+_LAST_US = 250_000_000_000_000_000  # in the year 9892
 _LONG_UNITS_S = (("min", 60), ("h", 3_600), ("d", 86_400))
 
 
@@ -35,13 +36,15 @@ def format_us(us: int | None) -> str:
 
 
 def moment(us: int) -> str:
-    """Return a time since the epoch in local time, to the second."""
-    return f"{datetime.fromtimestamp(us / 1e6, timezone.utc).astimezone():%Y-%m-%d %H:%M:%S}"
+    """Return a time since the epoch in local time, to the second; in words if no calendar has it."""
+    at = _utc(us)
+    return "at an unknown time" if at is None else f"{at.astimezone():%Y-%m-%d %H:%M:%S}"
 
 
 def iso(us: int | None) -> str | None:
-    """Return a time since the epoch as ISO 8601 in UTC."""
-    return None if us is None else datetime.fromtimestamp(us / 1e6, timezone.utc).isoformat(timespec="milliseconds")
+    """Return a time since the epoch as ISO 8601 in UTC; None if no calendar has it."""
+    at = None if us is None else _utc(us)
+    return None if at is None else at.isoformat(timespec="milliseconds")
 
 
 def format_bytes(size_bytes: int | None) -> str:
@@ -68,6 +71,10 @@ def shorten(text: str, limit: int) -> str:
     line = " ".join("".join(c if c.isprintable() else " " for c in head).split())
     cut = len(line) > limit or len(head) < len(text)
     return f"{line[: limit - 1].rstrip()}…" if cut else line
+
+
+def _utc(us: int) -> datetime | None:
+    return datetime.fromtimestamp(us / 1e6, timezone.utc) if 0 <= us < _LAST_US else None
 
 
 def _two_digits(number: float) -> str:

@@ -1,0 +1,1 @@
+"""The runs of a store in a browser: shows, and decides nothing."""

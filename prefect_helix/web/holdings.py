@@ -1,0 +1,44 @@
+"""What the results in a store belong to, learned from its runs a few at a time."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from prefect_helix.archive import Archive
+from prefect_helix.storage.inventory import Held, Uses
+
+PATIENCE_SECONDS = 0.06
+"""How long one request reads runs that none has read before."""
+
+
+class Holdings:
+    """Who uses which results. What is known of them grows with each request, so that none has to read all runs."""
+
+    def __init__(self) -> None:
+        self._uses = Uses()
+        self._taken: set[tuple[str, int, int | None]] = set()
+        self._lock = threading.Lock()
+
+    def read(self, archive: Archive) -> tuple[list[Held], int]:
+        """Return the results that are there, least recently used first, and how many runs are still to be read.
+
+        Raises:
+            StoreError: If the store cannot be listed.
+        """
+        blobs = archive.store.blob_entries()
+        with self._lock:
+            until = time.monotonic() + PATIENCE_SECONDS
+            left = 0
+            for lineage in archive.lineages:
+                run = lineage.run
+                key = run.run_id, run.started_us, run.finished_us
+                if key in self._taken:
+                    continue
+                if time.monotonic() >= until:
+                    left += 1
+                    continue
+                self._uses.take(lineage)
+                if run.finished_us is not None:
+                    self._taken.add(key)
+            return self._uses.held(blobs), left

@@ -1,0 +1,77 @@
+"""The store as the pages see it: kept open, so that only what is new is read again."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from typing import TypeVar
+
+from prefect_helix.archive import Archive, read_archive
+from prefect_helix.core.lineage import Run
+from prefect_helix.settings import Resolved
+from prefect_helix.web.holdings import Holdings
+
+FRESH_SECONDS = 5.0
+"""A store that is far away is not asked again within this time."""
+
+_REMEMBERED = 256
+"""Things made of runs that are kept."""
+
+_DECODED = 20_000
+"""Traces that are kept before all are forgotten; about 100 MB."""
+
+T = TypeVar("T")
+
+
+class Library:
+    """The runs of one store; safe to share between threads.
+
+    Args:
+        resolved: The settings that name the store.
+    """
+
+    def __init__(self, resolved: Resolved) -> None:
+        self.resolved = resolved
+        self.holdings = Holdings()
+        self._lock = threading.Lock()
+        self._archive: Archive | None = None
+        self._read_at = 0.0
+        self._made: OrderedDict[Hashable, object] = OrderedDict()
+
+    def archive(self) -> Archive:
+        """Return the runs as they are now.
+
+        Raises:
+            StoreError: If the store cannot be read.
+        """
+        with self._lock:
+            if self._archive is None or self._archive.catalog.decoded > _DECODED:
+                self._archive = read_archive(self.resolved)
+            elif not self._archive.store.is_remote or time.monotonic() - self._read_at >= FRESH_SECONDS:
+                self._archive = self._archive.again()
+            self._read_at = time.monotonic()
+            return self._archive
+
+    def remembered(self, what: str, run: Run, make: Callable[[], T]) -> T:
+        """Return what `make` makes of a run; of one that has ended it is made once, as long as there is room for it.
+
+        Args:
+            what: Names what is made, among all that is made of runs.
+            run: The run.
+            make: Makes it from nothing that can change once the run has ended.
+        """
+        if run.finished_us is None:
+            return make()
+        key = what, run.run_id, run.started_us, run.finished_us
+        with self._lock:
+            if key in self._made:
+                self._made.move_to_end(key)
+                return self._made[key]  # type: ignore[return-value]
+        made = make()
+        with self._lock:
+            self._made[key] = made
+            while len(self._made) > _REMEMBERED:
+                self._made.popitem(last=False)
+        return made

@@ -1,0 +1,1 @@
+"""Pages: what of the runs each of them shows."""
