@@ -111,8 +111,10 @@ def _inputs(ask: Ask, lineage: Lineage, trace: Trace, names: dict[int, str]) -> 
         href = "" if made is None else ask.links.step(lineage.run, made.call)
         shown = made.result.type_name if made and made.result else ""
         yield Given(link.parameter, f"{source}{part}", href, shown)
+    taken = {link.parameter for link in trace.parents}
     for argument in trace.arguments:
-        yield Given(argument.parameter, _source_words(argument), "", argument.shown)
+        if not (argument.parameter in taken and argument.shown.startswith("<result of ")):  # told already
+            yield Given(argument.parameter, _source_words(argument), "", argument.shown)
     for signature in trace.wait_for:
         waited = by_signature.get(signature)
         if waited is not None:
