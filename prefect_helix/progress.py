@@ -81,13 +81,17 @@ class Display:
 
     def add(self, row: Row) -> None:
         """Show a run from now on, once it is long enough."""
-        with self._changed:
+        if not self._changed.acquire(timeout=UNLESS_STUCK_S):
+            return
+        try:
             self._rows[row.run_id] = row
             if row.counted and row.parent_id in self._rows:
                 self._rows[row.parent_id].calls_flows = True
             if self._thread is None:
                 self._thread = threading.Thread(target=self._go_on, name="helix-progress", daemon=True)
                 self._thread.start()
+        finally:
+            self._changed.release()
 
     def remove(self, row: Row) -> None:
         """Show a run no more; when this returns, it is gone from the screen, unless that takes nothing any more."""
@@ -130,7 +134,8 @@ class Display:
         if self._foot is None:
             if not lines:
                 return
-            self._foot = Foot(sys.stderr)
+            # Rich, while it shows something itself, has a stand-in for the stream.
+            self._foot = Foot(sys.__stderr__ if sys.__stderr__ and is_terminal(sys.__stderr__) else sys.stderr)
         console = Console(width=self._foot.columns, markup=False, emoji=False, highlight=False, stderr=True)
         self._foot.show([_drawn(line, console) for line in lines])
 
@@ -140,12 +145,16 @@ class Display:
             self._rows.clear()
             self._clear()
         for row in rows[:1]:
-            row.log.warning(
-                "helix: The progress is not shown any more: %s: %s. "
-                "PREFECT_INTEGRATIONS_HELIX_PROGRESS=off leaves it out from the start.",
-                type(error).__name__,
-                error,
-            )
+            _tell(row.log, error)
+
+
+def _tell(log: Log, error: Exception) -> None:
+    log.warning(
+        "helix: The progress is not shown any more: %s: %s. "
+        "PREFECT_INTEGRATIONS_HELIX_PROGRESS=off leaves it out from the start.",
+        type(error).__name__,
+        error,
+    )
 
 
 _display = Display()
@@ -159,17 +168,25 @@ def show(
     Returns:
         What `hide` takes; None where nobody looks.
     """
-    if choice == "off" or not _can_be_drawn() or (choice == "auto" and _is_unattended(run)):
+    try:
+        if choice == "off" or not _can_be_drawn() or (choice == "auto" and _is_unattended(run)):
+            return None
+        row = Row(run.id, flow, gauge, log, parent_id, counted, at_once=choice == "on")
+        _display.add(row)
+    except Exception as error:  # such as of somebody's own stream; no flow fails because it is not watched
+        _tell(log, error)
         return None
-    row = Row(run.id, flow, gauge, log, parent_id, counted, at_once=choice == "on")
-    _display.add(row)
     return row
 
 
 def hide(row: Row | None) -> None:
     """Show a run no more."""
-    if row is not None:
+    if row is None:
+        return
+    try:
         _display.remove(row)
+    except Exception as error:
+        _tell(row.log, error)
 
 
 def _can_be_drawn() -> bool:

@@ -20,23 +20,26 @@ except ImportError:  # Windows
 UNLESS_STUCK_S = 1.0
 """For so long a terminal that was stopped is waited for."""
 
-_TO_LINE_START = "\r\x1b[J"
+_KEEP_PLACE, _TO_PLACE = "\x1b7", "\x1b8"
+_LINE_DOWN, _SCROLLED_DOWN = "\r\x1b[B", "\x1bD"
+_CLEAR_LINE, _CLEAR_BELOW = "\x1b[2K", "\x1b[J"
 
 
 def is_terminal(stream: TextIO | None) -> bool:
     """Return whether what is written to a stream is seen on a terminal."""
     try:
         return stream is not None and stream.isatty()
-    except ValueError:  # it is closed
+    except Exception:  # it is closed, or somebody's own object that has no more than `write`
         return False
 
 
 class Foot:
-    """A few lines at the foot of the terminal that are erased before, and drawn again after, all other output.
+    """A few lines in a terminal, below the one that is written to, which is never touched.
 
-    Whoever writes to the terminal, whether with `print`, through `logging` or with rich, holds one of its text
-    streams, so it is their `write` that makes room. While somebody's line is unfinished or somebody is typing, the
-    lines stay away.
+    They are erased before, and drawn again after, all other output of this process: whoever writes, whether with
+    `print`, through `logging` or with rich, holds one of the terminal's text streams, so it is their `write` that
+    makes room. Other processes write over them, and they come back further down. While somebody is typing, or the
+    process is in the background, the lines stay away. A terminal that fails is left alone.
 
     Args:
         stream: The terminal.
@@ -48,7 +51,7 @@ class Foot:
         self._lines: Sequence[str] = ()
         self._drawn = 0
         self._kept_away = 0
-        self._line_is_open = False
+        self._is_over = False
         self._process = os.getpid()
         self._own_write = stream.write
         self._undo: list[Callable[[], None]] = []
@@ -65,7 +68,7 @@ class Foot:
         """Show lines in place of those that are shown; each fits the terminal."""
         with self._lock:
             self._erase()
-            encoding = self._stream.encoding
+            encoding = self._stream.encoding or "utf-8"
             fitting = lines[: max(1, self._size().lines - 1)]
             self._lines = [line.encode(encoding, "replace").decode(encoding) for line in fitting]
             self._draw()
@@ -77,23 +80,32 @@ class Foot:
         try:
             self._lines = ()
             self._erase()
+            self._is_over = True
         finally:
             for undo in self._undo:
                 undo()
             self._lock.release()
 
     def _draw(self) -> None:
-        if self._lines and not (self._line_is_open or self._kept_away or _somebody_types(self._stream)):
-            self._own_write(_TO_LINE_START + "\n".join(self._lines))
-            self._stream.flush()
-            self._drawn = len(self._lines)
+        count = len(self._lines)
+        if count and not (self._kept_away or _is_elsewhere_in_use(self._stream)):
+            room = _SCROLLED_DOWN * count + f"\x1b[{count}A"
+            lines = "".join(_LINE_DOWN + _CLEAR_LINE + line for line in self._lines)
+            self._put(room + _KEEP_PLACE + lines + _TO_PLACE)
+            self._drawn = count
 
     def _erase(self) -> None:
         if self._drawn:
-            up = f"\x1b[{self._drawn - 1}A" if self._drawn > 1 else ""
             self._drawn = 0
-            self._own_write(up + _TO_LINE_START)
-            self._stream.flush()
+            self._put(_KEEP_PLACE + _LINE_DOWN + _CLEAR_BELOW + _TO_PLACE)
+
+    def _put(self, text: str) -> None:
+        if not self._is_over:
+            try:
+                self._own_write(text)
+                self._stream.flush()
+            except (OSError, ValueError):  # the terminal is gone; who writes to it himself is told
+                self._is_over = True
 
     def _size(self) -> os.terminal_size:
         try:
@@ -117,15 +129,17 @@ class Foot:
         write = stream.write
 
         def write_above(text: str) -> int:
+            if self._is_over:  # somebody who has replaced it meanwhile still calls it
+                return write(text)
             if os.getpid() != self._process:  # a fork: nobody there would ever release a lock that was held
                 self._erase()
                 return write(text)
             with self._lock:
                 self._erase()
                 written = write(text)
-                stream.flush()
-                self._line_is_open = not text.endswith(("\n", "\r")) if text else self._line_is_open
-                self._draw()
+                if text.endswith("\n"):  # else the next line, or the next look, draws again
+                    stream.flush()
+                    self._draw()
                 return written
 
         self._replace(stream, "write", write_above)
@@ -164,11 +178,13 @@ def _streams_of_terminal(stream: TextIO) -> list[TextIO]:
     return [one for one in {id(one): one for one in held}.values() if is_terminal(one)]
 
 
-def _somebody_types(stream: TextIO) -> bool:
-    """Return whether somebody reads keys or a password from the terminal, such as a debugger."""
+def _is_elsewhere_in_use(stream: TextIO) -> bool:
+    """Return whether the terminal is another program's just now, or somebody reads keys or a password from it."""
     if termios is None:
         return False
     try:
+        if os.tcgetpgrp(stream.fileno()) != os.getpgrp():
+            return True
         modes = termios.tcgetattr(stream.fileno())[3]
     except (OSError, ValueError, termios.error):
         return False

@@ -74,6 +74,16 @@ class Still:
         return self.progress
 
 
+class OnlyWrites:
+    """What people put in the place of stderr."""
+
+    def write(self, text: str) -> int:
+        return len(text)
+
+    def flush(self) -> None:
+        pass
+
+
 @contextmanager
 def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     """Let stderr be a terminal; gives its other end. Not a fixture: pytest takes stderr again before a test begins."""
@@ -124,6 +134,8 @@ def test_what_is_no_terminal_gets_nothing(monkeypatch: pytest.MonkeyPatch) -> No
         nowhere.close()
         assert not is_shown("on")
         patch.setattr(sys, "stderr", None)
+        assert not is_shown("on")
+        patch.setattr(sys, "stderr", OnlyWrites())
         assert not is_shown("on")
 
 
