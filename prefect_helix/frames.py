@@ -75,6 +75,8 @@ def _typed(shown: Sequence[str | None]) -> tuple[list[object], str]:
     values = [None if one is None else _value(one) for one in shown]
     known = [value for value in values if value is not None]
     for kind, dtype in _NUMBERS:
+        if kind is int and any(type(value) is int and value.bit_length() > 63 for value in known):
+            continue
         if known and all(type(value) is kind or (kind is float and type(value) is int) for value in known):
             return values, dtype
     texts = [value if isinstance(value, str) else one for value, one in zip(values, shown, strict=True)]

@@ -94,7 +94,7 @@ def _create_versions_artifact(runs: Sequence[Run], ui_url: str) -> None:
     flow = runs[-1].flow
     create_markdown_artifact(
         versions_markdown(runs, page=_page, more=lambda run: _own_page(run, ui_url)),
-        key=f"{artifact_key(flow)}-versions",
+        key=artifact_key(flow).replace("helix-", "helix-versions--", 1),
         description=f"What runs of {flow} took, saved and measured, up to this one.",
         _sync=True,  # type: ignore[call-arg]
     )

@@ -76,6 +76,7 @@ class Catalog:
         self._backlog = Backlog()
         # These do not change once they are written, and the run that writes an index has read all before.
         self._segments: dict[str, Segment] = {}
+        self._records: dict[str, Record] = {}
         self._opened: dict[str, StoredIndex] = {}
 
     def append(self, run: Run, traces: Sequence[Trace]) -> None:
@@ -359,9 +360,13 @@ class Catalog:
 
     def _read_record(self, path: str, *, kinds: Mapping[str, type[R]], lost: str) -> R | str | None:
         """Return the record at `path`, or what is wrong with it; None if it was deleted since it was listed."""
+        if path in self._records:
+            return cast("R", self._records[path])
         try:
             data = parse_line(self._store.read(path).rstrip(b"\n"))
-            return cast("R", checked(partial(record_from_json, kinds=kinds), data, kinds[data["kind"]]))
+            record = cast("R", checked(partial(record_from_json, kinds=kinds), data, kinds[data["kind"]]))
+            self._records[path] = record
+            return record
         except BlobMissingError:
             return None
         except (CorruptError, BadLineError, KeyError, TypeError):

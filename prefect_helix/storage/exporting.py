@@ -38,7 +38,9 @@ def export(value: object, path: Path, *, force: bool = False) -> None:
     try:
         write(value, aside)
         aside.replace(path)
-    except (ValueError, TypeError, ImportError, AttributeError) as error:  # of many libraries
+    except OSError:
+        raise
+    except Exception as error:  # of many libraries
         cause = " ".join(str(error).split())[:_TRUNCATED]
         kind = f"{type(value).__module__}.{type(value).__qualname__}"
         remedy = f"A {kind} does not go into {path.suffix} ({cause}). A name that ends in .pkl takes every value."

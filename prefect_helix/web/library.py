@@ -16,8 +16,8 @@ from prefect_helix.web.holdings import Holdings
 FRESH_SECONDS = 5.0
 """A store that is far away is not asked again within this time."""
 
-_REMEMBERED = 256
-"""Things made of runs that are kept."""
+_REMEMBERED = 4096
+"""Things made of runs that are kept: summaries of those that have none, and some pictures."""
 
 _DECODED = 20_000
 """Traces that are kept before all are forgotten; about 100 MB."""

@@ -31,7 +31,7 @@ PARENTS = {
     "fit": {"features", "check"},
     "evaluate": {"fit", "clean"},
 }
-RUN_KEY, VERSIONS_KEY = "helix-income-model", "helix-income-model-versions"
+RUN_KEY, VERSIONS_KEY = "helix-income-model", "helix-versions--income-model"
 PRUNED = "Pruned: unchanged, and not needed. Saved 1.0 s."
 
 COUNT_PICTURES = """

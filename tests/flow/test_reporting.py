@@ -111,7 +111,7 @@ def test_the_artifact_of_a_flow_grows_by_a_version_with_each_run(store: str, mon
     ids, names = zip(*(growing(reg) for reg in (1, 2, 2)), strict=True)
 
     with get_client(sync_client=True) as client:
-        chosen = ArtifactFilter(key={"any_": ["helix-growing-flow-versions"]})
+        chosen = ArtifactFilter(key={"any_": ["helix-versions--growing-flow"]})
         kept = client.read_artifacts(artifact_filter=chosen, sort=ArtifactSort.CREATED_DESC)
     versions = [str(artifact.data) for artifact in kept]
     assert [str(artifact.flow_run_id) for artifact in kept] == [*reversed(ids)]

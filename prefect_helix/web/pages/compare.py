@@ -59,7 +59,7 @@ def compare_page(ask: Ask) -> Page:
     if ask.text("before"):
         before = ask.links.find(ask.text("before"))
     else:
-        before, after = ask.archive.pair(after.run.run_id, None)
+        before = next(iter(ask.archive.earlier(after.run)), None) or ask.archive.pair(after.run.run_id, None)[0]
     found = Difference(ask.archive, before, after)
     rows = step_rows(found.pairs, found.code)
     shown = [row for row in rows if row.changed or not row.same_decision] if len(rows) > SHOWN_ROWS else rows

@@ -86,7 +86,8 @@ def versions_page(ask: Ask) -> Page:
 
 def summary_of(ask: Ask, lineage: Lineage) -> Summary:
     """Return a run in a few figures; of one that has none they are made once."""
-    return ask.library.remembered("summary", lineage.run, lambda: ask.archive.summary(lineage))
+    run = lineage.run
+    return run.summary or ask.library.remembered("summary", run, lambda: ask.archive.summary(lineage))
 
 
 def version_of(ask: Ask, run: Run, href: str) -> Version:

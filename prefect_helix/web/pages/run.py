@@ -98,7 +98,8 @@ def progress_of(ask: Ask, lineage: Lineage) -> Progress:
         return Progress(f"{done}. How long it takes is not known. {heard}", None, to_come)
     left_us = max(0, run.predicted_us - done_us)
     share = min(99, round(100 * done_us / run.predicted_us))
-    return Progress(f"{done}; about {format_us(left_us)} of computing and loading are left. {heard}", share, to_come)
+    left = f"about {format_us(left_us)} of computing and loading are left" if left_us else "longer than expected"
+    return Progress(f"{done}; {left}. {heard}", share, to_come)
 
 
 def _to_come(traces: Sequence[Trace], prior: Sequence[Trace]) -> tuple[tuple[str, int | None], ...]:
