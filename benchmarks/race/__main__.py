@@ -4,9 +4,9 @@
     python -m benchmarks.race --data FOLDER                       # the race
     python -m benchmarks.race.report RESULTS
 
-Each iteration is a fresh process. In each round, which is one iteration under all systems, another system comes first,
-so that the machine's drifts hit all. The server's queue is drained between two runs. Broken off, it goes on where it was
-with the same command.
+Each iteration is a fresh process. In each round, which is one iteration under all systems, another system comes
+first, so that the machine's drifts hit all. The server's queue is drained between two runs. Broken off, the race goes
+on where it was with the same command.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from collections.abc import Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 
-from prefect.settings import PREFECT_API_URL
+from prefect.settings import PREFECT_API_URL, PREFECT_SERVER_ANALYTICS_ENABLED, temporary_settings
 from prefect.testing.utilities import prefect_test_harness
 
 from benchmarks.settling import QUIET_SECONDS, settle
@@ -31,9 +31,9 @@ from benchmarks.workloads import WORKLOADS
 
 from .measuring import Track, Version, environment, has, this_python, versions_of
 from .results import Measurement, OtherRaceError, Results
-from .systems import ALWAYS, BOUND, PLAIN, SYSTEMS, System
+from .systems import ALWAYS, SYSTEMS, System
 
-SMALL_ITERATIONS = 4
+SMALL_ITERATIONS = 3
 SMALL_QUIET_SECONDS = 0.5
 LIBRARIES = ("prefect-helix", "prefect", "numpy", "scipy", "pandas", "scikit-learn")
 
@@ -104,7 +104,10 @@ class Race:
 @contextlib.contextmanager
 def _server() -> Iterator[str]:
     """Start a Prefect server on the loopback address with a database of its own, and stop it at the end."""
-    with prefect_test_harness(server_startup_timeout=120):
+    with (
+        temporary_settings({PREFECT_SERVER_ANALYTICS_ENABLED: False}),
+        prefect_test_harness(server_startup_timeout=120),
+    ):
         yield str(PREFECT_API_URL.value())
 
 
@@ -125,9 +128,9 @@ def _told(measurement: Measurement) -> str:
 
 
 def _session(python: str) -> dict[str, str]:
-    with contextlib.suppress(OSError):
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
     names = {line.partition(":")[2].strip() for line in lines if line.startswith("model name")}
+    processor = ", ".join(sorted(names)) or platform.machine()
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     versions = {name: metadata.version(name) for name in LIBRARIES}
     asked = "from importlib.metadata import version as v; print(v('joblib'), v('redun'))"
@@ -135,7 +138,7 @@ def _session(python: str) -> dict[str, str]:
     versions |= dict(zip(("joblib", "redun"), peers, strict=False))
     return {
         "date": f"{datetime.datetime.now():%Y-%m-%d %H:%M}",
-        "machine": f"{os.cpu_count()} cores ({', '.join(sorted(names)) or platform.machine()}), {memory:.0f} GiB memory",
+        "machine": f"{os.cpu_count()} cores ({processor}), {memory:.0f} GiB memory",
         "system": f"{platform.system()}, Python {platform.python_version()}",
         "versions": ", ".join(f"{name} {version}" for name, version in versions.items()),
     }
@@ -147,7 +150,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--workloads", type=several, default=[*WORKLOADS], metavar="A,B", help="which (all)")
     parser.add_argument("--systems", type=several, default=[*SYSTEMS], metavar="A,B", help="which (all)")
     parser.add_argument("--size", choices=["small", "benchmark"], default="benchmark", help="of data (%(default)s)")
-    parser.add_argument("--iterations", type=int, metavar="N", help="runs of a series (all; small: 4)")
+    parser.add_argument("--iterations", type=int, metavar="N", help="runs of a series (all; small: 3)")
     parser.add_argument("--repeats", type=int, metavar="N", help="of each series (3; small: 1)")
     parser.add_argument("--data", metavar="FOLDER", help="where the full data are (else HELIX_DATA, else samples)")
     parser.add_argument("--results", type=Path, help="a line for each measurement (benchmarks/results/race-SIZE.jsonl)")

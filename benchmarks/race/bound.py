@@ -1,12 +1,12 @@
-"""What no choice of computing and loading takes less than: for each iteration, with all results of those before at hand.
+"""The lower bound: what no choice takes less than in an iteration, with all results of those before at hand.
 
-A call whose code (by its semantic fingerprint, so that a comment is no change) and whose inputs (by the digests of their
-contents, so that what comes out as before changes nothing further on) were not seen together in an earlier iteration
-has to compute if its result is needed. Any other can be loaded. Needed are what the flow returns, what it reads (small
-values count as read: a flow may branch by them), and the inputs of what is computed. What is computed and loaded then is
-the cheapest choice, found exactly. Times are of bodies called without Prefect, one after the other; hashing, storing,
-and what the flow does between its steps cost nothing. So it is below what any system can reach, but for one that runs
-steps side by side.
+A call whose code (by its semantic fingerprint, so that a comment is no change) and whose inputs (by the digests of
+their contents, so that what comes out as before changes nothing further on) were not seen together in an earlier
+iteration has to compute if its result is needed. Any other can be loaded. Needed are what the flow returns, what it
+reads (small values count as read: a flow may branch by them), and the inputs of what is computed. What is computed and
+loaded then is the cheapest choice, found exactly. Times are of bodies called without Prefect, one after the other;
+hashing, storing, and what the flow does between its steps cost nothing. No system gets below it, except by running
+steps side by side, or by the noise of the clock.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ def main() -> None:
 
 
 def _prefect(request: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
-    from .standing import as_prefect
+    from .shims import as_prefect
 
     computed: Counter[str] = Counter()
     sys.modules["prefect_helix"] = as_prefect(request["choice"], computed)
@@ -64,7 +64,7 @@ def _noting(what: str, times: dict[str, float]) -> Callable[..., None]:
 def _direct(request: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
     from benchmarks.workloads.plain import play_by
 
-    from .standing import cached_by
+    from .shims import cached_by
 
     calling = cached_by(request["choice"], Path(request["store"]))
     returned, seconds = play_by(calling, request["flow"], request["parameters"], Path(request["folder"]))

@@ -1,4 +1,4 @@
-"""The file of results: a line of JSON for each measurement, appended as soon as it is made, so that a race can go on."""
+"""The file of results: a line of JSON for each measurement, appended when it is made, so that a race can go on."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Results:
     def __init__(self, file: Path) -> None:
         """Read the file, if there is one.
 
-        A last line that was not written to its end is left out, and written over.
+        A last line that was not written to its end is left out; `begin` removes it.
         """
         self.race: dict[str, Any] = {}  # what was raced on what data
         self.sessions: list[dict[str, Any]] = []  # machine, versions and date, each time that the race went on
@@ -72,10 +72,8 @@ class Results:
         self.measurements: dict[tuple[str, int, int, str], Measurement] = {}
         self._file = file
         text = file.read_bytes() if file.exists() else b""
-        whole = text[: text.rfind(b"\n") + 1]
-        if whole != text:
-            os.truncate(file, len(whole))
-        for line in whole.splitlines():
+        self._whole_bytes = text.rfind(b"\n") + 1
+        for line in text[: self._whole_bytes].splitlines():
             self._take(json.loads(line))
 
     def begin(self, race: Mapping[str, Any], session: Mapping[str, Any]) -> None:
@@ -84,6 +82,8 @@ class Results:
         Raises:
             OtherRaceError: If the file has another race, of which nothing can be compared.
         """
+        if self._file.exists():
+            os.truncate(self._file, self._whole_bytes)
         if not self.race:
             self._append({"race": dict(race)})
         elif self.race != dict(race):

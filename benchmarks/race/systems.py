@@ -1,13 +1,13 @@
 """The systems that are raced, and the settings of each.
 
-None is tuned to a workload. Plain Prefect and its own caching run as their documentation has them; prefect_helix, at its
-defaults but for policy and budget; joblib.Memory and redun, at their defaults, but with large values of redun beside
+None is tuned to a workload. Plain Prefect and its own caching run as their documentation has them; prefect_helix, at
+its defaults but for policy and budget; joblib.Memory and redun, at their defaults, with larger values of redun beside
 its database, as its documentation advises. Those two call the steps one after the other, as the lower bound does, where
 Prefect runs submitted steps side by side.
 
 Apache Hamilton is not raced. Its caching knows the versions of data from a graph of functions by name; these flows
-make their graphs as they go. A graph of one function for each call would deny it what its caching is good at, and a flow
-written anew for it would be another program.
+make their graphs as they go. A graph of one function for each call would deny it what its caching is good at, and a
+flow written anew for it would be another program.
 """
 
 from __future__ import annotations

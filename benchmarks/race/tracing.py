@@ -1,8 +1,8 @@
 """Runs a version of a flow without Prefect and notes what the lower bound is made of: its calls.
 
 For each call: its task; its key, which is the fingerprint of its code and the digests of its arguments; what its body
-takes; what a load of its result takes at the least, which is to unpickle it with its arrays where they lie, for they can
-be mapped; the calls whose results are in its arguments; and whether the flow reads its result.
+takes; what a load of its result takes at the least, which is to unpickle it with its arrays where they lie, for they
+can be mapped; the calls whose results are in its arguments; and whether the flow reads its result.
 """
 
 from __future__ import annotations

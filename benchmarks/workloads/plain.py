@@ -130,9 +130,7 @@ def _lies_in(module: types.ModuleType, folder: Path) -> bool:
     return file is not None and Path(file).parent == folder
 
 
-def play_by(
-    calling: Calling, flow: str, parameters: Mapping[str, Any], folder: Path = FLOWS
-) -> tuple[Any, float]:
+def play_by(calling: Calling, flow: str, parameters: Mapping[str, Any], folder: Path = FLOWS) -> tuple[Any, float]:
     """Run the flow of that name, as it is in `folder`, in this process; return what it gave, and the seconds."""
     with _importing(folder, stand_in(calling)):
         body = getattr(importlib.import_module(flow), flow)

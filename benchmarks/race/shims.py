@@ -1,9 +1,10 @@
 """What stands in for `prefect_helix` in a run of another system, so that the text of a flow is the same for all.
 
-A flow imports `helix_task`, `helix_flow` and `File`. Under another system these names are here what its users would write
+A flow imports `helix_task`, `helix_flow` and `File`. Under another system these names are what its users would write
 in their place: `prefect.task` with a cache policy and `prefect.flow`, or a cached call of the function. That is fair,
 because nothing else differs: the same source, the same bodies, the same calls, in a process that does not import
-prefect_helix. Options of prefect_helix alone are dropped; the others have no such thing.
+prefect_helix. Options that prefect_helix alone has are dropped. Libraries are imported where they are used: a process
+imports what its system needs and nothing else, and the Python that has joblib and redun need not have Prefect.
 """
 
 from __future__ import annotations
