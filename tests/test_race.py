@@ -53,7 +53,7 @@ A_RACE = [
     measured("auto", 0, 14.0),
     measured("auto", 1, 5.5),
     measured("joblib", 0, 9.0),
-    replace(measured("joblib", 1, 0.0), body_seconds=None, digest="", failure="exit 1: it broke"),
+    replace(measured("joblib", 1, 0.0), body_seconds=None, digest="", failure="it broke"),
 ]
 
 
@@ -92,7 +92,7 @@ def test_the_report_says_what_systems_took_and_who_was_wrong(tmp_path: Path) -> 
     assert rows["joblib"].startswith("| joblib | not finished |")
     assert rows["joblib"].endswith("| failed: 1 |")
     assert "- prefect-cache, repeat 0, iteration 1 (edit 1): WRONG" in lines
-    assert "- joblib, repeat 0, iteration 1 (edit 1): exit 1: it broke" in lines
+    assert "- joblib, repeat 0, iteration 1 (edit 1): it broke" in lines
     assert any("lower bound, is 2.00." in line for line in lines)
     pictures = charts(outcome)
     assert "prefect-cache (WRONG results: 1)" in pictures["totals"]
@@ -172,7 +172,7 @@ def test_a_track_goes_on_from_where_it_was_or_from_its_start_and_failures_are_to
     assert first.body_seconds is not None
     assert first.stored_bytes > 0
     assert first.peak_bytes > 0
-    assert (failed.body_seconds, failed.failure) == (None, "exit 1: ZeroDivisionError: division by zero")
+    assert (failed.body_seconds, failed.failure) == (None, "ZeroDivisionError: division by zero")
     assert log.read_text() == "40"
 
     (tmp_path / "home" / "reached").unlink()  # as when the race ends in the middle of a run

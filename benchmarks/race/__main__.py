@@ -17,6 +17,7 @@ import datetime
 import functools
 import os
 import platform
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -44,6 +45,8 @@ def main() -> None:
     systems = _runnable([SYSTEMS[name] for name in options.systems], options.python)
     results = Results(options.results)
     data = options.data or os.environ.get("HELIX_DATA")
+    if data and "://" not in data:
+        data = str(Path(data).absolute())
     try:
         results.begin({"size": options.size, "data": "full" if data else "packaged"}, _session(options.python))
     except OtherRaceError as error:
@@ -52,7 +55,7 @@ def main() -> None:
     iterations = options.iterations or (SMALL_ITERATIONS if options.size == "small" else None)
     with tempfile.TemporaryDirectory() as home, _server() as address:
         settings = {"PREFECT_API_URL": address, "PREFECT_HOME": home, "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false"}
-        race = Race(results, options, settings | ({"HELIX_DATA": str(data)} if data else {}), quiet_seconds)
+        race = Race(results, options, settings | ({"HELIX_DATA": data} if data else {}), quiet_seconds)
         for name in options.workloads:
             versions = versions_of(WORKLOADS[name], options.size, iterations)
             for repeat in range(options.repeats):
@@ -78,7 +81,11 @@ class Race:
             track = self._track(SYSTEMS[ALWAYS], flow, versions, repeat, "whole")
             whole = track.measure(0)
             track.forget()
-            self._results.size(flow, whole.stored_bytes)
+            if whole.failure:
+                print(f"Systems with a budget are left out: the bytes of one version are unknown: {whole.failure}")
+                systems = [system for system in systems if system.budget_share is None]
+            else:
+                self._results.size(flow, whole.stored_bytes)
         tracks = [self._track(system, flow, versions, repeat) for system in systems]
         for iteration in range(len(versions)):
             first = (iteration + repeat) % len(tracks)
@@ -160,6 +167,8 @@ def _options() -> argparse.Namespace:
     for chosen, known in ((options.workloads, WORKLOADS), (options.systems, SYSTEMS)):
         if unknown := [name for name in chosen if name not in known]:
             parser.error(f"Unknown: {', '.join(unknown)}. Choose from {', '.join(known)}.")
+    if found := shutil.which(options.python):
+        options.python = str(Path(found).absolute())
     options.repeats = options.repeats or (1 if options.size == "small" else 3)
     options.results = options.results or Path(__file__).parents[1] / "results" / f"race-{options.size}.jsonl"
     return options

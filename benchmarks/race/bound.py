@@ -51,7 +51,6 @@ def least_seconds(runs: Iterable[Sequence[Call]]) -> list[float]:
                     tuple(dict.fromkeys(calls[parent].key for parent in call.parents)),
                     call.compute_us,
                     call.load_us if call.key in seen else None,
-                    original=call.key not in seen,
                     demanded=call.key in read,
                 )
         least.append(solve(nodes.values()).cost_us / 1e6)

@@ -27,6 +27,7 @@ from .systems import System
 ROOT = Path(__file__).parents[2]
 SHARED = "workload.py"
 FIRST = Edit("first run", "none")
+LONGEST_SECONDS = 3600
 
 
 @dataclass(frozen=True)
@@ -63,10 +64,10 @@ class Track:
     def measure(self, iteration: int) -> Measurement:
         """Run an iteration.
 
-        If the folder is not as the iteration before left it (the race was broken off meanwhile, or the folder is gone),
-        the iterations before are run again, from none, and not measured.
+        The first begins with nothing. If the folder is not as the iteration before left it (the race was broken off
+        meanwhile, or the folder is gone), the iterations before are run again, from none, and not measured.
         """
-        if self._reached() != iteration:
+        if iteration == 0 or self._reached() != iteration:
             shutil.rmtree(self.home, ignore_errors=True)
             for earlier in range(iteration):
                 self._run(earlier)
@@ -99,19 +100,11 @@ class Track:
         self.settle()
         command = [self.python, "-m", "benchmarks.race.child", str(self.home / "request.json")]
         started = time.perf_counter()
-        with (self.home / "output").open("w") as output:
-            code = subprocess.run(
-                command, cwd=ROOT, env={**self.environment}, stdout=output, stderr=subprocess.STDOUT, check=False
-            ).returncode
+        failure = self._failure_of(command)
         seconds = time.perf_counter() - started
-        answer = self.home / ANSWER
-        found: dict[str, Any] = {}
-        if code == 0 and answer.exists():
-            found = json.loads(answer.read_text())
-            if self.system.family == "helix":
-                found["computed"] = _computed(store)
-        else:
-            found["failure"] = _failure(code, (self.home / "output").read_text(errors="replace"))
+        found: dict[str, Any] = {"failure": failure} if failure else json.loads((self.home / ANSWER).read_text())
+        if self.system.family == "helix" and not failure:
+            found["computed"] = _computed(store)
         measurement = Measurement(
             self.flow,
             self.system.name,
@@ -125,6 +118,27 @@ class Track:
         (self.home / "reached").write_text(str(iteration + 1))
         return measurement
 
+    def _failure_of(self, command: Sequence[str]) -> str:
+        """Run a command and return why it failed, in a line; nothing if it did not."""
+        with (self.home / "output").open("w+", errors="replace") as output:
+            try:
+                subprocess.run(
+                    command,
+                    cwd=ROOT,
+                    env=self.environment,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    timeout=LONGEST_SECONDS,
+                    check=True,
+                )
+            except subprocess.TimeoutExpired:
+                return f"stopped after {LONGEST_SECONDS} s"
+            except (subprocess.CalledProcessError, OSError) as error:
+                output.seek(0)
+                lines = [line.strip() for line in output if line.strip()] or [str(error)]
+                return lines[-1]
+        return ""
+
 
 def environment(extra: Mapping[str, str]) -> dict[str, str]:
     """Return the environment of all runs: that of this process, without settings of Prefect and of other Pythons."""
@@ -133,7 +147,7 @@ def environment(extra: Mapping[str, str]) -> dict[str, str]:
 
 
 def has(python: str, library: str) -> bool:
-    """Return whether a Python has a library."""
+    """Return whether there is such a Python, and it has a library."""
     if not shutil.which(python):
         return False
     return subprocess.run([python, "-c", f"import {library}"], capture_output=True, check=False).returncode == 0
@@ -151,8 +165,3 @@ def _bytes_in(folder: Path) -> int:
 def _computed(store: Path) -> dict[str, int]:
     last = max(Catalog(open_store(str(store))).read().lineages, key=lambda lineage: lineage.run.started_us)
     return dict(Counter(trace.task for trace in last.traces if trace.decision is Decision.COMPUTE))
-
-
-def _failure(code: int, output: str) -> str:
-    lines = [line.strip() for line in output.splitlines() if line.strip()]
-    return f"exit {code}: {lines[-1] if lines else 'it said nothing'}"

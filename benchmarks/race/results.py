@@ -113,6 +113,6 @@ class Results:
             self.version_bytes[entry["workload"]] = entry["version_bytes"]
         else:
             fields = entry["measurement"]
-            calls = tuple(Call(*call[:4], tuple(call[4]), call[5]) for call in fields["calls"])
+            calls = tuple(Call(*call)._replace(parents=tuple(call[4])) for call in fields["calls"])
             measurement = Measurement(**{**fields, "calls": calls})
             self.measurements[measurement.place] = measurement

@@ -37,7 +37,7 @@ def as_prefect(choice: str, computed: Counter[str]) -> types.ModuleType:
 
         if fn is None:
             return functools.partial(helix_task, **options)
-        settings: dict[str, Any] = {
+        choices: dict[str, dict[str, Any]] = {
             "bare": {},
             "none": {"cache_policy": NO_CACHE},
             "inputs": {
@@ -45,7 +45,7 @@ def as_prefect(choice: str, computed: Counter[str]) -> types.ModuleType:
                 "persist_result": True,
                 "result_serializer": "pickle",
             },
-        }[choice]
+        }
 
         @functools.wraps(fn)  # which is whose source Prefect reads, too
         def body(*args: Any, **kwargs: Any) -> Any:
@@ -53,7 +53,7 @@ def as_prefect(choice: str, computed: Counter[str]) -> types.ModuleType:
                 computed[fn.__name__] += 1
             return fn(*args, **kwargs)
 
-        return task(body, **settings, **_without(options, OF_TASKS))
+        return task(body, **choices[choice], **_without(options, OF_TASKS))
 
     def helix_flow(fn: Callable[..., Any] | None = None, **options: Any) -> Any:
         from prefect import flow

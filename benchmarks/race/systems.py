@@ -12,7 +12,6 @@ flow written anew for it would be another program.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -41,7 +40,7 @@ class System:
     choice: str = ""
     budget_share: float | None = None
 
-    def environment(self, store: str, version_bytes: int | None) -> Mapping[str, str]:
+    def environment(self, store: str, version_bytes: int | None) -> dict[str, str]:
         """Return what the environment of a run says of it; `version_bytes` is what its budget is a share of."""
         if self.family == "prefect":
             return {"PREFECT_LOCAL_STORAGE_PATH": store}
