@@ -117,6 +117,17 @@ def test_the_last_digit_counts_unless_plain_prefect_does_not_agree_with_itself()
     assert wrong(stale, exact, noisy) == 1
 
 
+def test_frames_and_arrays_are_compared_by_what_they_hold() -> None:
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"bin": [0.1, 0.2], "pairs": [3, 4]})
+    assert hash_of({"curve": frame}) == hash_of({"curve": frame.copy()})
+    assert hash_of(frame) != hash_of(frame.assign(pairs=[3, 5])) != hash_of(frame.rename(columns={"bin": "edge"}))
+    assert hash_of(frame["bin"].to_numpy()) == hash_of([0.1, 0.2])
+    assert hash_of(b"<svg/>") != hash_of(b"<svg>")
+    with pytest.raises(TypeError, match="cannot be compared"):
+        hash_of(object())
+
+
 def test_only_what_changed_and_is_needed_counts_and_the_cheaper_way_to_have_the_rest() -> None:
     assert least_seconds([CHAIN, EDITED, CHAIN]) == [10.0, 3.000001, 0.000001]
     cheap_and_bulky = (call("block-1", 500_000, load_us=2_000_000), call("fit-1", 1_000_000, 0, read=True))

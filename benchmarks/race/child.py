@@ -95,10 +95,14 @@ def _simple(value: Any, digits: int | None) -> Any:
         return {str(name): _simple(part, digits) for name, part in value.items()}
     if isinstance(value, (list, tuple)):
         return [_simple(part, digits) for part in value]
+    if isinstance(value, bytes):
+        return value.hex()
     if isinstance(value, float):
         return float(value) if digits is None else float(f"{value:.{digits}g}")
     if value is None or isinstance(value, (bool, int, str)):
         return value
+    if hasattr(value, "columns") and hasattr(value, "to_dict"):  # a frame of pandas, which need not be installed
+        return _simple(value.to_dict(orient="split"), digits)
     if hasattr(value, "tolist"):
         return _simple(value.tolist(), digits)
     raise TypeError(f"A {type(value).__name__} cannot be compared with what other systems return.")
