@@ -18,7 +18,9 @@ import functools
 import os
 import platform
 import shutil
+import signal
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from importlib import metadata
@@ -41,6 +43,7 @@ LIBRARIES = ("prefect-helix", "prefect", "numpy", "scipy", "pandas", "scikit-lea
 
 def main() -> None:
     """Run the race with the options of the command line."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("The race was stopped; the same command goes on with it."))
     options = _options()
     systems = _runnable([SYSTEMS[name] for name in options.systems], options.python)
     results = Results(options.results)

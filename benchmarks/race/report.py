@@ -59,7 +59,7 @@ def charts(outcome: Outcome) -> dict[str, str]:
         ],
         [Version(standing.system, f"{standing.system}{_shame(standing)}") for standing in finished],
         title=f"{outcome.workload}: flow bodies of all iterations together, by system",
-        width=max(720, 90 * len(finished)),
+        width=max(720, 110 * len(finished)),
     )
     lines = line_chart(
         {
