@@ -10,16 +10,16 @@ QUIET_SECONDS = 3.0
 BUSY_SHARE = 0.1
 
 
-def settle() -> None:
-    """Wait until the server is idle: its processes use less than a tenth of a processor for three seconds.
+def settle(quiet_seconds: float = QUIET_SECONDS) -> None:
+    """Wait until the server is idle: its processes use less than a tenth of a processor for so many seconds.
 
     Counting what the server has recorded does not do: its queues are long when ten thousand task runs were told, and
     the count stands still while it works on other parts of them.
     """
     while True:
         before = _children_cpu_seconds()
-        time.sleep(QUIET_SECONDS)
-        if _children_cpu_seconds() - before < BUSY_SHARE * QUIET_SECONDS:
+        time.sleep(quiet_seconds)
+        if _children_cpu_seconds() - before < BUSY_SHARE * quiet_seconds:
             return
 
 

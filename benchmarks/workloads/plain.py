@@ -75,8 +75,12 @@ def _settled(argument: Any) -> Any:
     return argument
 
 
-def _module(steps: list[Step]) -> types.ModuleType:
-    """Make a module that stands in for `prefect_helix`."""
+Calling = Callable[[Callable[..., Any], tuple[Any, ...], dict[str, Any]], Any]
+"""Calls a task's function with the arguments that it is given, by whatever way."""
+
+
+def stand_in(calling: Calling) -> types.ModuleType:
+    """Make a module that stands in for `prefect_helix` and calls tasks, at once, by `calling`."""
 
     def helix_task(fn: Callable[..., Any] | None = None, **options: Any) -> Any:
         if fn is None:
@@ -84,11 +88,7 @@ def _module(steps: list[Step]) -> types.ModuleType:
 
         @functools.wraps(fn)
         def call(*args: Any, **kwargs: Any) -> Any:
-            arguments, named = _settled(args), _settled(kwargs)
-            started = time.perf_counter()
-            result = fn(*arguments, **named)
-            steps.append(Step(fn.__name__, time.perf_counter() - started))
-            return result
+            return calling(fn, _settled(args), _settled(kwargs))
 
         call.fn = fn  # type: ignore[attr-defined]
         call.submit = lambda *args, **kwargs: Future(call(*args, **kwargs))  # type: ignore[attr-defined]
@@ -130,14 +130,26 @@ def _lies_in(module: types.ModuleType, folder: Path) -> bool:
     return file is not None and Path(file).parent == folder
 
 
-def play(flow: str, parameters: Mapping[str, Any], folder: Path = FLOWS) -> Played:
-    """Run the flow of that name, as it is in `folder`, in this process."""
-    steps: list[Step] = []
-    with _importing(folder, _module(steps)):
+def play_by(calling: Calling, flow: str, parameters: Mapping[str, Any], folder: Path = FLOWS) -> tuple[Any, float]:
+    """Run the flow of that name, as it is in `folder`, in this process; return what it gave, and the seconds."""
+    with _importing(folder, stand_in(calling)):
         body = getattr(importlib.import_module(flow), flow)
         started = time.perf_counter()
         result = body(**parameters)
-        return Played(result, time.perf_counter() - started, steps)
+        return result, time.perf_counter() - started
+
+
+def play(flow: str, parameters: Mapping[str, Any], folder: Path = FLOWS) -> Played:
+    """Run the flow of that name, as it is in `folder`, in this process."""
+    steps: list[Step] = []
+
+    def timed(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        started = time.perf_counter()
+        result = fn(*args, **kwargs)
+        steps.append(Step(fn.__name__, time.perf_counter() - started))
+        return result
+
+    return Played(*play_by(timed, flow, parameters, folder), steps)
 
 
 def main() -> None:

@@ -1,0 +1,167 @@
+"""Measures one iteration of one system: a copy of the flow as it is then, a fresh process, and what it left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.workloads.edits import Edit, Workload, versions
+from benchmarks.workloads.plain import FLOWS
+from prefect_helix.core.graph import Decision
+from prefect_helix.storage.catalog import Catalog
+from prefect_helix.storage.store import open_store
+
+from .child import ANSWER
+from .results import Measurement
+from .systems import System
+
+ROOT = Path(__file__).parents[2]
+SHARED = "workload.py"
+FIRST = Edit("first run", "none")
+LONGEST_SECONDS = 3600
+
+
+@dataclass(frozen=True)
+class Version:
+    """A flow as it is in one iteration."""
+
+    change: str
+    sources: Mapping[str, str]
+    parameters: Mapping[str, Any]
+
+
+def versions_of(workload: Workload, size: str, iterations: int | None) -> list[Version]:
+    """Return a workload's versions: before all edits of its series, then after each."""
+    edits = workload.series if iterations is None else workload.series[: max(0, iterations - 1)]
+    sources = {name: (FLOWS / name).read_text() for name in (*workload.files, SHARED)}
+    start = workload.benchmark if size == "benchmark" else workload.small
+    found = versions(sources, start, edits)
+    return [Version(edit.change, *version) for edit, version in zip((FIRST, *edits), found, strict=True)]
+
+
+@dataclass(frozen=True)
+class Track:
+    """One system's way through one workload: its copy of the flow, edited in place, and what it keeps between runs."""
+
+    system: System
+    flow: str
+    repeat: int
+    versions: Sequence[Version]
+    home: Path
+    python: str
+    environment: Mapping[str, str]
+    settle: Callable[[], None]
+
+    def measure(self, iteration: int) -> Measurement:
+        """Run an iteration.
+
+        The first begins with nothing. If the folder is not as the iteration before left it (the race was broken off
+        meanwhile, or the folder is gone), the iterations before are run again, from none, and not measured.
+        """
+        if iteration == 0 or self._reached() != iteration:
+            shutil.rmtree(self.home, ignore_errors=True)
+            for earlier in range(iteration):
+                self._run(earlier)
+        return self._run(iteration)
+
+    def forget(self) -> None:
+        """Remove what the system keeps."""
+        shutil.rmtree(self.home, ignore_errors=True)
+
+    def _reached(self) -> int:
+        mark = self.home / "reached"
+        return int(mark.read_text()) if mark.exists() else 0
+
+    def _run(self, iteration: int) -> Measurement:
+        version, store, folder = self.versions[iteration], self.home / "store", self.home / "flows"
+        (self.home / "reached").unlink(missing_ok=True)  # if this breaks off, nobody knows what it left behind
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in version.sources.items():
+            (folder / name).write_text(text)
+        request = {
+            "family": self.system.family,
+            "choice": self.system.choice,
+            "flow": self.flow,
+            "folder": str(folder),
+            "store": str(store),
+            "parameters": dict(version.parameters),
+        }
+        (self.home / "request.json").write_text(json.dumps(request))
+        (self.home / ANSWER).unlink(missing_ok=True)
+        self.settle()
+        command = [self.python, "-m", "benchmarks.race.child", str(self.home / "request.json")]
+        started = time.perf_counter()
+        failure = self._failure_of(command)
+        seconds = time.perf_counter() - started
+        found: dict[str, Any] = {"failure": failure} if failure else json.loads((self.home / ANSWER).read_text())
+        if self.system.family == "helix" and not failure:
+            found["computed"] = _computed(store)
+        measurement = Measurement(
+            self.flow,
+            self.system.name,
+            self.repeat,
+            iteration,
+            version.change,
+            process_seconds=seconds,
+            stored_bytes=_bytes_in(store),
+            **found,
+        )
+        (self.home / "reached").write_text(str(iteration + 1))
+        return measurement
+
+    def _failure_of(self, command: Sequence[str]) -> str:
+        """Run a command and return why it failed, in a line; nothing if it did not."""
+        with (self.home / "output").open("w+", errors="replace") as output:
+            try:
+                subprocess.run(
+                    command,
+                    cwd=ROOT,
+                    env=self.environment,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    timeout=LONGEST_SECONDS,
+                    check=True,
+                )
+            except subprocess.TimeoutExpired:
+                return f"stopped after {LONGEST_SECONDS} s"
+            except (subprocess.CalledProcessError, OSError) as error:
+                output.seek(0)
+                lines = [line.strip() for line in output if line.strip()] or [str(error)]
+                return lines[-1]
+        return ""
+
+
+def environment(extra: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of all runs: that of this process, without settings of Prefect and of other Pythons."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "PYTHON", "VIRTUAL"))}
+    return {**kept, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", **extra}
+
+
+def has(python: str, library: str) -> bool:
+    """Return whether there is such a Python, and it has a library."""
+    if not shutil.which(python):
+        return False
+    return subprocess.run([python, "-c", f"import {library}"], capture_output=True, check=False).returncode == 0
+
+
+def this_python() -> str:
+    """Return the Python that runs the race."""
+    return sys.executable
+
+
+def _bytes_in(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def _computed(store: Path) -> dict[str, int]:
+    last = max(Catalog(open_store(str(store))).read().lineages, key=lambda lineage: lineage.run.started_us)
+    return dict(Counter(trace.task for trace in last.traces if trace.decision is Decision.COMPUTE))

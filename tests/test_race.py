@@ -1,0 +1,191 @@
+"""The race: what is measured once stays measured, what a wrong result is called, and what nothing is faster than."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from benchmarks.race.bound import Call, least_seconds
+from benchmarks.race.child import hash_of
+from benchmarks.race.measuring import Track, Version, environment, this_python
+from benchmarks.race.report import charts, report
+from benchmarks.race.results import Measurement, OtherRaceError, Results
+from benchmarks.race.standings import outcomes
+from benchmarks.race.systems import SYSTEMS
+from benchmarks.race.tracing import Tracer
+
+RACE = {"size": "small", "data": "packaged"}
+SESSION = {"date": "2026-01-02 03:04", "machine": "2 cores", "system": "Linux", "versions": "prefect 3"}
+
+
+def measured(system: str, iteration: int, seconds: float, returned: object = "right", repeat: int = 0) -> Measurement:
+    digest = hash_of([returned, iteration])
+    return Measurement(
+        "census",
+        system,
+        repeat,
+        iteration,
+        f"edit {iteration}",
+        body_seconds=seconds,
+        process_seconds=seconds + 3,
+        stored_bytes=1_000,
+        peak_bytes=2_000_000,
+        digest=digest,
+        rounded=digest,
+    )
+
+
+def call(key: str, compute_us: int, *parents: int, load_us: int = 1, read: bool = False) -> Call:
+    return Call(key.split("-", maxsplit=1)[0], key, compute_us, load_us, parents, read)
+
+
+CHAIN = (call("load-1", 8_000_000), call("fit-1", 2_000_000, 0, read=True))
+EDITED = (CHAIN[0], call("fit-2", 3_000_000, 0, read=True))
+A_RACE = [
+    replace(measured("bound", 0, 10.0), calls=CHAIN),
+    replace(measured("bound", 1, 11.0), calls=EDITED),
+    measured("plain", 0, 13.0),
+    measured("plain", 1, 13.0),
+    measured("prefect-cache", 0, 20.0),
+    measured("prefect-cache", 1, 1.0, "stale"),
+    measured("auto", 0, 14.0),
+    measured("auto", 1, 5.5),
+    measured("joblib", 0, 9.0),
+    replace(measured("joblib", 1, 0.0), body_seconds=None, digest="", failure="it broke"),
+]
+
+
+def test_measurements_are_there_again_and_a_torn_line_is_not(tmp_path: Path) -> None:
+    file = tmp_path / "results.jsonl"
+    results = Results(file)
+    results.begin(RACE, SESSION)
+    results.size("census", 5_000)
+    for measurement in A_RACE[:3]:
+        results.add(measurement)
+    with file.open("a") as stream:
+        stream.write('{"measurement": {"workl')
+
+    again = Results(file)
+    assert [*again.measurements.values()] == A_RACE[:3]
+    assert again.version_bytes == {"census": 5_000}
+    again.begin(RACE, SESSION)
+    again.add(A_RACE[3])
+    assert [*Results(file).measurements.values()] == A_RACE[:4]
+    assert len(Results(file).sessions) == 2
+    with pytest.raises(OtherRaceError, match="Name another file"):
+        Results(file).begin({**RACE, "size": "benchmark"}, SESSION)
+
+
+def test_the_report_says_what_systems_took_and_who_was_wrong(tmp_path: Path) -> None:
+    results = Results(tmp_path / "results.jsonl")
+    results.begin(RACE, SESSION)
+    for measurement in A_RACE:
+        results.add(measurement)
+    (outcome,) = found = outcomes(results.measurements.values())
+    lines = report(results, found, "race").splitlines()
+    rows = {line.split(" | ")[0].removeprefix("| "): line for line in reversed(lines) if line.startswith("|")}
+    assert rows["auto"] == "| auto | 19.50 | 1.50 | 1.33 | 14.00 | 25.50 | 1.0 kB | 2.0 MB | right |"
+    assert rows["prefect-cache"].startswith("| prefect-cache | 21.00 | ~~1.62~~ | ~~1.24~~ |")
+    assert rows["prefect-cache"].endswith("| **WRONG: 1** |")
+    assert rows["joblib"].startswith("| joblib | not finished |")
+    assert rows["joblib"].endswith("| failed: 1 |")
+    assert "- prefect-cache, repeat 0, iteration 1 (edit 1): WRONG" in lines
+    assert "- joblib, repeat 0, iteration 1 (edit 1): it broke" in lines
+    assert any("lower bound, is 2.00." in line for line in lines)
+    pictures = charts(outcome)
+    assert "prefect-cache (WRONG results: 1)" in pictures["totals"]
+    assert all(picture.startswith("<svg") for picture in pictures.values())
+
+
+def test_the_last_digit_counts_unless_plain_prefect_does_not_agree_with_itself() -> None:
+    exact, noisy, stale = (
+        replace(measured("x", 0, 1.0), digest=hash_of({"loss": loss}), rounded=hash_of({"loss": loss}, 9))
+        for loss in (0.1, 0.1 + 2e-17, 0.1001)
+    )
+    noisy = replace(noisy, digest=hash_of({"loss": 0.1 + 1e-15}))
+
+    def wrong(one: Measurement, *plain: Measurement) -> int:
+        of_plain = [replace(other, system="plain", repeat=number) for number, other in enumerate(plain)]
+        (outcome,) = outcomes([*of_plain, replace(one, system="auto")])
+        return len(outcome.standings["auto"].wrong)
+
+    assert wrong(exact, exact) == 0
+    assert wrong(noisy, exact) == 1
+    assert wrong(replace(exact, digest="other"), exact, noisy) == 0
+    assert wrong(stale, exact, noisy) == 1
+
+
+def test_frames_and_arrays_are_compared_by_what_they_hold() -> None:
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"bin": [0.1, 0.2], "pairs": [3, 4]})
+    assert hash_of({"curve": frame}) == hash_of({"curve": frame.copy()})
+    assert hash_of(frame) != hash_of(frame.assign(pairs=[3, 5])) != hash_of(frame.rename(columns={"bin": "edge"}))
+    assert hash_of(frame["bin"].to_numpy()) == hash_of([0.1, 0.2])
+    assert hash_of(b"<svg/>") != hash_of(b"<svg>")
+    with pytest.raises(TypeError, match="cannot be compared"):
+        hash_of(object())
+
+
+def test_only_what_changed_and_is_needed_counts_and_the_cheaper_way_to_have_the_rest() -> None:
+    assert least_seconds([CHAIN, EDITED, CHAIN]) == [10.0, 3.000001, 0.000001]
+    cheap_and_bulky = (call("block-1", 500_000, load_us=2_000_000), call("fit-1", 1_000_000, 0, read=True))
+    edited = (cheap_and_bulky[0], call("fit-2", 1_000_000, 0, read=True))
+    assert least_seconds([cheap_and_bulky, edited]) == [1.5, 1.5]
+    assert least_seconds([(*CHAIN, call("unused-1", 9_000_000))]) == [10.0]
+    twice = (call("same-1", 1_000_000), call("same-1", 1_000_000, 0), call("end-1", 500_000, 1, read=True))
+    assert least_seconds([twice]) == [1.5]
+
+
+def test_a_trace_knows_whose_results_a_call_takes_and_what_the_flow_may_have_read() -> None:
+    tracer = Tracer()
+    whole = tracer(make, (3,), {})
+    part = tracer(measure, (), {"rows": [whole]})
+    tracer(measure, ([whole],), {})
+    first, second, third = tracer.calls
+    assert (first.task, first.parents, first.read) == ("make", (), False)
+    assert (second.task, second.parents, second.read) == ("measure", (0,), True)
+    assert third.key != second.key != first.key
+    assert tracer.makers({"rows": whole, "part": part}) == (0,)
+
+
+def make(rows: int) -> set[int]:
+    return set(range(rows))
+
+
+def measure(rows: list[set[int]]) -> int:
+    return len(rows)
+
+
+TINY = """
+from prefect_helix import helix_flow, helix_task
+
+@helix_task
+def one(number):
+    return 1 / number
+
+@helix_flow
+def tiny(log, number):
+    with open(log, "a") as stream:
+        stream.write(str(number))
+    return one(number)
+"""
+
+
+def test_a_track_goes_on_from_where_it_was_or_from_its_start_and_failures_are_told(tmp_path: Path) -> None:
+    pytest.importorskip("joblib")
+    log = tmp_path / "log"
+    versions = [Version("", {"tiny.py": TINY}, {"log": str(log), "number": number}) for number in (4, 0, 5)]
+    track = Track(SYSTEMS["joblib"], "tiny", 0, versions, tmp_path / "home", this_python(), environment({}), int)
+    first, failed = track.measure(0), track.measure(1)
+    assert (first.digest, first.failure) == (hash_of(0.25), "")
+    assert first.body_seconds is not None
+    assert first.stored_bytes > 0
+    assert first.peak_bytes > 0
+    assert (failed.body_seconds, failed.failure) == (None, "ZeroDivisionError: division by zero")
+    assert log.read_text() == "40"
+
+    (tmp_path / "home" / "reached").unlink()  # as when the race ends in the middle of a run
+    assert track.measure(2).digest == hash_of(0.2)
+    assert log.read_text() == "40405"
