@@ -29,8 +29,6 @@ from prefect_helix.storage import known as known_module
 from prefect_helix.storage.catalog import Catalog
 from prefect_helix.storage.store import open_store
 
-known_module.COVERED_LINEAGES = 3  # indexes are written while runs are killed
-
 ROWS = 200_000
 BUDGET_BYTES = 12 * ROWS * 8
 SLOWEST_S = 0.3
@@ -177,6 +175,7 @@ def crowd(processes: int, seed: int, rounds: int = 6) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
+    known_module.COVERED_LINEAGES = 3  # indexes are written while runs are killed
     what, number, *rest = sys.argv[1:]
     started = time.monotonic()
     found = {"kill": kill, "crowd": crowd}[what](int(number), int(rest[0]) if rest else 1)
