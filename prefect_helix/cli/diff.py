@@ -14,10 +14,11 @@ from prefect_helix.cli.changes import Line, bullet, code_json, code_lines, print
 from prefect_helix.cli.completing import complete_run, complete_run_or_flow
 from prefect_helix.cli.finding import JsonOption, StoreOption, open_archive
 from prefect_helix.cli.output import STYLES, ago, console, decision_text, print_json, visible
+from prefect_helix.core.amounts import total
 from prefect_helix.core.change import Change
 from prefect_helix.core.graph import Decision
 from prefect_helix.core.lineage import Lineage, Trace
-from prefect_helix.core.summary import saved_us, spent_us, total
+from prefect_helix.core.summary import saved_us, spent_us
 from prefect_helix.difference import Difference
 from prefect_helix.views.differences import Figure, StepRow, changed_words, same_result, step_rows
 from prefect_helix.views.steps import call_names, count_decisions, size_bytes

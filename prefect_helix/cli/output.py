@@ -13,13 +13,12 @@ from rich.progress import track
 from rich.table import Table
 from rich.text import Text
 
-from prefect_helix.core.graph import Decision
 from prefect_helix.core.lineage import Trace
-from prefect_helix.core.summary import saved_us, spent_us, total
+from prefect_helix.core.summary import saved_us, spent_us
 from prefect_helix.runtime.session import now_us
-from prefect_helix.views.steps import alike, call_names, size_bytes
+from prefect_helix.views.steps import alike, call_names, row_of, size_bytes, span
 from prefect_helix.views.trees import tree
-from prefect_helix.views.units import format_bytes, format_us, moment, shorten
+from prefect_helix.views.units import format_us, moment, shorten
 
 T = TypeVar("T")
 
@@ -74,7 +73,7 @@ def steps_table(traces: Sequence[Trace]) -> Table:
     """Return the steps of a run or a plan in call order; many calls that went alike are one line, with their sums."""
     table = _steps_table("step", max_width=22, overflow="fold")
     for calls in alike(zip(traces, call_names(traces), strict=True)):
-        table.add_row(shorten(_span([name for _, name in calls]), 80), *_step_cells(calls))
+        table.add_row(shorten(span([name for _, name in calls]), 80), *_step_cells(calls))
     return table
 
 
@@ -82,7 +81,7 @@ def steps_tree(traces: Sequence[Trace]) -> Table:
     """Return the steps of a run, each with those below it whose results it takes; what several take is told once."""
     table = _steps_table("step", max_width=40, no_wrap=True)
     for branch in tree(traces):
-        name = Text.assemble((branch.lead, "dim"), shorten(_span([name for _, name in branch.calls]), 80))
+        name = Text.assemble((branch.lead, "dim"), shorten(span([name for _, name in branch.calls]), 80))
         if branch.told:
             table.add_row(name, Text("as above", "dim"))
         else:
@@ -101,20 +100,9 @@ def _steps_table(first: str, **options: Any) -> Table:
 
 
 def _step_cells(calls: Sequence[tuple[Trace, str]]) -> tuple[RenderableType, ...]:
-    trace = calls[0][0]
-    sizes = [size for size in (size_bytes(trace) for trace, _ in calls) if size is not None]
-    return (
-        decision_text(trace),
-        "" if trace.decision is Decision.PRUNE else format_us(total(spent_us(trace) for trace, _ in calls)),
-        "" if trace.decision is Decision.COMPUTE else format_us(total(saved_us(trace) for trace, _ in calls)),
-        format_bytes(sum(sizes)) if sizes else "",
-        shorten(trace.reason, 240),
-    )
-
-
-def _span(names: Sequence[str]) -> str:
-    """Return "fit#1 to #7" for calls that are one line."""
-    return names[0] if len(names) == 1 else f"{names[0]} to #{names[-1].rpartition('#')[2]}"
+    row = row_of([trace for trace, _ in calls])
+    reason = shorten(row.trace.reason, 240)
+    return decision_text(row.trace), row.cost, row.saved, row.size, reason
 
 
 def steps_json(traces: Sequence[Trace]) -> list[dict[str, Any]]:

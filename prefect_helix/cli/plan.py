@@ -15,9 +15,10 @@ from rich.text import Text
 
 from prefect_helix.cli.finding import JsonOption, StoreOption
 from prefect_helix.cli.output import STYLES, complain, console, print_json, steps_json, steps_table, warn
+from prefect_helix.core.amounts import total
 from prefect_helix.core.errors import ConfigurationError
 from prefect_helix.core.lineage import Trace
-from prefect_helix.core.summary import spent_us, total
+from prefect_helix.core.summary import spent_us
 from prefect_helix.preview import Preview, preview
 from prefect_helix.runs import outlook_line
 from prefect_helix.runtime.nodes import Node, Standing

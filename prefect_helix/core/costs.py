@@ -14,6 +14,7 @@ from functools import cached_property
 from statistics import median_low
 from typing import TypeVar
 
+from prefect_helix.core.amounts import total
 from prefect_helix.core.graph import Decision
 from prefect_helix.core.lineage import Result, Trace
 
@@ -165,23 +166,13 @@ def taken_bytes(result: Result | None, leaf: int | None) -> int | None:
     return result.leaves[leaf].size_bytes if leaf < len(result.leaves) else None
 
 
-def total_bytes(parts: Iterable[int | None]) -> int | None:
-    """Return the size of all parts; None if one is not known."""
-    known = 0
-    for part in parts:
-        if part is None:
-            return None
-        known += part
-    return known
-
-
 def _latest(measured: Mapping[str, list[_T]]) -> dict[str, tuple[_T, ...]]:
     return {key: tuple(some[-RECENT:]) for key, some in measured.items()}
 
 
 def _input_bytes(trace: Trace, results: Mapping[str, Result]) -> int | None:
     taken = [taken_bytes(results.get(link.signature), link.leaf) for link in trace.parents]
-    return total_bytes([*taken, *(argument.size_bytes for argument in trace.arguments if argument.size_bytes)])
+    return total([*taken, *(argument.size_bytes for argument in trace.arguments if argument.size_bytes)])
 
 
 def _usual(samples: Iterable[Computed], input_bytes: int | None) -> int:

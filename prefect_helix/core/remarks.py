@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar, TypeAlias
 
 from prefect_helix.core.errors import ConfigurationError
-from prefect_helix.core.written import Withdrawal, in_order
+from prefect_helix.core.written import Records, Withdrawal
 
 LAST = re.compile(r"last(?:~(\d{1,9}))?")
 """What names a run by its age, so that no run can be given it as a name."""
@@ -63,19 +63,8 @@ REMARK_KINDS: Mapping[str, type[Tag] | type[Note] | type[Withdrawal]] = {
 
 
 @dataclass(frozen=True)
-class Remarks:
-    """All remarks of a store.
-
-    Attributes:
-        all: In the order they were made, withdrawn ones and withdrawals included.
-    """
-
-    all: tuple[Remark, ...] = ()
-
-    @classmethod
-    def of(cls, remarks: Iterable[Remark]) -> Remarks:
-        """Return `remarks` in the order they were made."""
-        return cls(in_order(remarks))
+class Remarks(Records[Remark]):
+    """All remarks of a store."""
 
     @cached_property
     def tags(self) -> Mapping[str, Tag]:
@@ -86,8 +75,7 @@ class Remarks:
     @cached_property
     def notes(self) -> tuple[Note, ...]:
         """The notes that were not withdrawn, oldest first."""
-        withdrawn = {one.of for one in self.all if isinstance(one, Withdrawal)}
-        return tuple(one for one in self.all if isinstance(one, Note) and one.id not in withdrawn)
+        return tuple(one for one in self.all if isinstance(one, Note) and one.id not in self.withdrawn)
 
     def tags_of(self, run_id: str) -> tuple[str, ...]:
         """Return the tags of a run."""

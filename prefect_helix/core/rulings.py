@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import cached_property
@@ -10,7 +10,7 @@ from typing import ClassVar, TypeAlias
 
 from prefect_helix.core.digest import hash_parts
 from prefect_helix.core.lineage import Trace
-from prefect_helix.core.written import Withdrawal, in_order
+from prefect_helix.core.written import Records, Withdrawal
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,24 +80,8 @@ RULING_KINDS: Mapping[str, type[Acceptance] | type[Revocation] | type[Withdrawal
 
 
 @dataclass(frozen=True)
-class Rulings:
-    """All rulings of a store.
-
-    Attributes:
-        all: In the order they were made, withdrawn ones and withdrawals included.
-    """
-
-    all: tuple[Ruling, ...] = ()
-
-    @classmethod
-    def of(cls, rulings: Iterable[Ruling]) -> Rulings:
-        """Return `rulings` in the order they were made."""
-        return cls(in_order(rulings))
-
-    @cached_property
-    def withdrawn(self) -> Mapping[str, Withdrawal]:
-        """The withdrawals, by the name of the ruling that each withdraws."""
-        return {one.of: one for one in self.all if isinstance(one, Withdrawal)}
+class Rulings(Records[Ruling]):
+    """All rulings of a store."""
 
     @cached_property
     def acceptances(self) -> tuple[Acceptance, ...]:

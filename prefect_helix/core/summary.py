@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
+from prefect_helix.core.amounts import total
 from prefect_helix.core.change import Change, Changed, Summary
 from prefect_helix.core.comparison import ComponentsOf, code_changes, run_changes, version_changes
 from prefect_helix.core.graph import Decision
@@ -78,16 +79,6 @@ def saved_us(trace: Trace) -> int | None:
 def never_needed(trace: Trace) -> bool:
     """Return whether the step was never computed and nobody missed it, as a lazy one that reaches no output."""
     return trace.decision is Decision.PRUNE and trace.result is None and trace.compute_us is None
-
-
-def total(amounts: Iterable[int | None]) -> int | None:
-    """Return the sum of `amounts`; None as soon as one of them is not known."""
-    known = 0
-    for amount in amounts:
-        if amount is None:
-            return None
-        known += amount
-    return known
 
 
 def _changed(prior: Lineage, lineage: Lineage) -> list[Changed]:

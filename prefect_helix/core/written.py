@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, TypeVar
+from functools import cached_property
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 
 class Record(Protocol):
@@ -40,11 +41,28 @@ class Withdrawal:
 
 
 R = TypeVar("R", bound=Record)
+S = TypeVar("S", bound="Records[Any]")
 
 
-def in_order(records: Iterable[R]) -> tuple[R, ...]:
-    """Return records in the order they were written, which is the same for every reader."""
-    return tuple(sorted(records, key=lambda one: (one.at_us, one.id)))
+@dataclass(frozen=True)
+class Records(Generic[R]):
+    """All records of one sort in a store.
+
+    Attributes:
+        all: In the order they were made, withdrawn ones and withdrawals included.
+    """
+
+    all: tuple[R, ...] = ()
+
+    @classmethod
+    def of(cls: type[S], records: Iterable[R]) -> S:
+        """Return `records` in the order they were made, which is the same for every reader."""
+        return cls(tuple(sorted(records, key=lambda one: (one.at_us, one.id))))
+
+    @cached_property
+    def withdrawn(self) -> Mapping[str, Withdrawal]:
+        """The withdrawals, by the name of the record that each withdraws."""
+        return {one.of: one for one in self.all if isinstance(one, Withdrawal)}
 
 
 def record_to_json(record: Record) -> dict[str, Any]:

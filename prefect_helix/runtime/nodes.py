@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any
 
-from prefect_helix.core.costs import taken_bytes, total_bytes
+from prefect_helix.core.amounts import total
+from prefect_helix.core.costs import taken_bytes
 from prefect_helix.core.digest import hash_parts, register_digest
 from prefect_helix.core.fingerprint import Fingerprint
 from prefect_helix.core.graph import Decision
@@ -367,4 +368,4 @@ class Node:
     def input_bytes(self) -> int | None:
         """Return the size of the results and files that it takes; None if one is not known."""
         taken = [taken_bytes(edge.node.result, edge.cell.leaf) for edge in self.edges]
-        return total_bytes([*taken, *(argument.size_bytes for argument in self.arguments if argument.size_bytes)])
+        return total([*taken, *(argument.size_bytes for argument in self.arguments if argument.size_bytes)])

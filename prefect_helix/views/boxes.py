@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from itertools import repeat
 from typing import Literal
 
+from prefect_helix.core.amounts import total
 from prefect_helix.core.graph import Decision
 from prefect_helix.core.lineage import Trace
-from prefect_helix.core.summary import spent_us, total
+from prefect_helix.core.summary import spent_us
 from prefect_helix.views.steps import call_numbers, size_bytes
 from prefect_helix.views.units import format_bytes, format_count, format_us, shorten
 

@@ -6,12 +6,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePath
 
+from prefect_helix.core.amounts import total
 from prefect_helix.core.change import Change, Changed, Summary
 from prefect_helix.core.comparison import CodeChanges, Pair
 from prefect_helix.core.graph import Decision
 from prefect_helix.core.lineage import Lineage, Run, Trace
 from prefect_helix.core.short import excerpts
-from prefect_helix.core.summary import saved_us, spent_us, total
+from prefect_helix.core.summary import saved_us, spent_us
 from prefect_helix.views.boxes import Mark
 from prefect_helix.views.steps import size_bytes
 

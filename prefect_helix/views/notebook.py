@@ -7,13 +7,19 @@ from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 
 from prefect_helix.core.comparison import CodeChanges, Pair
-from prefect_helix.core.graph import Decision
 from prefect_helix.core.lineage import Lineage, Trace
-from prefect_helix.core.summary import saved_us, spent_us, total
 from prefect_helix.views.differences import Figure, step_rows
-from prefect_helix.views.steps import alike, call_names, count_decisions, run_time_summary, size_bytes, step_summary
+from prefect_helix.views.steps import (
+    alike,
+    call_names,
+    count_decisions,
+    row_of,
+    run_time_summary,
+    span,
+    step_summary,
+)
 from prefect_helix.views.svg import dag_svg
-from prefect_helix.views.units import format_bytes, format_us, moment, shorten
+from prefect_helix.views.units import moment, shorten
 
 MAX_ROWS = 100
 
@@ -99,18 +105,9 @@ def _steps(traces: Sequence[Trace]) -> str:
     groups = [*alike(zip(traces, call_names(traces), strict=True))]
     rows = []
     for calls in groups[:MAX_ROWS]:
-        (trace, first), last = calls[0], calls[-1][1]
-        sizes = [size for size in (size_bytes(one) for one, _ in calls) if size is not None]
-        rows.append(
-            (
-                first if len(calls) == 1 else f"{first} to #{last.rpartition('#')[2]}",
-                "failed" if trace.status == "failed" else trace.decision.value,
-                "" if trace.decision is Decision.PRUNE else format_us(total(spent_us(one) for one, _ in calls)),
-                "" if trace.decision is Decision.COMPUTE else format_us(total(saved_us(one) for one, _ in calls)),
-                format_bytes(sum(sizes)) if sizes else "",
-                shorten(trace.reason, 240),
-            )
-        )
+        row = row_of([one for one, _ in calls])
+        name = span([one for _, one in calls])
+        rows.append((name, row.word, row.cost, row.saved, row.size, shorten(row.trace.reason, 240)))
     table = _table(("step", "decision", "cost", "saved", "size", "reason"), rows, numbers=range(2, 5), looks=1)
     hidden = len(groups) - MAX_ROWS
     return f"{table}<p>{_quiet(f'and {hidden} more')}</p>" if hidden > 0 else table

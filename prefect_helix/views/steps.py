@@ -5,12 +5,14 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TypeVar
 
+from prefect_helix.core.amounts import total
 from prefect_helix.core.graph import Decision
 from prefect_helix.core.lineage import Trace
-from prefect_helix.core.summary import never_needed, spent_us, total
-from prefect_helix.views.units import format_count, format_us, shorten
+from prefect_helix.core.summary import never_needed, saved_us, spent_us
+from prefect_helix.views.units import format_bytes, format_count, format_us, shorten
 
 MANY_CALLS = 5
 """Calls of a task in a row that are one line of a table, if they went alike."""
@@ -47,6 +49,46 @@ def alike(steps: Iterable[tuple[Trace, N]]) -> Iterator[list[tuple[Trace, N]]]:
     for _, group in itertools.groupby(steps, lambda one: (one[0].key, one[0].decision, one[0].status, one[0].reason)):
         calls = list(group)
         yield from [calls] if len(calls) >= MANY_CALLS else ([call] for call in calls)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A line of a table of steps: one call, or many that went alike, with their sums.
+
+    Attributes:
+        trace: The first call.
+        calls: How many there are.
+        word: What was decided, or that it failed.
+        cost: What they took; empty where they are pruned.
+        saved: What they saved; empty where they are computed.
+        size: The size of their results; empty if they have none.
+    """
+
+    trace: Trace
+    calls: int
+    word: str
+    cost: str
+    saved: str
+    size: str
+
+
+def row_of(calls: Sequence[Trace]) -> Row:
+    """Return the line that calls are, of which `alike` says that they are one."""
+    trace = calls[0]
+    sizes = [size for size in map(size_bytes, calls) if size is not None]
+    return Row(
+        trace=trace,
+        calls=len(calls),
+        word="failed" if trace.status == "failed" else trace.decision.value,
+        cost="" if trace.decision is Decision.PRUNE else format_us(total(map(spent_us, calls))),
+        saved="" if trace.decision is Decision.COMPUTE else format_us(total(map(saved_us, calls))),
+        size=format_bytes(sum(sizes)) if sizes else "",
+    )
+
+
+def span(names: Sequence[str]) -> str:
+    """Return what calls that are one line are called: "fit#1 to #7"."""
+    return names[0] if len(names) == 1 else f"{names[0]} to #{names[-1].rpartition('#')[2]}"
 
 
 def unshown(traces: Sequence[Trace], shown: int) -> str:

@@ -8,12 +8,18 @@ from prefect_helix.core.change import Change
 from prefect_helix.core.comparison import run_changes
 from prefect_helix.core.graph import Decision
 from prefect_helix.core.lineage import Lineage, Run, Trace
-from prefect_helix.core.summary import saved_us, spent_us, total
 from prefect_helix.views.differences import metric_figures
 from prefect_helix.views.markdown import bullets, link, picture, table, unbroken, verbatim
-from prefect_helix.views.steps import alike, call_numbers, count_decisions, run_time_summary, size_bytes, step_summary
+from prefect_helix.views.steps import (
+    alike,
+    call_numbers,
+    count_decisions,
+    row_of,
+    run_time_summary,
+    step_summary,
+)
 from prefect_helix.views.svg import dag_svg
-from prefect_helix.views.units import format_bytes, format_count, format_us
+from prefect_helix.views.units import format_count
 
 MAX_ROWS = 100
 """Rows of a table of steps, and lines of a list of changes."""
@@ -90,14 +96,12 @@ def _headline(lineage: Lineage) -> str:
 
 def _step_row(calls: Sequence[tuple[Trace, int | None]]) -> list[str]:
     trace, number = calls[0]
-    which = f" ({len(calls)} calls)" if len(calls) > 1 else f" #{number}" if number else ""
-    sizes = [size for size in (size_bytes(one) for one, _ in calls) if size is not None]
+    row = row_of([one for one, _ in calls])
+    which = f" ({row.calls} calls)" if row.calls > 1 else f" #{number}" if number else ""
     return [
         verbatim(trace.task, 80) + which,
         f"{trace.decision}, failed" if trace.status == "failed" else trace.decision.value,
-        "" if trace.decision is Decision.PRUNE else unbroken(format_us(total(spent_us(one) for one, _ in calls))),
-        "" if trace.decision is Decision.COMPUTE else unbroken(format_us(total(saved_us(one) for one, _ in calls))),
-        unbroken(format_bytes(sum(sizes))) if sizes else "",
+        *map(unbroken, (row.cost, row.saved, row.size)),
         verbatim(trace.reason, 240),
     ]
 

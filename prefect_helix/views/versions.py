@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from itertools import chain
 
+from prefect_helix.core.amounts import total
 from prefect_helix.core.lineage import Run
-from prefect_helix.core.summary import total
 from prefect_helix.views.charts import Part, Version, line_chart, stacked_bars
 from prefect_helix.views.differences import summary_words
 from prefect_helix.views.ink import on_paper

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
+from prefect_helix.core.amounts import total
 from prefect_helix.core.explain import reason
 from prefect_helix.core.graph import Decision
 from prefect_helix.core.planner import Plan, PlanNode, solve
@@ -94,9 +95,9 @@ def yardsticks(nodes: Collection[PlanNode], plan: Plan) -> Yardsticks:
             stack += () if node.loadable else node.parents
     return Yardsticks(
         predicted_us=_cost(plan),
-        scratch_us=_total(node.compute_us for node in nodes),
+        scratch_us=total(node.compute_us for node in nodes),
         compute_all_us=_cost(without_loads),
-        load_targets_us=_total(each_cached.values()),
+        load_targets_us=total(each_cached.values()),
     )
 
 
@@ -115,8 +116,3 @@ def _having(nodes: Mapping[str, PlanNode], plan: Plan, node: PlanNode) -> Plan:
 
 def _cost(plan: Plan) -> int | None:
     return None if plan.unknown_computes else plan.cost_us
-
-
-def _total(costs: Iterable[int | None]) -> int | None:
-    known = [*costs]
-    return None if None in known else sum(cost for cost in known if cost is not None)

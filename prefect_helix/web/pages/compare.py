@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from prefect_helix.core.amounts import total
 from prefect_helix.core.graph import Decision
 from prefect_helix.core.lineage import Trace
-from prefect_helix.core.summary import spent_us, total
+from prefect_helix.core.summary import spent_us
 from prefect_helix.difference import Difference
 from prefect_helix.views.boxes import Box
 from prefect_helix.views.differences import StepRow, merged, same_result, step_rows

@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from prefect_helix.core.amounts import total
 from prefect_helix.core.lineage import Lineage, Run, Trace
-from prefect_helix.core.summary import saved_us, spent_us, total
+from prefect_helix.core.summary import spent_us
 from prefect_helix.settings import prefect_address
 from prefect_helix.views.boxes import Box
 from prefect_helix.views.differences import summary_words
-from prefect_helix.views.steps import alike, call_names, size_bytes
+from prefect_helix.views.steps import Row, alike, call_names, row_of, span
 from prefect_helix.views.svg import dag_svg
 from prefect_helix.views.units import format_bytes, format_count, format_us, moment, shorten
 from prefect_helix.web.asking import PICTURE_WIDTH, Ask, Page
@@ -26,14 +27,11 @@ REFRESH_SECONDS = 3
 
 @dataclass(frozen=True)
 class StepRow:
-    """A step, or many calls in a row that went alike."""
+    """A line of the table of steps, and where a click on it leads."""
 
-    trace: Trace
+    step: Row
     name: str
     href: str
-    spent: int | None
-    saved: int | None
-    size_bytes: int | None
 
 
 @dataclass(frozen=True)
@@ -160,14 +158,9 @@ def _is(trace: Trace, decision: str) -> bool:
 
 
 def _row(ask: Ask, run: Run, calls: Sequence[tuple[Trace, str]]) -> StepRow:
-    trace, name = calls[0]
-    sizes = [size for size in (size_bytes(one) for one, _ in calls) if size is not None]
-    href = ask.links.step(run, trace.call)
-    if len(calls) > 1:
-        name = f"{name} to #{calls[-1][1].rpartition('#')[2]}"
-        href = f"{ask.links.run(run, q=shorten(trace.task, 200))}#steps"
-    spent, saved = (total(amount(one) for one, _ in calls) for amount in (spent_us, saved_us))
-    return StepRow(trace, name, href, spent, saved, sum(sizes) if sizes else None)
+    step = row_of([trace for trace, _ in calls])
+    one, many = ask.links.step(run, step.trace.call), ask.links.run(run, q=shorten(step.trace.task, 200))
+    return StepRow(step, span([name for _, name in calls]), one if step.calls == 1 else f"{many}#steps")
 
 
 def _tables(run: Run) -> Iterator[tuple[str, str, list[tuple[str, str]]]]:
