@@ -19,23 +19,17 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import re
 import threading
 import uuid
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import PurePosixPath
-from typing import Any, cast
 
 from prefect_helix.core.errors import BlobMissingError, CorruptError, StoreError
-from prefect_helix.core.fingerprint import Component
 from prefect_helix.core.history import Facts, History
 from prefect_helix.core.lineage import Lineage, Run, RunStatus, Trace
-from prefect_helix.core.remarks import REMARK_KINDS, Remark, Remarks
-from prefect_helix.core.rulings import RULING_KINDS, Ruling, Rulings
-from prefect_helix.core.written import R, Record, record_from_json, record_to_json
 from prefect_helix.storage.backend import Entry
+from prefect_helix.storage.documents import Documents
 from prefect_helix.storage.index import StoredIndex
 from prefect_helix.storage.index_writing import compose
 from prefect_helix.storage.known import Backlog, Known, age
@@ -43,10 +37,7 @@ from prefect_helix.storage.segments import (
     CONSEQUENCE,
     BadLineError,
     Segment,
-    checked,
-    encode_line,
     encode_segment,
-    parse_line,
     parse_segment,
 )
 from prefect_helix.storage.store import Store
@@ -54,29 +45,22 @@ from prefect_helix.storage.store import Store
 GRACE_US = 24 * 3600 * 1_000_000
 
 _READERS = 8
-_FINGERPRINT = re.compile(r"[A-Za-z0-9_-]{1,100}")
-
-_LOST_RULING = (
-    "what it rules does not hold. If it revoked results, they are used again: revoke them anew, and delete the file."
-)
-_LOST_REMARK = "a tag or a note is missing. Write it anew, and delete the file."
 
 
-class Catalog:
-    """The lineages of a store; safe to share between threads. One process at a time journals a run.
+class Catalog(Documents):
+    """The lineages of a store, and its documents. Safe to share between threads; one process at a time journals a run.
 
     Args:
         store: Where the segments are kept.
     """
 
     def __init__(self, store: Store) -> None:
-        self._store = store
+        super().__init__(store)
         self._lock = threading.Lock()
         self._sequences: dict[str, int] = {}
         self._backlog = Backlog()
         # These do not change once they are written, and the run that writes an index has read all before.
         self._segments: dict[str, Segment] = {}
-        self._records: dict[str, Record] = {}
         self._opened: dict[str, StoredIndex] = {}
 
     def append(self, run: Run, traces: Sequence[Trace]) -> None:
@@ -123,7 +107,7 @@ class Catalog:
             StoreError: If the store cannot be listed, or refuses a ruling: nobody can tell then which results hold.
         """
         with ThreadPoolExecutor(_READERS) as readers:
-            ruled = readers.submit(lambda: [*self._read_records("rulings", RULING_KINDS, _LOST_RULING)])
+            ruled = readers.submit(self.rulings)
             # What is moved while this reads goes from journals to segments, and from segments to an index. So journals
             # are read before segments are listed, and those are listed before indexes: what is gone is found there.
             journaled = list(filter(None, readers.map(self._read_segment, [*self._files("journal", ".jsonl")])))
@@ -132,7 +116,7 @@ class Catalog:
             covered = {name for index in indexes for name in index.names}
             uncovered = [path for path in segments if _stem(path) not in covered]
             committed = list(zip(uncovered, readers.map(self._read_segment, uncovered), strict=True))
-            rulings = ruled.result()
+            rulings, unruled = ruled.result()
         recent = dict(_of_others(indexes))
         recent |= {_stem(path): segment.lineage for path, segment in committed if segment and segment.lineage}
         ended = covered | recent.keys()  # of a flow run that is retried or resumed, each attempt ends
@@ -146,9 +130,9 @@ class Catalog:
                 *problems,
                 *(problem for _, segment in committed if segment for problem in segment.problems),
                 *(problem for segment in journaled for problem in segment.problems),
-                *(one for one in rulings if isinstance(one, str)),
+                *unruled,
             ),
-            rulings=Rulings.of(one for one in rulings if not isinstance(one, str)),
+            rulings=rulings,
             index=indexes[0] if indexes else None,
             useless=(
                 *useless,
@@ -242,69 +226,6 @@ class Catalog:
             if any(own < names[other] or (own == names[other] and path < other) for other in old):
                 self._store.delete(path)
 
-    def rule(self, ruling: Ruling) -> None:
-        """Write what somebody has ruled.
-
-        Raises:
-            StoreError: If the store refuses.
-        """
-        self._put_record("rulings", ruling)
-
-    def remark(self, remark: Remark) -> None:
-        """Write what somebody says of a run.
-
-        Raises:
-            StoreError: If the store refuses.
-        """
-        self._put_record("remarks", remark)
-
-    def remarks(self) -> tuple[Remarks, tuple[str, ...]]:
-        """Return what people say of runs, and what of it cannot be read, in sentences; runs do not need it.
-
-        Raises:
-            StoreError: If the store refuses.
-        """
-        found = [*self._read_records("remarks", REMARK_KINDS, _LOST_REMARK)]
-        remarks = Remarks.of(one for one in found if not isinstance(one, str))
-        return remarks, tuple(one for one in found if isinstance(one, str))
-
-    def put_document(self, kind: str, name: str, data: Mapping[str, Any]) -> None:
-        """Keep a small JSON document under a name made from its content; written once.
-
-        Raises:
-            StoreError: If the store refuses.
-        """
-        if self.get_document(kind, name) is None:
-            self._store.write(f"{kind}/{name}.json", [encode_line(data)])
-
-    def components_of(self, fingerprint: str) -> Sequence[Component] | None:
-        """Return what code is made of; None where that is not recorded.
-
-        Raises:
-            StoreError: If the store refuses.
-        """
-        document = self.get_document("code", fingerprint) if _FINGERPRINT.fullmatch(fingerprint) else None
-        try:
-            components = document["components"] if document else None
-            return components and [checked(_component, component, Component) for component in components]
-        except (BadLineError, KeyError, TypeError):  # written by another version
-            return None
-
-    def get_document(self, kind: str, name: str) -> dict[str, Any] | None:
-        """Return a document; None if it is not there or damaged.
-
-        Raises:
-            StoreError: If the store refuses.
-        """
-        try:
-            document = parse_line(self._store.read(f"{kind}/{name}.json").rstrip(b"\n"))
-        except (BlobMissingError, CorruptError, BadLineError):
-            return None
-        return document if isinstance(document, dict) else None
-
-    def _files(self, folder: str, suffix: str) -> Iterator[str]:
-        return (entry.path for entry in self._store.list(folder) if entry.path.endswith(suffix))
-
     def _indexes(self) -> tuple[list[StoredIndex], list[str], list[str]]:
         """Return the readable indexes that no other one replaces, largest first; what is wrong; what is none."""
         found: list[StoredIndex] = []
@@ -348,33 +269,6 @@ class Catalog:
         if path.startswith("lineage/") and not segment.problems:  # journals are numbered anew when a run is retried
             self._segments[path] = segment
         return segment
-
-    def _put_record(self, folder: str, record: Record) -> None:
-        self.put_document(folder, f"{record.at_us:020}-{record.id}", record_to_json(record))
-
-    def _read_records(self, folder: str, kinds: Mapping[str, type[R]], lost: str) -> Iterator[R | str]:
-        """Yield what people wrote into a folder; in place of what cannot be read a sentence that ends with `lost`."""
-        with ThreadPoolExecutor(_READERS) as readers:
-            read = partial(self._read_record, kinds=kinds, lost=lost)
-            yield from (one for one in readers.map(read, self._files(folder, ".json")) if one is not None)
-
-    def _read_record(self, path: str, *, kinds: Mapping[str, type[R]], lost: str) -> R | str | None:
-        """Return the record at `path`, or what is wrong with it; None if it was deleted since it was listed."""
-        if path in self._records:
-            return cast("R", self._records[path])
-        try:
-            data = parse_line(self._store.read(path).rstrip(b"\n"))
-            record = cast("R", checked(partial(record_from_json, kinds=kinds), data, kinds[data["kind"]]))
-            self._records[path] = record
-            return record
-        except BlobMissingError:
-            return None
-        except (CorruptError, BadLineError, KeyError, TypeError):
-            return f"{path} is damaged, or was written by a newer prefect-helix, so {lost}"
-
-
-def _component(fields: Mapping[str, Any]) -> Component:
-    return Component(**fields)
 
 
 def _ended_as(run: Run) -> RunStatus:
