@@ -64,7 +64,7 @@ class Answer:
     @property
     def words(self) -> list[str]:
         """What changed besides code, each thing once whatever it is reached by."""
-        told = (origin for origin in self.origins if not (_is_code(origin) or origin.told))
+        told = (origin for origin in self.origins if not (origin.told or self._is_code(origin)))
         counts = Counter(map(self._words, told))
         return [words if count == 1 else f"{words} ({count} calls)" for words, count in counts.items()]
 
@@ -72,6 +72,11 @@ class Answer:
     def routes(self) -> list[tuple[str, ...]]:
         """By way of which steps the changes of other steps reach this one."""
         return list(dict.fromkeys(_folded(origin.route) for origin in self.origins if len(origin.route) > 1))
+
+    def _is_code(self, origin: Origin) -> bool:
+        """Return whether it is told as code."""
+        change = origin.change
+        return change is not None and (change.kind == "code" or self.code.tells(origin.step.trace.task, change))
 
     def _words(self, origin: Origin) -> str:
         """Return in words what changed, with the name of the step unless it is the one that was asked for."""
@@ -135,10 +140,6 @@ def _notes(lineage: Lineage, trace: Trace, before: Trace) -> Iterator[str]:
         yield "Nothing changed, but its result was not stored and was needed."
     elif lineage.run.mode == "auto":
         yield f"Nothing of the call changed. The run said: {trace.reason}."
-
-
-def _is_code(origin: Origin) -> bool:
-    return origin.change is not None and origin.change.kind == "code"
 
 
 def _folded(route: Sequence[str]) -> tuple[str, ...]:

@@ -61,12 +61,13 @@ class Difference:
         return tuple(change for change in found if change.name not in libraries)
 
     def arguments(self, kind: str) -> dict[Change, list[str]]:
-        """Return the changed arguments (or files) that are no flow parameters, each with the tasks that take it."""
+        """Return the changed arguments (or files) but for parameters and defaults, each with the tasks that take it."""
         names = {change.name for change in self.parameters}
         found: dict[Change, list[str]] = {}
         for pair in self.pairs:
             for change in pair.own:
-                if change.kind == kind and (kind == "file" or change.origin not in names):
+                told = kind == "argument" and (change.origin in names or self.code.tells(pair.trace.task, change))
+                if change.kind == kind and not told:
                     found.setdefault(change, []).append(pair.trace.task)
         return found
 

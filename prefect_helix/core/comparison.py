@@ -70,11 +70,17 @@ class CodeChanges:
         found: Each changed component once: code first, then constants, then libraries.
         unrecorded: Tasks of which it is not recorded what they are made of.
         unnamed: Tasks whose fingerprint changed though no component did.
+        defaults: Task, parameter, old and new value in short form of each default that changed.
     """
 
     found: tuple[CodeChange, ...]
     unrecorded: tuple[str, ...]
     unnamed: tuple[str, ...]
+    defaults: frozenset[tuple[str, str, str, str]]
+
+    def tells(self, task: str, change: Change) -> bool:
+        """Return whether `change` is an argument of calls that give none, told as the default that changed."""
+        return change.kind == "argument" and (task, change.name, change.before, change.after) in self.defaults
 
 
 class Makers:
@@ -172,7 +178,7 @@ def code_changes(edits: Iterable[tuple[str, Change]], components_of: ComponentsO
     """
     components_of = cache(components_of)
     found: dict[tuple[object, ...], CodeChange] = {}
-    unrecorded, unnamed = [], []
+    unrecorded, unnamed, defaults = [], [], []
     for task, change in dict.fromkeys(edits):
         before, after = components_of(change.before), components_of(change.after)
         if before is None or after is None:
@@ -185,10 +191,13 @@ def code_changes(edits: Iterable[tuple[str, Change]], components_of: ComponentsO
             key = tuple(one and (one.name, one.hash) for one in (part.before, part.after))
             known = found.setdefault(key, CodeChange(part, {}))
             found[key] = CodeChange(known.change, {**known.users, task: known.users.get(task, part.path)})
+            if part.before and part.after and (parameter := part.own_name):
+                defaults.append((task, parameter, part.before.source or "", part.after.source or ""))
     return CodeChanges(
         tuple(sorted(found.values(), key=lambda each: each.change.rank)),
         tuple(dict.fromkeys(unrecorded)),
         tuple(dict.fromkeys(unnamed)),
+        frozenset(defaults),
     )
 
 

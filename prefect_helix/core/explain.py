@@ -143,6 +143,13 @@ class ComponentChange:
         return self.place.partition(" in ")[0].rpartition(".")[2]
 
     @property
+    def own_name(self) -> str:
+        """The name of a constant within the task's own function, such as a default; else empty."""
+        owner, _, name = self.component.name.rpartition(".")
+        is_own = self.component.kind == "constant" and not self.path and owner == self.component.via
+        return name if is_own else ""
+
+    @property
     def what(self) -> str:
         """What became of it: "changed", "is new", "is not used any more", "0.1 → 0.5"."""
         was, now = self.before, self.after

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from prefect_helix.core.amounts import total
 from prefect_helix.core.change import Change, Changed, Summary
-from prefect_helix.core.comparison import ComponentsOf, code_changes, run_changes, version_changes
+from prefect_helix.core.comparison import CodeChanges, ComponentsOf, code_changes, run_changes, version_changes
 from prefect_helix.core.graph import Decision
 from prefect_helix.core.lineage import Lineage, Trace
 from prefect_helix.core.short import excerpts
@@ -41,6 +41,8 @@ def summarise(
     traces = lineage.traces
     counts = Counter(trace.decision for trace in traces)
     found = _changed(prior, lineage) if prior else []
+    code = _code(found, components_of)
+    found = [changed for changed in found if not code.tells(changed.task, changed.change)]
     return Summary(
         computed=counts[Decision.COMPUTE],
         loaded=counts[Decision.LOAD],
@@ -53,7 +55,7 @@ def summarise(
         compared_with=prior.run.run_id if prior else None,
         changes=tuple(found[:MAX_CHANGES]),
         more_changes=max(0, len(found) - MAX_CHANGES),
-        code=_code(found, components_of),
+        code=_names(code),
     )
 
 
@@ -87,10 +89,14 @@ def _changed(prior: Lineage, lineage: Lineage) -> list[Changed]:
     return [*steps, *versions]
 
 
-def _code(found: Sequence[Changed], components_of: ComponentsOf) -> tuple[str, ...]:
+def _code(found: Sequence[Changed], components_of: ComponentsOf) -> CodeChanges:
+    edits = [(changed.task, changed.change) for changed in found if changed.change.kind == "code"]
+    return code_changes(edits[:LOOKED_UP], components_of)
+
+
+def _names(code: CodeChanges) -> tuple[str, ...]:
     """Return by their last names what changed in code; what only came or went is told where it is used."""
-    edits = [(changed.task, changed.change) for changed in found if changed.change.kind == "code"][:LOOKED_UP]
-    parts = (each.change for each in code_changes(edits, components_of).found)
+    parts = (each.change for each in code.found)
     names = (part.name[:SHOWN_CHARACTERS] for part in parts if part.before and part.after)
     return tuple(dict.fromkeys(names))[:LOOKED_UP]
 

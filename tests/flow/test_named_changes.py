@@ -189,14 +189,13 @@ CASES = [
         "closed",
         ["a_closure.pipeline.adder.<locals>.add.n: 1 → 2, used by closed through adder.<locals>.add()"],
     ),
-    # A default is part of the function, and the argument of each call that gives none.
     Case(
         "a_default",
         "floor=0",
         "floor=1",
-        ["argument floor changed: 0 → 1, of count", "a_default.pipeline.count.floor: 0 → 1, used by count"],
+        ["a_default.pipeline.count.floor: 0 → 1, used by count"],
         "count",
-        ["argument floor changed: 0 → 1", "a_default.pipeline.count.floor: 0 → 1, used by count"],
+        ["a_default.pipeline.count.floor: 0 → 1, used by count"],
     ),
     Case(
         "a_method",
@@ -365,6 +364,7 @@ def test_the_list_of_runs_names_what_changed_in_code(played: Path) -> None:
         "code_of_a_helper": "code of helped (helper())",
         "a_method": "code of predicted (predict())",
         "a_constant": "code of scaled (SCALE)",
+        "a_default": "code of count (floor)",
         "a_library": "code of foreign (a_library_library)",
         "a_literal": "k of constant 5 → 6",
         "a_renamed_step": "without scaled; new step rescaled",
