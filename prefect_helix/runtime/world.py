@@ -93,7 +93,7 @@ class World:
         node.arguments, node.literals = arguments, literals
         self._connect(node, edges)
         was_original = node.original
-        self.classify(node)
+        self.classify(node, key)
         changed: list[Node] = []
         if departed:
             node.demanded = False
@@ -171,17 +171,21 @@ class World:
 
     # -- standing ------------------------------------------------------------------------------------------------
 
-    def classify(self, node: Node) -> None:
+    def classify(self, node: Node, key: str | None = None) -> None:
         """Find out whether `node` is original or equivalent, as far as its parents are known.
 
         A node that was computed in this run keeps what it has.
+
+        Args:
+            node: The node.
+            key: Its history key, where that was just worked out.
         """
         if node.done:
             return
         inputs = [edge.input() for edge in node.edges]
         waits = [n.signature for n in node.wait_for]
         node.fingerprint = fingerprint = self._stands_for(node.spec)
-        node.history_key = node.signature = self._history_key(node.spec, node.literals, inputs, waits)
+        node.history_key = node.signature = key or self._history_key(node.spec, node.literals, inputs, waits)
         if not node.called:
             self._awaited.setdefault((node.spec.key, node.history_key), deque()).append(node)
         node.by_digest = (
