@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import secrets
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ from prefect_helix.core.written import Withdrawal
 from prefect_helix.runtime.session import now_us
 from prefect_helix.settings import Resolved
 from prefect_helix.storage.catalog import Catalog
+from prefect_helix.storage.documents import new_id
 from prefect_helix.storage.store import Store
 from prefect_helix.views.steps import call_names
 from prefect_helix.views.units import moment
@@ -243,11 +243,6 @@ def _read(store: Store, catalog: Catalog) -> Archive:
         remarks, unread = remarked.result()
     problems = (*known.problems, *unread)
     return Archive(store, catalog, known.lineages[::-1], known.rulings, known.useless, problems, remarks)
-
-
-def new_id() -> str:
-    """Return a name for what somebody writes that nothing else has."""
-    return secrets.token_hex(4)
 
 
 def find_step(lineage: Lineage, name: str) -> tuple[Trace, int]:

@@ -10,7 +10,8 @@ import functools
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
-from typing import Any
+from time import monotonic
+from typing import Any, cast
 from uuid import UUID, uuid4
 
 from prefect.cache_policies import NO_CACHE
@@ -22,14 +23,20 @@ from prefect.utilities.annotations import NotSet, allow_failure
 
 from prefect_helix.compat import run_task, run_task_async, run_task_sync
 from prefect_helix.futures import HelixFuture, Ref, completed
-from prefect_helix.runtime.arguments import Given
+from prefect_helix.runtime.arguments import Given, isolated
 from prefect_helix.runtime.nodes import Cell, Node
 from prefect_helix.runtime.session import Session, now_us
+from prefect_helix.runtime.specs import Versioned
 from prefect_helix.runtime.standin import is_stand_in, plain
 from prefect_helix.visiting import cells_in, source_of, visit
 
 Dependencies = dict[str, set[RunInput]]
 Submit = Callable[..., PrefectConcurrentFuture[Any]]
+
+VERIFY_TAG = "helix-verify"
+"""Tag of task runs that compute a reused result again."""
+
+_HOOKS = ("on_completion_hooks", "on_failure_hooks", "on_running_hooks", "on_rollback_hooks", "on_commit_hooks")
 
 
 class Body:
@@ -96,6 +103,9 @@ class PrefectEngine:
 
     Args:
         submit: The `submit` of the flow run's task runner; None if helix tasks cannot be submitted to it.
+
+    Attributes:
+        ends_at: When the flow's timeout runs out, by the monotonic clock; None if it has none.
     """
 
     apart = False
@@ -104,6 +114,7 @@ class PrefectEngine:
         self.session: Session
         self.calls: dict[str, Call] = {}
         self.errors: list[BaseException] = []
+        self.ends_at: float | None = None
         self._submit = submit
 
     # -- calls ---------------------------------------------------------------------------------------------------
@@ -317,6 +328,57 @@ class PrefectEngine:
     def fetch(self, node: Node) -> object:
         """Return the value of a node that was computed on a worker."""
         raise AssertionError(f"{node.spec.name} was computed in this process")
+
+    # -- once more, beside the run -------------------------------------------------------------------------------
+
+    def may_repeat(self, node: Node) -> bool:
+        """Return whether a node's code is what it was at its call, and computing it again fits into half of the time.
+
+        That is, of what is left of the flow's timeout, which is not to run out because of this.
+        """
+        task, spec = self.calls[node.key].task, node.spec
+        if spec.code.may_change and cast("Versioned", task).spec().fingerprint != spec.fingerprint:
+            return False
+        left_s = self._left_s()
+        return left_s is None or node.compute_us is None or node.compute_us / 1e6 < left_s
+
+    def inputs(self, node: Node, load: Callable[[Cell], object]) -> dict[str, Any]:
+        """Return the arguments of a node as objects that nobody else has; ignored ones are those of the call.
+
+        Raises:
+            NotStorableError: If one cannot be copied.
+        """
+
+        def own(name: str, value: Any) -> Any:
+            if isinstance(value, Cell):
+                return load(value)
+            value = self._visit(value, load)
+            return value if name in node.spec.ignore else isolated(value)
+
+        return {name: own(name, value) for name, value in node.parameters.items()}
+
+    def repeat(self, node: Node, arguments: Mapping[str, Any]) -> object:
+        """Compute a node once more in this thread, as a task run of its own; raises what its task raises.
+
+        It has the task's name, tags and timeout. It is tried once, no hook hears of it, and nothing is kept of it.
+        """
+        call = self.calls[node.key]
+        task = clone_with(call.task, call.task.fn)
+        name = f"{task.name}-verify"
+        task.task_run_name, task.tags = (lambda: name), {*task.tags, VERIFY_TAG}
+        task.retries, task.cache_policy, task.persist_result, task.result_storage_key = 0, NO_CACHE, False, None
+        for hooks in _HOOKS:
+            setattr(task, hooks, [])
+        task.timeout_seconds = min((s for s in (task.timeout_seconds, self._left_s()) if s is not None), default=None)
+        arguments = {"task": task, "parameters": dict(arguments), "return_type": "result"}
+        context = call.context.copy()
+        if task.isasync:
+            return context.run(_run_to_the_end, functools.partial(run_task_async, **arguments))
+        return context.run(functools.partial(run_task_sync, **arguments))
+
+    def _left_s(self) -> float | None:
+        """Return half of the time that is left until the flow's timeout; None if it has none."""
+        return None if self.ends_at is None else max(0.0, self.ends_at - monotonic()) / 2
 
     def _instrumented(self, node: Node, task: Task[..., Any]) -> tuple[Body, Task[..., Any]]:
         body = (AsyncBody if task.isasync else Body)(node, task.fn)

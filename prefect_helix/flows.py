@@ -14,7 +14,7 @@ from prefect_helix.blocks import is_block_name
 from prefect_helix.core.materialization import Policy, policy_named
 from prefect_helix.core.sizes import budget_bytes
 from prefect_helix.runs import install, unwrapped
-from prefect_helix.settings import FlowOptions, checked_mode
+from prefect_helix.settings import FlowOptions, checked_mode, checked_share
 from prefect_helix.storage.store import open_store
 
 P = ParamSpec("P")
@@ -52,6 +52,7 @@ def helix_flow(
     budget: str | int | None = None,
     policy: str | Policy | None = None,
     mode: str | None = None,
+    verify: float | None = None,
     storage_options: Mapping[str, Any] | None = None,
     **flow_options: Any,
 ) -> Callable[[Callable[P, R]], Flow[P, R]]: ...
@@ -63,12 +64,14 @@ def helix_flow(
     budget: str | int | None = None,
     policy: str | Policy | None = None,
     mode: str | None = None,
+    verify: float | None = None,
     storage_options: Mapping[str, Any] | None = None,
     **flow_options: Any,
 ) -> Any:
     """Make a Prefect flow whose helix tasks are planned before each run.
 
-    What is not given here comes from ``PREFECT_INTEGRATIONS_HELIX_STORE``, ``_BUDGET``, ``_POLICY`` and ``_MODE``.
+    What is not given here comes from ``PREFECT_INTEGRATIONS_HELIX_STORE``, ``_BUDGET``, ``_POLICY``, ``_MODE`` and
+    ``_VERIFY``.
 
     Args:
         fn: The function.
@@ -78,13 +81,15 @@ def helix_flow(
         policy: ``"auto"``, ``"helix"``, ``"always"``, ``"never"``, or an object with a `name` and a method `worth`.
         mode: ``"auto"``; ``"off"`` for plain Prefect; ``"recompute"`` to compute all and refresh the store;
             ``"verify"`` to compute all and fail if a result differs from the recorded one.
+        verify: Share of the reused results that is computed again beside the flow and compared, such as 0.01 for one
+            in a hundred. One that differs is told with its difference, and not used again. Default: 0.
         storage_options: Options of the store's fsspec file system.
         **flow_options: Every option of `prefect.flow`.
 
     Raises:
         ConfigurationError: If a setting makes no sense.
     """
-    options = FlowOptions(store, budget, policy, mode, storage_options)
+    options = FlowOptions(store, budget, policy, mode, storage_options, verify)
     _check(options)
 
     def decorate(function: Callable[P, R]) -> Flow[P, R]:
@@ -106,3 +111,5 @@ def _check(options: FlowOptions) -> None:
         policy_named(options.policy)
     if options.mode is not None:
         checked_mode(options.mode)
+    if options.verify is not None:
+        checked_share(options.verify)

@@ -6,6 +6,7 @@ import asyncio
 import functools
 import inspect
 import threading
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
@@ -166,8 +167,10 @@ class HelixRun:
         except Exception as error:  # what is shown of a run must not fail it
             self._log.warning("helix: The run is not shown in the Prefect UI: %s: %s", type(error).__name__, error)
         self._log.info("helix: %s", run_time_line(lineage))
+        if self.session.sample is not None and self.session.sample.told:
+            self._log.info("helix: %s", self.session.sample.told)
         if self.session.mismatched and lineage.run.mode == "verify":
-            raise VerificationError(self.session.mismatched)
+            raise VerificationError(self.session.mismatched, self.session.differences)
 
 
 def current_run() -> HelixRun | None:
@@ -311,6 +314,8 @@ def _opened(context: FlowRunContext, options: FlowOptions, logger: Log, program:
     logger.info(outlook_line(outlook))
     adopted = engine_for(context.task_runner)
     engine = adopted or PrefectEngine(None)
+    if context.flow.timeout_seconds is not None:
+        engine.ends_at = time.monotonic() + context.flow.timeout_seconds
     engine.session = open_session(outlook, engine, warn, logger.info)
     row = show(
         flow_run,
@@ -364,6 +369,7 @@ def plan_ahead(
         spec_of=specs.named,
         parent_run_id=parent_run_id,
         wait_seconds=resolved.wait_seconds,
+        verify=resolved.verify,
     )
     return look_ahead(resolved.open(), order, warn)
 

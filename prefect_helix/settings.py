@@ -39,6 +39,7 @@ class HelixSettings(PrefectBaseSettings):
     budget: str | None = None
     policy: str | None = None
     mode: str | None = None
+    verify: str | float = Field(default=0, description="Share of the reused results that is computed again.")
     compression: str | None = None
     signing_key: str | None = Field(default=None, description="Name of the Secret block that holds the key.")
     wait: str | float = Field(default=0, description="Seconds that a call waits for another run that computes it.")
@@ -55,6 +56,7 @@ class FlowOptions:
     policy: str | Policy | None = None
     mode: str | None = None
     storage_options: Mapping[str, Any] | None = None
+    verify: float | None = None
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,7 @@ class Resolved:
     compression: str | None = None
     key: bytes | None = field(default=None, repr=False)
     wait_seconds: float = 0.0
+    verify: float = 0.0
     progress: Shown = "auto"
     ui_url: str = ""
 
@@ -103,6 +106,7 @@ def resolve(options: FlowOptions) -> Resolved:
         compression=block.compression if block else settings.compression,
         key=block.key() if block else load_key(settings.signing_key),
         wait_seconds=_seconds(settings.wait),
+        verify=checked_share(settings.verify if options.verify is None else options.verify),
         progress=_shown(settings.progress or "auto"),
         ui_url=_url(settings.ui_url),
     )
@@ -125,6 +129,19 @@ def checked_mode(mode: str) -> Mode:
         ConfigurationError: If there is none.
     """
     return cast("Mode", _one_of(get_args(Mode), "mode", mode))
+
+
+def checked_share(verify: str | float) -> float:
+    """Return `verify` as a share of the reused results.
+
+    Raises:
+        ConfigurationError: If it is none.
+    """
+    with contextlib.suppress(ValueError, TypeError):
+        if not isinstance(verify, bool) and 0 <= (share := float(verify)) <= 1:
+            return share
+    remedy = "Give the share of the reused results to compute again, from 0 to 1: 0.01 for one in a hundred."
+    raise ConfigurationError("verify", verify, remedy)
 
 
 def _shown(progress: str) -> Shown:

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from prefect_helix.archive import Archive, new_id, suggestion
+from prefect_helix.archive import Archive, suggestion
 from prefect_helix.cli.changes import code_json, code_lines, print_lines
 from prefect_helix.cli.finding import JsonOption, StoreOption, archive_of
 from prefect_helix.cli.output import ago, console, print_json, visible
@@ -26,6 +26,7 @@ from prefect_helix.core.rulings import Acceptance
 from prefect_helix.preview import Loaded, loaded
 from prefect_helix.runtime.nodes import TaskSpec
 from prefect_helix.runtime.session import now_us
+from prefect_helix.storage.documents import new_id
 from prefect_helix.views.units import format_count
 
 

@@ -12,7 +12,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from prefect_helix.archive import Archive, new_id, suggestion
+from prefect_helix.archive import Archive, suggestion
 from prefect_helix.cli.finding import JsonOption, StoreOption, open_archive
 from prefect_helix.cli.output import complain, console, print_json, visible
 from prefect_helix.core.errors import ConfigurationError, NotFoundError
@@ -21,6 +21,7 @@ from prefect_helix.core.lineage import Trace
 from prefect_helix.core.rulings import Acceptance, Revocation, Ruling, Rulings
 from prefect_helix.core.written import Withdrawal
 from prefect_helix.runtime.session import now_us
+from prefect_helix.storage.documents import new_id
 from prefect_helix.views.units import format_count, iso, moment, shorten
 
 NoteOption = Annotated[str, typer.Option("--note", metavar="TEXT", help="Why, for those who read it later.")]

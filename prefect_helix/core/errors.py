@@ -210,17 +210,25 @@ class UpstreamFailedError(HelixError):
         super().__init__(f"Task {task!r} failed in this run, so its result cannot be used. Its own error says why.")
 
 
+_TOLD_RESULTS = 20
+
+
 class VerificationError(HelixError):
     """Mode ``verify`` computed results that differ from the recorded ones.
 
     Args:
         tasks: Names of the tasks whose results differ.
+        differences: How, in the same order.
     """
 
-    def __init__(self, tasks: Sequence[str]) -> None:
+    def __init__(self, tasks: Sequence[str], differences: Sequence[str] = ()) -> None:
         self.tasks = tuple(tasks)
+        self.differences = tuple(differences)
+        known = [f"{task} ({how})" for task, how in zip(self.tasks, self.differences, strict=False)]
+        told = ", ".join([*known, *self.tasks[len(known) :]][:_TOLD_RESULTS])
+        more = f" and {len(self.tasks) - _TOLD_RESULTS} more" if len(self.tasks) > _TOLD_RESULTS else ""
         super().__init__(
-            f"{len(self.tasks)} recorded results are not what their tasks compute: {', '.join(self.tasks)}. "
+            f"{len(self.tasks)} recorded results are not what their tasks compute: {told}{more}. "
             "Seed these tasks, declare them with @helix_task(deterministic=False), or name what they depend on "
             "with depends_on=; a run with mode='recompute' refreshes the store."
         )

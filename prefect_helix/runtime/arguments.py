@@ -14,7 +14,7 @@ from prefect_helix.core.lineage import Argument, Trace
 from prefect_helix.core.short import HIDDEN, has_shape, is_secret, short_form
 from prefect_helix.runtime.code import ValueCode
 from prefect_helix.runtime.nodes import Cell, Edge, TaskSpec
-from prefect_helix.storage.codec import DecodingError, code_in, decode
+from prefect_helix.storage.codec import DecodingError, code_in, decode, encode
 from prefect_helix.storage.files import File, files
 
 SHOWN_CHARACTERS = 80
@@ -128,6 +128,20 @@ def frozen(parameters: Mapping[str, Any]) -> Mapping[str, Any] | None:
     if not all(_is_plain(value) for value in parameters.values()):
         return None
     return {name: copy.deepcopy(value) for name, value in parameters.items()}
+
+
+def isolated(value: Any) -> Any:
+    """Return a copy of a literal that shares nothing with it, as it would come from the store.
+
+    Raises:
+        NotStorableError: If it cannot be copied.
+    """
+    if immutable(value):
+        return value
+    copied = bytearray()
+    for chunk in encode(value).verified_chunks():
+        copied += chunk
+    return decode(copied)
 
 
 def immutable(value: Any) -> bool:

@@ -81,11 +81,13 @@ class Objects:
         Raises:
             StoreError: If it cannot be read, or was never stored.
         """
-        copy = Node(cell.node.spec, cell.node.key, cell.node.call, result=cell.node.result)
+        # Under a key of its own, since small parts of the value are kept by that, too.
+        copy = Node(cell.node.spec, f"{cell.node.key} afresh", cell.node.call, result=cell.node.result)
         self.load(copy.cell(cell.leaf))
         value = copy.cell(cell.leaf).value
         for part in copy.cells.values():
             self._forget(part)
+        self._skeletons.pop(copy.key, None)
         return value
 
     def load(self, cell: Cell) -> None:

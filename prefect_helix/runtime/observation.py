@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
+from functools import partial
 from typing import Any
 
 from prefect_helix.core.digest import hash_parts
@@ -11,6 +12,7 @@ from prefect_helix.core.errors import ArgumentChangedError, FileChangedError, Un
 from prefect_helix.core.graph import Decision
 from prefect_helix.core.lineage import Argument, Result
 from prefect_helix.core.rulings import noted
+from prefect_helix.runtime import execution
 from prefect_helix.runtime.appraisal import Appraiser
 from prefect_helix.runtime.arguments import immutable, literal_digest
 from prefect_helix.runtime.code import ValueCode
@@ -19,7 +21,7 @@ from prefect_helix.runtime.keeper import Keeper, Put
 from prefect_helix.runtime.nodes import Node, Standing
 from prefect_helix.runtime.objects import Objects
 from prefect_helix.runtime.planning import replan
-from prefect_helix.runtime.results import Described
+from prefect_helix.runtime.results import Described, difference
 from prefect_helix.runtime.values import name_of_type
 from prefect_helix.runtime.world import World
 from prefect_helix.storage.files import files
@@ -57,6 +59,8 @@ class Observer:
     ) -> None:
         self.mismatched: list[str] = []
         self.doubts = Doubts(objects)
+        self.differences: list[str] = []
+        self._unlike: dict[str, Result] = {}
         self._world = world
         self._objects = objects
         self._keeper = keeper
@@ -74,6 +78,8 @@ class Observer:
         contradicted = []
         if earlier is not None and earlier.digest not in (None, result.digest):
             self.mismatched.append(node.spec.name)
+            if self._verify:
+                self._unlike[node.key] = earlier
             other_skeleton = (earlier.inline, earlier.blob) != (result.inline, result.blob)
             contradicted += [node.spec.name] if node.used or (node.opened and other_skeleton) else []
             node.by_digest = True
@@ -81,6 +87,22 @@ class Observer:
             self._world.history.add(self._world.facts(node))
         node.by_digest = node.by_digest or self._world.history.ambiguous(node.signature)
         return contradicted + self._update_descendants(node)
+
+    def compare(self, node: Node, value: Callable[[], object] | None) -> None:
+        """In mode ``verify``, find out how a result differs from the recorded one, before that makes room for it.
+
+        Args:
+            node: What was computed and noted.
+            value: Gives the value; None where it is elsewhere.
+        """
+        recorded = self._unlike.pop(node.key, None)
+        if recorded is not None and node.result is not None:
+            now = value or partial(self._load, node.result)
+            told = difference(partial(self._load, recorded), now, recorded.digest, node.result.digest)
+            self.differences.append(told)
+
+    def _load(self, result: Result) -> object:
+        return execution.load(result, None, self._keeper.store)[0]
 
     def check_arguments(self, node: Node) -> None:
         """Make sure that a node that is computed has the arguments it was called with.
@@ -155,7 +177,7 @@ class Observer:
 
     def _recorded(self, node: Node) -> Result | None:
         """Return what the same call gave when it was last computed, for mode ``verify``."""
-        if not self._verify or not node.spec.deterministic:
+        if not self._verify or node.spec.by_digest:
             return None
         same = self._world.candidates(node)
         links = tuple(edge.input().link() for edge in node.edges)

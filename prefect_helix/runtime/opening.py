@@ -66,6 +66,7 @@ class Order:
         spec_of: Gives today's task for a key (``module:qualname``) and name; None where it is not loaded yet.
         parent_run_id: The flow run that calls the flow; None if it is no subflow.
         wait_seconds: How long a call waits for another run that computes it.
+        verify: Share of the reused results that is computed again.
     """
 
     run_id: str
@@ -78,6 +79,7 @@ class Order:
     spec_of: Callable[[str, str], TaskSpec | None]
     parent_run_id: str | None = None
     wait_seconds: float = 0.0
+    verify: float = 0.0
 
 
 @dataclass
@@ -106,6 +108,7 @@ class Outlook:
         prior: The run it is expected to resemble.
         plan: The plan over the nodes; None where nothing is expected.
         wait_seconds: How long a call waits for another run that computes it.
+        verify: Share of the reused results that is computed again.
     """
 
     head: Run
@@ -115,6 +118,7 @@ class Outlook:
     prior: Lineage | None
     plan: Plan | None
     wait_seconds: float = 0.0
+    verify: float = 0.0
 
     @property
     def scratch_us(self) -> int | None:
@@ -185,7 +189,7 @@ def look_ahead(store: Store, order: Order, warn: Callable[[str, str], None]) -> 
         made = plan(world)
     head = replace(head, prior_run_id=prior.run.run_id if prior else None)
     wait_seconds = order.wait_seconds if order.mode == "auto" else 0.0
-    return Outlook(head, world, keeper, order.policy, prior, made, wait_seconds)
+    return Outlook(head, world, keeper, order.policy, prior, made, wait_seconds, order.verify)
 
 
 def open_session(
@@ -207,7 +211,15 @@ def open_session(
     keeper.start(head, appraiser, in_use=world.blobs)
     waiting = Waiting(keeper, outlook.wait_seconds, inform) if outlook.wait_seconds else None
     return Session(
-        head, outlook.prior, world=world, keeper=keeper, appraiser=appraiser, engine=engine, warn=warn, waiting=waiting
+        head,
+        outlook.prior,
+        world=world,
+        keeper=keeper,
+        appraiser=appraiser,
+        engine=engine,
+        warn=warn,
+        waiting=waiting,
+        verify=outlook.verify,
     )
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from prefect_helix.core.digest import Digest, digest
 from prefect_helix.core.errors import CorruptError, NotStorableError, StoreError, UndigestibleError
 from prefect_helix.core.lineage import Copy, Leaf, Result
+from prefect_helix.core.mismatch import by_digest, mismatch
 from prefect_helix.runtime.code import ValueCode
 from prefect_helix.runtime.values import LeafRef, approximate_size, name_of_type, split
 from prefect_helix.storage.codec import Code, DecodingError, Encoded, decode, encode
@@ -101,6 +102,25 @@ def try_digest(value: object) -> Digest | None:
         return digest(value)
     except UndigestibleError:
         return None
+
+
+def difference(
+    recorded: Callable[[], object], now: Callable[[], object], recorded_digest: str | None, now_digest: str | None
+) -> str:
+    """Return how a value differs from a recorded one; by no more than their digests where one cannot be had.
+
+    Args:
+        recorded: Loads the recorded value; raises `StoreError`.
+        now: Gives the value; raises `StoreError`.
+        recorded_digest: Digest of the recorded value.
+        now_digest: Digest of the value.
+    """
+    try:
+        return mismatch(recorded(), now())
+    except (StoreError, NotStorableError):
+        return by_digest(recorded_digest, now_digest)
+    except Exception as error:  # such as of a comparison that an object defines
+        return f"{by_digest(recorded_digest, now_digest)} (comparing them raised {type(error).__name__}: {error})"
 
 
 def objection(

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 from prefect_helix.core.digest import hash_parts
 from prefect_helix.core.errors import NondeterministicTaskError, NotKeptError, StoreError, UpstreamFailedError
@@ -59,6 +59,19 @@ class Engine(Protocol):
 
     def fetch(self, node: Node) -> object:
         """Return the value of a node that was computed on a worker; raises what stands in the way."""
+
+    def may_repeat(self, node: Node) -> bool:
+        """Return whether a node can be computed once more: its code is what it was at the call, and there is time."""
+
+    def inputs(self, node: Node, load: Callable[[Cell], object]) -> Mapping[str, Any]:
+        """Return the arguments of a node as objects that nobody else has, the results in them given by `load`.
+
+        Raises:
+            NotStorableError: If one cannot be copied.
+        """
+
+    def repeat(self, node: Node, arguments: Mapping[str, Any]) -> object:
+        """Compute a node once more, beside the run, in this thread; raises what its task raises."""
 
 
 class Scheduler:

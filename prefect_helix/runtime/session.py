@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -22,6 +23,7 @@ from prefect_helix.runtime.objects import Objects
 from prefect_helix.runtime.observation import Observer
 from prefect_helix.runtime.planning import demand, replan
 from prefect_helix.runtime.results import describe
+from prefect_helix.runtime.sampling import Sample, Sampler
 from prefect_helix.runtime.scheduler import Engine, Scheduler, freeze
 from prefect_helix.runtime.steps import Do, Steps, walk_async
 from prefect_helix.runtime.waiting import Waiting
@@ -40,6 +42,7 @@ class Session:
         engine: What computes.
         warn: Called with a key and a sentence for whatever goes wrong; the same key is told once.
         waiting: Waits for other runs; None where they are not waited for.
+        verify: Share of the reused results that is computed again.
     """
 
     def __init__(
@@ -53,6 +56,7 @@ class Session:
         engine: Engine,
         warn: Callable[[str, str], None],
         waiting: Waiting | None = None,
+        verify: float = 0.0,
     ) -> None:
         self.head = head
         self._prior = prior
@@ -69,12 +73,30 @@ class Session:
         )
         self._doubts = self._observer.doubts
         self._memory = Memory(world, self._objects, self._doubts, keeper, is_mapped=not keeper.store.is_remote)
+        self._sampler = None
+        if verify:
+            self._sampler = Sampler(
+                head.run_id,
+                verify,
+                world=world,
+                objects=self._objects,
+                observer=self._observer,
+                keeper=keeper,
+                engine=engine,
+                warn=warn,
+            )
+        self.sample: Sample | None = None
         self._scheduler = Scheduler(world, self._objects, self._observer, self._memory, keeper, engine, warn, waiting)
 
     @property
     def mismatched(self) -> Sequence[str]:
         """Tasks that gave another result than was recorded for the same code and inputs."""
         return self._observer.mismatched
+
+    @property
+    def differences(self) -> Sequence[str]:
+        """How their results differ, in mode ``verify``."""
+        return self._observer.differences
 
     # -- what the flow does --------------------------------------------------------------------------------------
 
@@ -238,7 +260,7 @@ class Session:
         self._scheduler.when_settled(node, then)
 
     def finish(self, status: RunStatus) -> Lineage:
-        """Wait for what is running, finish writing, commit the lineage and return it."""
+        """Wait for what is running, verify a sample, finish writing, commit the lineage and return it."""
         if status != "completed":
             self._scheduler.abandon()
             self.keeper.end(status)  # whoever cancels a run may not wait for a task that cannot be stopped
@@ -247,7 +269,22 @@ class Session:
         self.finished = True
         with self._scheduler.lock:
             self._memory.end()
-        return close(self.head, self._prior, self.world, self.keeper, status, now_us())
+        try:
+            if status == "completed":
+                self._verify_sample()
+        finally:
+            lineage = close(self.head, self._prior, self.world, self.keeper, status, now_us())
+        return lineage
+
+    def _verify_sample(self) -> None:
+        """Compute some of what was reused again; whatever goes wrong with that, the flow has come to its end."""
+        if self._sampler is None:
+            return
+        try:
+            self.sample = self._sampler.verify()
+            self.head = replace(self.head, problems=(*self.head.problems, *self.sample.problems))
+        except Exception as error:
+            self.warn("sample", f"Reused results were not verified to the end: {type(error).__name__}: {error}")
 
     # -- what the engine tells -----------------------------------------------------------------------------------
 
@@ -278,7 +315,7 @@ class Session:
                 self.keeper.store.put_blob(pieces[name])
 
         sizes = {name: piece.size_bytes for name, piece in pieces.items()}
-        self._note(node, Account(described.result, sizes, described.problem), compute_us, put)
+        self._note(node, Account(described.result, sizes, described.problem), compute_us, put, lambda: value)
 
     def observe_elsewhere(
         self, node: Node, account: Account, compute_us: int, changed: Sequence[str], put: Put | None
@@ -300,10 +337,18 @@ class Session:
             node.changed_inputs = tuple(changed)
         self._note(node, account, compute_us, put)
 
-    def _note(self, node: Node, account: Account, compute_us: int, put: Put | None) -> None:
+    def _note(
+        self,
+        node: Node,
+        account: Account,
+        compute_us: int,
+        put: Put | None,
+        value: Callable[[], object] | None = None,
+    ) -> None:
         with self._scheduler.lock:
             contradicted = self._observer.note(node, account.result, compute_us, now_us())
             self._observer.tell(node, account.problem)
+        self._observer.compare(node, value)
         keep = partial(self._observer.keep, node, account.sizes if put else {}, put or _nowhere)
         self._doubts.when_settled(node, keep)
         self._scheduler.ended(node)

@@ -217,6 +217,11 @@ class World:
         """Yield the traces with the node's code and literal arguments, newest first, those with its key before all."""
         return self.history.candidates(self._stands_for(node.spec), node.literals, node.history_key)
 
+    def equivalents(self, node: Node) -> list[Trace]:
+        """Return the traces that make the node equivalent, newest first: it may have been computed several times."""
+        inputs, waits = [edge.input() for edge in node.edges], [n.signature for n in node.wait_for]
+        return [trace for trace in self.candidates(node) if match(trace, inputs, waits) is Match.YES]
+
     def accepted(self, node: Node) -> Acceptance | None:
         """Return the acceptance by which the node's code stands for that of an earlier result of it; None without."""
         codes = dict.fromkeys(trace.computed_by for trace in self.candidates(node))

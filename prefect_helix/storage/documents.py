@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -130,6 +131,11 @@ class Documents:
             return None
         except (CorruptError, BadLineError, KeyError, TypeError):
             return f"{path} is damaged, or was written by a newer prefect-helix, so {lost}"
+
+
+def new_id() -> str:
+    """Return a name for what is written that nothing else has."""
+    return secrets.token_hex(4)
 
 
 def _component(fields: Mapping[str, Any]) -> Component:

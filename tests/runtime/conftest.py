@@ -20,7 +20,7 @@ from prefect_helix.core.fingerprint import Fingerprint
 from prefect_helix.core.graph import Decision
 from prefect_helix.core.lineage import Lineage
 from prefect_helix.core.materialization import POLICIES
-from prefect_helix.runtime.arguments import Given
+from prefect_helix.runtime.arguments import Given, isolated
 from prefect_helix.runtime.nodes import Cell, Node, TaskSpec, Way
 from prefect_helix.runtime.opening import Order, Warnings, look_ahead, open_session
 from prefect_helix.runtime.session import Session
@@ -139,6 +139,7 @@ class Run:
 
     Attributes:
         bodies: Names of the tasks whose functions ran, in their order.
+        again: Names of those that ran once more, beside the run.
         loads: Blobs read, by name.
         most_bytes: The most that the store held after a result was written.
         value: What the flow returned, stand-ins resolved.
@@ -152,6 +153,7 @@ class Run:
         self.lab = lab
         self.session: Session
         self.bodies: list[str] = []
+        self.again: list[str] = []
         self.loads: Counter[str] = Counter()
         self.most_bytes = 0
         self.errors: dict[str, BaseException] = {}
@@ -202,6 +204,20 @@ class Run:
             waited = node.key in self._queued
             self._queued.discard(node.key)
         return waited
+
+    def may_repeat(self, node: Node) -> bool:
+        return True
+
+    def inputs(self, node: Node, load: Callable[[Cell], object]) -> Mapping[str, Any]:
+        def own(value: Any) -> Any:
+            whole = _visit(value, lambda x: load(x) if isinstance(x, Cell) else x)
+            return whole if isinstance(value, Cell) else isolated(whole)
+
+        return {name: own(value) for name, value in node.parameters.items()}
+
+    def repeat(self, node: Node, arguments: Mapping[str, Any]) -> object:
+        self.again.append(node.spec.name)
+        return node.spec.fn(**arguments)
 
     # -- calls ---------------------------------------------------------------------------------------------------
 
@@ -258,6 +274,7 @@ class Lab:
         self.tasks: dict[str, LabTask] = {}
         self.current: Run | None = None
         self.wait_seconds = 0.0
+        self.verify = 0.0
         self._runs = 0
 
     @property
@@ -319,6 +336,7 @@ class Lab:
             budget,
             spec_of=self._spec_of,
             wait_seconds=self.wait_seconds,
+            verify=self.verify,
         )
         store = self.store
         get_blob, put_blob = store.get_blob, store.put_blob
