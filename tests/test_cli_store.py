@@ -293,6 +293,8 @@ def kept_names(store: Store) -> set[str]:
 
 
 FLOW = """
+import datetime
+
 from prefect_helix import helix_flow, helix_task
 
 FACTOR = {factor}
@@ -309,9 +311,13 @@ def total(rows: list[float], power: int) -> float:
 def dice() -> int:
     return 4
 
+@helix_task(max_age=datetime.timedelta(days=1))
+def rate() -> int:
+    return 1
+
 @helix_flow(policy="always")
 def sums():
-    return total(rows(1000), 2) + dice()
+    return rate() * total(rows(1000), 2) + dice()
 
 def hidden():
     import os
@@ -348,12 +354,14 @@ def test_verify_computes_results_again(project: Path, monkeypatch: pytest.Monkey
         "rows": "the same",
         "total": "the same",
         "dice": "not compared: it is declared not to be deterministic",
+        "rate": "not compared: it is declared to be right for a while only",
     }
     assert sum("not compared" not in one for one in verified("1", f"{project}:sums").values()) == 1
     told_to_people = CliRunner().invoke(app, ["store", "verify", "--recompute", "9", f"{project}:sums"])
     assert "Only 2 of 9 could be computed again" in told_to_people.stderr
     monkeypatch.setenv("HIDDEN", "2")
-    assert verified("9", f"{project}:sums", exit_code=1)["total"] == "another result"
+    told = verified("9", f"{project}:sums", exit_code=1)["total"]
+    assert told == "another result: recorded 83208375.0, now 166416750.0 (+8.321e+07)"
 
 
 def test_verify_needs_the_flow_to_compute_again(helix: Helix) -> None:

@@ -15,7 +15,7 @@ from prefect_helix.runtime import execution
 from prefect_helix.runtime.arguments import literal_digest
 from prefect_helix.runtime.code import ValueCode
 from prefect_helix.runtime.nodes import Cell, Node, TaskSpec
-from prefect_helix.runtime.results import try_digest
+from prefect_helix.runtime.results import difference, try_digest
 from prefect_helix.storage.files import File
 from prefect_helix.storage.store import Store
 
@@ -55,6 +55,8 @@ def recompute(trace: Trace, spec: TaskSpec, run: Lineage, store: Store) -> Outco
     """
     if not spec.deterministic:
         return Outcome(trace, False, False, "not compared: it is declared not to be deterministic")
+    if spec.max_age_us is not None:
+        return Outcome(trace, False, False, "not compared: it is declared to be right for a while only")
     try:
         arguments = _arguments(trace, spec, run, store)
     except (_UnknownInputError, StoreError) as error:
@@ -66,11 +68,13 @@ def recompute(trace: Trace, spec: TaskSpec, run: Lineage, store: Store) -> Outco
     except Exception as error:  # it is the user's function
         return Outcome(trace, True, True, f"raised {type(error).__name__}: {error}")
     found = try_digest(value)
-    recorded = trace.result.digest if trace.result else None
-    if found is None or recorded is None:
+    recorded = trace.result
+    if found is None or recorded is None or recorded.digest is None:
         return Outcome(trace, False, False, "not compared: its result has no digest")
-    same = found.hex == recorded
-    return Outcome(trace, True, not same, "the same" if same else "another result")
+    if found.hex == recorded.digest:
+        return Outcome(trace, True, False, "the same")
+    told = difference(lambda: execution.load(recorded, None, store)[0], lambda: value, recorded.digest, found.hex)
+    return Outcome(trace, True, True, f"another result: {told}")
 
 
 def _arguments(trace: Trace, spec: TaskSpec, run: Lineage, store: Store) -> dict[str, Any]:

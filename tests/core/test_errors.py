@@ -26,7 +26,7 @@ ERRORS = [
     FileChangedError("a.csv", "scan"),
     NotFoundError("There is no run."),
     ResultUnavailableError("9f8e", "fit", "it was not kept", "Run the flow again."),
-    VerificationError(["scan"]),
+    VerificationError(["scan"], ["recorded 1, now 2"]),
 ]
 
 

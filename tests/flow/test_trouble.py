@@ -172,7 +172,7 @@ def test_mode_verify_names_the_task_that_is_not_what_it_claims(store: str) -> No
         return draw()
 
     helix_flow(store=store)(drawing)()
-    with pytest.raises(VerificationError, match="draw"):
+    with pytest.raises(VerificationError, match=r"draw \(recorded 1\.0, now 2\.0 \(\+1\)\)"):
         helix_flow(store=store, mode="verify")(drawing)()
 
 

@@ -399,7 +399,27 @@ def test_mode_verify_names_what_does_not_repeat_itself(lab, outcomes):
     lab.run(lambda: task())
     run = lab.run(lambda: task(), mode="verify")
     assert run.session.mismatched == ["task"]
-    assert "task" in str(VerificationError(run.session.mismatched))
+    (how,) = run.session.differences
+    assert f"task ({how})" in str(VerificationError(run.session.mismatched, run.session.differences))
+
+
+def test_mode_verify_tells_how_a_result_differs_also_where_it_makes_room_for_the_new_one(lab):
+    start = {"at": 0.0}
+    task = lab.task(lambda: frame(start["at"]), name="task")
+    lab.run(lambda: task(), budget=200_000)
+    start["at"] = 1.0
+    run = lab.run(lambda: task(), budget=200_000, mode="verify")
+    assert run.session.differences == [
+        "['x']: 20000 of 20000 cells differ by up to 1; first in row 0: recorded 0.0, now 1.0"
+    ]
+
+
+def test_mode_verify_asks_no_more_than_a_task_promises(lab):
+    outcomes = iter(range(9))
+    once = lab.task(lambda: next(outcomes), name="once", deterministic=False)
+    for_a_while = lab.task(lambda: next(outcomes), name="for_a_while", max_age_us=10**15)
+    for mode in ("auto", "verify"):
+        assert lab.run(lambda: [once(), for_a_while()], mode=mode).session.mismatched == []
 
 
 # -- prediction --------------------------------------------------------------------------------------------------
