@@ -39,3 +39,14 @@ def test_our_own_pages_are_where_they_are_told_to_be(monkeypatch: pytest.MonkeyP
         monkeypatch.setenv("PREFECT_INTEGRATIONS_HELIX_UI_URL", nonsense)
         with pytest.raises(ConfigurationError, match="Give an address"):
             resolve(FlowOptions())
+
+
+def test_the_share_to_verify_is_as_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert resolve(FlowOptions()).verify == 0
+    monkeypatch.setenv("PREFECT_INTEGRATIONS_HELIX_VERIFY", "0.01")
+    assert resolve(FlowOptions()).verify == 0.01
+    assert [resolve(FlowOptions(verify=share)).verify for share in (0, 1, 0.5)] == [0, 1, 0.5]
+    for nonsense in ("1.01", "-1", "nan", "one in a hundred", ""):
+        monkeypatch.setenv("PREFECT_INTEGRATIONS_HELIX_VERIFY", nonsense)
+        with pytest.raises(ConfigurationError, match="Give the share of the reused results"):
+            resolve(FlowOptions())

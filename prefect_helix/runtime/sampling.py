@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from prefect_helix.core.digest import hash_parts
@@ -51,14 +51,21 @@ class Sample:
         """That in one line; empty if none was chosen."""
         if not self.chosen:
             return ""
-        others = ", ".join(dict.fromkeys(self.differing))
-        found = f"{len(self.differing)} came out otherwise ({others})" if others else "all came out the same"
-        missed = self.chosen - len(self.compared)
-        return (
-            f"verified {len(self.compared)} of {format_count(self.reused, 'reused result')} in "
-            f"{format_us(self.spent_us)}{f': {found}' if self.compared else ''}"
-            + (f"; no more of the {self.chosen} that were due could be computed again" if missed else "")
-        )
+        line = f"verified {len(self.compared)} of {format_count(self.reused, 'reused result')} in "
+        parts = [line + format_us(self.spent_us)]
+        if self.differing:
+            parts[0] += f": {len(self.differing)} came out otherwise ({_each(self.differing)})"
+        elif self.compared:
+            parts[0] += ": all came out the same"
+        if self.failed:
+            parts.append(f"{len(self.failed)} failed ({_each(self.failed)})")
+        if missed := self.chosen - len(self.compared) - len(self.failed):
+            parts.append(f"{missed} more could not be computed again")
+        return "; ".join(parts)
+
+
+def _each(tasks: Sequence[str]) -> str:
+    return ", ".join(dict.fromkeys(tasks))
 
 
 class Sampler:
