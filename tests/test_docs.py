@@ -19,6 +19,7 @@ _FENCE = re.compile(r"```(\w*)")
 _COMMENT = re.compile(r"<!--(.*?)-->")
 _RULE = re.compile(r"\|(?:-+:?\|)+")
 _LINK = re.compile(r"\]\((?!https?://)([^)#]*)(#[^)]*)?\)")
+_TEST_FILE = re.compile(r"`(tests/[^`:]*)`")
 _COMMAND = re.compile(r"(make|prefect-helix) (\w+)")
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -64,9 +65,9 @@ def test_links_lead_to_files(page: Path) -> None:
     assert [target for target in targets if not (page.parent / target).exists()] == []
 
 
-# -- the page of what changes when a task is switched: each row names, in a comment, the tests that show it -----------
+# -- what changes when a task is switched, and what is promised: each row names, in a comment, the tests that show it --
 
-SWITCHING = ROOT / "docs" / "switching.md"
+TESTED = [ROOT / "docs" / name for name in ("promises.md", "switching.md")]
 COMPATIBILITY = ROOT / "tests" / "compatibility"
 
 
@@ -95,11 +96,18 @@ def known_tests() -> set[str]:
     return known
 
 
-def test_every_row_of_what_changes_has_tests_that_exist() -> None:
+@pytest.mark.parametrize("page", TESTED, ids=lambda page: page.name)
+def test_every_row_has_tests_that_exist(page: Path) -> None:
     known = known_tests()
 
-    assert [row for row in rows(SWITCHING) if not evidence_of(row)] == []
-    assert [name for row in rows(SWITCHING) for name in evidence_of(row) if name not in known] == []
+    assert [row for row in rows(page) if not evidence_of(row)] == []
+    assert [name for row in rows(page) for name in evidence_of(row) if name not in known] == []
+
+
+@each_page
+def test_tests_that_are_named_exist(page: Path) -> None:
+    named = _TEST_FILE.findall(page.read_text())
+    assert [path for path in named if not (ROOT / path).exists()] == []
 
 
 def test_every_group_of_features_is_played() -> None:
