@@ -13,8 +13,9 @@ from prefect.states import Crashed
 from prefect.task_runners import ProcessPoolTaskRunner
 from prefect.tasks import Task
 
+from prefect_helix.clones import clone_with
 from prefect_helix.compat import is_resolving_for
-from prefect_helix.engine import Dependencies, PrefectEngine, Submit, clone_with
+from prefect_helix.engine import Dependencies, PrefectEngine, Submit
 from prefect_helix.runtime.nodes import Node
 from prefect_helix.visiting import cells_in
 from prefect_helix.workers import (

@@ -5,22 +5,21 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextvars
-import copy
 import functools
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any, cast
 from uuid import UUID, uuid4
 
-from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import RunInput, State, TaskRunResult
 from prefect.futures import PrefectConcurrentFuture, PrefectFuture
 from prefect.states import Failed
 from prefect.tasks import Task
-from prefect.utilities.annotations import NotSet, allow_failure
+from prefect.utilities.annotations import allow_failure
 
+from prefect_helix.clones import clone_with, run_beside, run_to_the_end
 from prefect_helix.compat import run_task, run_task_async, run_task_sync
 from prefect_helix.futures import HelixFuture, Ref, completed
 from prefect_helix.runtime.arguments import Given, isolated
@@ -32,11 +31,6 @@ from prefect_helix.visiting import cells_in, source_of, visit
 
 Dependencies = dict[str, set[RunInput]]
 Submit = Callable[..., PrefectConcurrentFuture[Any]]
-
-VERIFY_TAG = "helix-verify"
-"""Tag of task runs that compute a reused result again."""
-
-_HOOKS = ("on_completion_hooks", "on_failure_hooks", "on_running_hooks", "on_rollback_hooks", "on_commit_hooks")
 
 
 class Body:
@@ -275,7 +269,7 @@ class PrefectEngine:
         arguments = self._arguments(node, call) | {"task_run_id": UUID(node.task_run_id), "return_type": "state"}
         context = call.context.copy()
         if task.isasync:
-            state = context.run(_run_to_the_end, functools.partial(run_task_async, task, **arguments))
+            state = context.run(run_to_the_end, functools.partial(run_task_async, task, **arguments))
         else:
             state = context.run(functools.partial(run_task_sync, task, **arguments))
         assert isinstance(state, State)
@@ -358,23 +352,9 @@ class PrefectEngine:
         return {name: own(name, value) for name, value in node.parameters.items()}
 
     def repeat(self, node: Node, arguments: Mapping[str, Any]) -> object:
-        """Compute a node once more in this thread, as a task run of its own; raises what its task raises.
-
-        It has the task's name, tags and timeout. It is tried once, no hook hears of it, and nothing is kept of it.
-        """
+        """Compute a node once more in this thread, as a task run of its own; raises what its task raises."""
         call = self.calls[node.key]
-        task = clone_with(call.task, call.task.fn)
-        name = f"{task.name}-verify"
-        task.task_run_name, task.tags = (lambda: name), {*task.tags, VERIFY_TAG}
-        task.retries, task.cache_policy, task.persist_result, task.result_storage_key = 0, NO_CACHE, False, None
-        for hooks in _HOOKS:
-            setattr(task, hooks, [])
-        task.timeout_seconds = min((s for s in (task.timeout_seconds, self._left_s()) if s is not None), default=None)
-        arguments = {"task": task, "parameters": dict(arguments), "return_type": "result"}
-        context = call.context.copy()
-        if task.isasync:
-            return context.run(_run_to_the_end, functools.partial(run_task_async, **arguments))
-        return context.run(functools.partial(run_task_sync, **arguments))
+        return call.context.copy().run(run_beside, call.task, arguments, self._left_s())
 
     def _left_s(self) -> float | None:
         """Return half of the time that is left until the flow's timeout; None if it has none."""
@@ -429,29 +409,6 @@ class PrefectEngine:
             # of other code, so that the cache is asked again in the next run.
             value = state.result(_sync=True)  # type: ignore[call-overload]
             self.session.observe(node, value, body.elapsed_us, reusable=False)
-
-
-def clone_with(task: Task[..., Any], fn: Callable[..., Any]) -> Task[..., Any]:
-    """Return a copy of `task` with another function that, unless the user set a policy, caches nothing of its own.
-
-    Prefect's default policy hashes all inputs on every call, although nothing is stored.
-    """
-    clone = copy.copy(task)
-    clone.fn = fn
-    if task._user_cache_policy is NotSet and task.result_storage_key is None:
-        clone.cache_policy = NO_CACHE
-    return clone
-
-
-def _run_to_the_end(start: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
-    """Return what a coroutine gives, run in an event loop of its own: that of this thread may be waiting for us."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return asyncio.run(start())
-    context = contextvars.copy_context()
-    with concurrent.futures.ThreadPoolExecutor(1) as thread:
-        return thread.submit(context.run, _run_to_the_end, start).result()
 
 
 class _NotReadyError(Exception):

@@ -47,7 +47,7 @@ class Row:
         parent_id: The flow run that called it.
         counted: Whether its time is its own, and not that of a step of its parent that it runs in.
         at_once: Whether it is shown however long it takes.
-        writing: Whether its body has ended and what is kept is being written.
+        ending: What it does since its body has ended, such as "writing results"; empty before.
         calls_flows: Whether it has called a subflow: what these take is not in its plan, and more may come.
     """
 
@@ -58,7 +58,7 @@ class Row:
     parent_id: UUID | None
     counted: bool
     at_once: bool
-    writing: bool = False
+    ending: str = ""
     calls_flows: bool = False
 
     def look(self) -> Progress:
@@ -221,17 +221,17 @@ def _lines(rows: Sequence[Row]) -> list[Text]:
         progress = together([row.look() for row in subflows]) if subflows else whole
         if outermost.at_once or whole.elapsed_us + progress.left_us >= LONG_US:
             latest = inner[-1] if inner else outermost
-            lines.append(line([outermost.flow, latest.flow], progress, writing=latest.writing))
+            lines.append(line([outermost.flow, latest.flow], progress, ending=latest.ending))
     return lines
 
 
-def line(flows: Sequence[str], progress: Progress, *, writing: bool = False) -> Text:
+def line(flows: Sequence[str], progress: Progress, *, ending: str = "") -> Text:
     """Return what is told of a run: "helix census  ████▌────  62 %  computing fit (12 s)  about 18 s left".
 
     Args:
         flows: The names of its flow and of the subflow that it is in.
         progress: How far the last of these is.
-        writing: Whether the body of that has ended.
+        ending: What that does since its body has ended; empty before.
     """
     names = dict.fromkeys(shorten(flow, 30) for flow in flows)
     share = progress.share
@@ -240,10 +240,10 @@ def line(flows: Sequence[str], progress: Progress, *, writing: bool = False) -> 
         parts.append(Text(_counts(progress)))
     else:
         parts += [Text(_bar(share), "cyan"), Text(f"{min(99, int(100 * share)):2} %", "bold")]
-    parts.append(Text(_doing(progress.running, writing=writing)))
+    parts.append(Text(_doing(progress.running, ending)))
     if share is None:
         parts.append(Text(f"{_seconds(progress.elapsed_us)} so far", "dim"))
-    if not writing:
+    if not ending:
         parts.append(Text(_left(progress), "dim"))
     return Text("  ").join(part for part in parts if part)
 
@@ -259,9 +259,9 @@ def _counts(progress: Progress) -> str:
     return f"{format_count(progress.settled, 'step')} done"
 
 
-def _doing(running: Sequence[Running], *, writing: bool) -> str:
+def _doing(running: Sequence[Running], ending: str) -> str:
     if not running:
-        return "writing results" if writing else "between steps"
+        return ending or "between steps"
     first, others = running[0], len(running) - 1
     time_told = "" if first.elapsed_us is None else f" ({_seconds(first.elapsed_us)})"
     rest = f" and {others} more" if others else ""

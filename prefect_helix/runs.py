@@ -156,9 +156,7 @@ class HelixRun:
             VerificationError: In mode ``verify``, if results differ from the recorded ones.
         """
         try:
-            if self._row is not None:
-                self._row.writing = True
-            lineage = self.session.finish(status)
+            lineage = self.session.finish(status, self._end)
         finally:
             hide(self._row)
             self._program.end()
@@ -171,6 +169,11 @@ class HelixRun:
             self._log.info("helix: %s", self.session.sample.told)
         if self.session.mismatched and lineage.run.mode == "verify":
             raise VerificationError(self.session.mismatched, self.session.differences)
+
+    def _end(self, doing: str) -> None:
+        """Show what is done now that the body has ended."""
+        if self._row is not None:
+            self._row.ending = doing
 
 
 def current_run() -> HelixRun | None:

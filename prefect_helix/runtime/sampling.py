@@ -103,11 +103,14 @@ class Sampler:
         self._engine = engine
         self._warn = warn
 
-    def verify(self) -> Sample:
+    def verify(self, tell: Callable[[str], None]) -> Sample:
         """Compute a sample again, and rule that what comes out otherwise is not used any more.
 
         Where an input of a chosen result is not at hand, another result is taken in its place. Nothing that the run
         gave is touched, and whatever goes wrong is told.
+
+        Args:
+            tell: Called with what is being done.
         """
         reused = self._reused()
         ranks = {node.key: self._rank(node) for node in reused}
@@ -116,6 +119,7 @@ class Sampler:
         for node in sorted(reused, key=lambda node: ranks[node.key]):
             if len(sample.compared) + len(sample.failed) >= sample.chosen:
                 break
+            tell(f"verifying {node.spec.name}")
             self._verify(node, sample)
         sample.spent_us = (time.perf_counter_ns() - started) // 1000
         return sample

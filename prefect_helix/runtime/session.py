@@ -29,6 +29,8 @@ from prefect_helix.runtime.steps import Do, Steps, walk_async
 from prefect_helix.runtime.waiting import Waiting
 from prefect_helix.runtime.world import World
 
+_WRITING = "writing results"
+
 
 class Session:
     """What a flow, its tasks and the engine that computes them see of one flow run.
@@ -259,8 +261,14 @@ class Session:
         """Call `then` once, as soon as nobody has to wait for the node any more."""
         self._scheduler.when_settled(node, then)
 
-    def finish(self, status: RunStatus) -> Lineage:
-        """Wait for what is running, verify a sample, finish writing, commit the lineage and return it."""
+    def finish(self, status: RunStatus, tell: Callable[[str], None] = lambda doing: None) -> Lineage:
+        """Wait for what is running, verify a sample, finish writing, commit the lineage and return it.
+
+        Args:
+            status: How the run ended.
+            tell: Called with what is being done.
+        """
+        tell(_WRITING)
         if status != "completed":
             self._scheduler.abandon()
             self.keeper.end(status)  # whoever cancels a run may not wait for a task that cannot be stopped
@@ -271,17 +279,18 @@ class Session:
             self._memory.end()
         try:
             if status == "completed":
-                self._verify_sample()
+                self._verify_sample(tell)
         finally:
+            tell(_WRITING)
             lineage = close(self.head, self._prior, self.world, self.keeper, status, now_us())
         return lineage
 
-    def _verify_sample(self) -> None:
+    def _verify_sample(self, tell: Callable[[str], None]) -> None:
         """Compute some of what was reused again; whatever goes wrong with that, the flow has come to its end."""
         if self._sampler is None:
             return
         try:
-            self.sample = self._sampler.verify()
+            self.sample = self._sampler.verify(tell)
             self.head = replace(self.head, problems=(*self.head.problems, *self.sample.problems))
         except Exception as error:
             self.warn("sample", f"Reused results were not verified to the end: {type(error).__name__}: {error}")

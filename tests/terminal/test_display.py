@@ -56,7 +56,7 @@ def test_the_line_tells_what_is_known_and_no_more(progress: Progress, told: str)
 
 def test_the_subflow_is_named_and_the_end_told() -> None:
     ended = replace(HALF, running=(), remaining_us=0)
-    assert line(["census", "train"], ended, writing=True).plain == (
+    assert line(["census", "train"], ended, ending="writing results").plain == (
         "helix census → train  ████████████████████  99 %  writing results"
     )
     assert line(["census", "census"], HALF).plain.startswith("helix census  ")
