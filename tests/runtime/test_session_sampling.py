@@ -25,6 +25,13 @@ def frame(start: float = 0.0) -> pd.DataFrame:
     return pd.DataFrame({"x": np.arange(20_000.0) + start})
 
 
+class Box:
+    """An object that is part of a small result."""
+
+    def __init__(self, value: int) -> None:
+        self.value = value
+
+
 class Hidden:
     """What a task depends on and its version does not tell."""
 
@@ -196,27 +203,27 @@ def test_what_writes_a_file_is_left_alone(lab, tmp_path):
 def test_who_changes_its_arguments_changes_nothing_of_the_run(lab):
     wild = {"now": False}
 
-    def used(rows: pd.DataFrame, names: list[str]) -> int:
+    def used(rows: pd.DataFrame, marks: Any) -> float:
         if wild["now"]:
             rows["y"] = 1
-            names.append("more")
-        return len(names)
+            marks[0] = 1.0
+        return float(marks.sum())
 
     source = lab.task(lambda: frame(), name="source")
     task = lab.task(used)
-    names = ["a", "b"]
+    marks = np.zeros(3)
 
     def flow() -> Any:
         rows = source()
-        return rows, names, task(rows, names)
+        return rows, marks, task(rows, marks)
 
     lab.run(flow)
     wild["now"] = True
     lab.verify = 1.0
     run = lab.run(flow)
-    rows, given, count = run.value
+    rows, given, found = run.value
     assert sorted(run.again) == ["source", "used"]
-    assert ([*rows], given, count) == (["x"], ["a", "b"], 2)
+    assert ([*rows], given.tolist(), found) == (["x"], [0.0, 0.0, 0.0], 0.0)
     assert [*run.warnings] == [key for key in run.warnings if key.startswith("verify:lab:used")]
 
 
@@ -235,6 +242,23 @@ def test_an_argument_that_the_flow_changed_after_the_call_is_what_it_was_or_is_l
     lab.verify = 1.0
     run = lab.run(flow)
     assert (run.again, run.warnings) == (["length"], {})
+
+
+def test_a_result_that_the_flow_changed_after_the_call_is_taken_as_it_was(lab):
+    boxes = lab.task(lambda: [Box(1)], name="boxes")
+    opened = lab.task(lambda items: items[0].value, name="opened")
+
+    def flow() -> tuple[Any, int]:
+        items = boxes()
+        found = opened(items)
+        items[0].value = 9
+        return items, found
+
+    lab.run(flow)
+    lab.verify = 1.0
+    run = lab.run(flow)
+    items, found = run.value
+    assert (items[0].value, found, sorted(run.again), run.warnings) == (9, 1, ["boxes", "opened"], {})
 
 
 def test_a_file_that_changed_after_the_call_is_not_taken_for_it(lab, tmp_path):
