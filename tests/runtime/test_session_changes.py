@@ -218,3 +218,25 @@ def test_a_task_that_returns_the_enum_member_it_was_given_is_not_taken_to_change
     assert lab.run(flow).bodies == ["turn", "turn"]
     run = lab.run(flow)
     assert (run.value, run.bodies, run.warnings) == (Side.HIGH, [], {})
+
+
+class Box:
+    """An object that is part of a small result."""
+
+    def __init__(self, value: float) -> None:
+        self.value = value
+
+
+def test_a_late_compute_takes_parts_of_a_small_result_as_they_were_at_the_call(lab):
+    boxes = lab.task(lambda: [Box(1.0)], name="boxes")
+    filled = lab.task(lambda items: pd.DataFrame({"x": np.full(20_000, items[0].value)}), name="filled")
+
+    def flow() -> float:
+        items = boxes()
+        future = filled.submit(items)
+        items[0].value = 9.0
+        return float(future.result()["x"].sum())
+
+    lab.run(flow, policy="never")
+    run = lab.run(flow, policy="never")
+    assert (run.value, run.bodies) == (20_000.0, ["filled"])
