@@ -136,8 +136,11 @@ class Rulings(Records[Ruling]):
 
 
 def day(us: int) -> str:
-    """Return the day of a time since the epoch, in UTC."""
-    return f"{datetime.fromtimestamp(us / 1e6, timezone.utc):%Y-%m-%d}"
+    """Return the day of a time since the epoch, in UTC; in words if no calendar has it."""
+    try:
+        return f"{datetime.fromtimestamp(us / 1e6, timezone.utc):%Y-%m-%d}"
+    except (ValueError, OverflowError, OSError):
+        return "an unknown day"
 
 
 def noted(ruling: Acceptance | Revocation) -> str:

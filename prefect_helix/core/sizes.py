@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 from prefect_helix.core.errors import ConfigurationError
@@ -25,4 +26,7 @@ def budget_bytes(budget: str | int) -> int:
     found = _SIZE.fullmatch(budget)
     if found is None or found[2].upper() not in _UNITS:
         raise ConfigurationError("budget", budget, remedy)
-    return int(float(found[1]) * _UNITS[found[2].upper()])
+    size_bytes = float(found[1]) * _UNITS[found[2].upper()]
+    if not math.isfinite(size_bytes):
+        raise ConfigurationError("budget", budget, remedy)
+    return int(size_bytes)

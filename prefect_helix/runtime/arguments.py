@@ -181,6 +181,15 @@ def metrics(traces: Sequence[Trace]) -> dict[str, float]:
             continue
         if isinstance(value, dict) and all(isinstance(key, str) for key in value):
             for key, number in value.items():
-                if isinstance(number, (int, float)) and not isinstance(number, bool):
+                if isinstance(number, (int, float)) and not isinstance(number, bool) and _is_float(number):
                     found.setdefault(key if key not in found else f"{trace.task}.{key}", float(number))
     return found
+
+
+def _is_float(number: float) -> bool:
+    """Return whether a number is not too large for a float: integers of any length are numbers, too."""
+    try:
+        float(number)
+    except OverflowError:
+        return False
+    return True

@@ -280,7 +280,7 @@ def _not_loaded(*_: object, **__: object) -> None:
 def _file_digest(path: str) -> str | None:
     try:
         content = try_digest(File(path))
-    except OSError:
+    except Exception:  # of the many file systems; whoever calls the task with it is told
         return None
     return content.hex if content else None
 

@@ -213,24 +213,57 @@ def check(data: Chunk | bytearray, *, name: str) -> None:
     _verified_parts(memoryview(data).cast("B"), name, content=True)
 
 
-def _verified_parts(view: memoryview, name: str | None, *, content: bool) -> list[memoryview]:
-    if len(view) < _PREFIX.size:
+def header_bytes(front: Chunk | bytearray) -> int:
+    """Return the length of the header of a blob that begins like this.
+
+    Raises:
+        DecodingError: If it is no blob, or of a newer format.
+    """
+    if len(front) < _PREFIX.size:
         raise DecodingError("it is shorter than a header")
-    magic, version, count = _PREFIX.unpack_from(view)
+    magic, version, count = _PREFIX.unpack_from(front)
     if magic != _MAGIC:
         raise DecodingError("it does not begin like a blob")
     if version != FORMAT_VERSION:
         raise DecodingError(f"its format has version {version}, and this release reads version {FORMAT_VERSION}")
-    table_end = _PREFIX.size + count * _PART.size
-    header_end = table_end + CHECKSUM_BYTES
+    return int(_PREFIX.size + count * _PART.size + CHECKSUM_BYTES)
+
+
+def stated_bytes(front: Chunk | bytearray, *, name: str | None = None) -> int:
+    """Return how long the header of a blob says that it is.
+
+    Args:
+        front: What the blob begins with, its header at least.
+        name: The content name it must have, if known.
+
+    Raises:
+        DecodingError: If the header is damaged, foreign, or that of another blob.
+    """
+    view = memoryview(front).cast("B")
+    table_end = _checked_header(view, name)
+    end = table_end + CHECKSUM_BYTES
+    end += _padding(end)
+    for size, _ in _PART.iter_unpack(view[_PREFIX.size : table_end]):
+        end += size + _padding(size)
+    return end
+
+
+def _checked_header(view: memoryview, name: str | None) -> int:
+    """Return where the table of parts ends, once the header is known to be what was written."""
+    header_end = header_bytes(view)
+    table_end = header_end - CHECKSUM_BYTES
     digest = checksum(view[:table_end])
     if digest != view[table_end:header_end]:
         raise DecodingError("its header does not have the checksum it was written with")
     if name is not None and digest.hex() != name:
         raise DecodingError("it has the content of another blob")
+    return table_end
 
+
+def _verified_parts(view: memoryview, name: str | None, *, content: bool) -> list[memoryview]:
+    table_end = _checked_header(view, name)
     parts = []
-    end = _skip_padding(view, header_end)
+    end = _skip_padding(view, table_end + CHECKSUM_BYTES)
     for size, expected in _PART.iter_unpack(view[_PREFIX.size : table_end]):
         start, end = end, end + size
         if end > len(view):

@@ -8,16 +8,20 @@ it is compressed or not.
 
 from __future__ import annotations
 
+import itertools
 import struct
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from prefect_helix.core.errors import ConfigurationError
-from prefect_helix.storage.codec import Chunk, DecodingError
+from prefect_helix.storage.codec import Chunk, DecodingError, header_bytes, stated_bytes
 
 _MAGIC = b"\x93HELIXZ "
 _FRAME = struct.Struct("<II")
 _FRAME_BYTES = 4 << 20
+_HEADER_BYTES = 64 << 20
+"""Headers so long are read from any blob; longer ones hold checksums that take room in the compressed one, too."""
+
 _WORTH = 0.95
 """A frame is kept compressed if it takes at most this part of its length."""
 
@@ -37,10 +41,12 @@ class _Method(NamedTuple):
 def _zstd() -> Any:
     import zstandard  # noqa: PLC0415 - optional
 
-    return (
-        zstandard.ZstdCompressor(level=1).compress,
-        lambda data, size: zstandard.ZstdDecompressor().decompress(data, max_output_size=size),
-    )
+    def decompress(data: Chunk, size: int) -> Any:
+        if zstandard.frame_content_size(data) != size:  # what it says goes before what is asked for
+            raise ValueError("it says that it is of another length")
+        return zstandard.ZstdDecompressor().decompress(data, max_output_size=size)
+
+    return zstandard.ZstdCompressor(level=1).compress, decompress
 
 
 def _lz4() -> Any:
@@ -105,8 +111,14 @@ def _frames(chunks: Iterator[Chunk], parts: Iterable[int]) -> Iterator[bytes]:
         raise AssertionError("a blob is longer than its parts")
 
 
-def decompressed(data: memoryview) -> memoryview:
+def decompressed(data: memoryview, *, name: str | None = None) -> memoryview:
     """Return a blob as it was before it was compressed; one that was not is returned as it is.
+
+    Memory is taken for what its header says once that is known to be what was written.
+
+    Args:
+        data: The blob.
+        name: The content name it must have, if known.
 
     Raises:
         DecodingError: If it is damaged, or cannot be decompressed here.
@@ -114,26 +126,40 @@ def decompressed(data: memoryview) -> memoryview:
     if bytes(data[: len(_MAGIC)]) != _MAGIC:
         return data
     start = bytes(data[:64]).find(b"\n") + 1
-    name = bytes(data[len(_MAGIC) : max(start - 1, 0)]).decode("ascii", "replace")
-    if name not in _METHODS:
-        raise DecodingError(f"it is compressed with {name!r}, which this release does not know")
+    method = bytes(data[len(_MAGIC) : max(start - 1, 0)]).decode("ascii", "replace")
+    if method not in _METHODS:
+        raise DecodingError(f"it is compressed with {method!r}, which this release does not know")
     try:
-        _, decompress = _METHODS[name].load()
+        _, decompress = _METHODS[method].load()
     except ImportError:
-        raise DecodingError(f"it is compressed with {name}, and {_METHODS[name].package} is not installed") from None
-    frames = list(_stored(data, start))
-    whole = memoryview(bytearray(sum(size for size, _ in frames)))
+        raise DecodingError(
+            f"it is compressed with {method}, and {_METHODS[method].package} is not installed"
+        ) from None
+    size_bytes = sum(size for size, _ in _stored(data, start))
+    frames = (_inflated(size, stored, decompress) for size, stored in _stored(data, start))
+    front = bytearray(next(frames, b""))
+    if (header := header_bytes(front)) > min(size_bytes, _HEADER_BYTES + 16 * len(data)):
+        raise DecodingError("its header says that there are more parts than there can be")
+    while len(front) < header:
+        front += next(frames)
+    if stated_bytes(front, name=name) != size_bytes:
+        raise DecodingError("it does not have the length it was written with")
+    whole = memoryview(bytearray(size_bytes))
     end = 0
-    for size, stored in frames:
-        try:
-            content = stored if len(stored) == size else decompress(stored, size)
-        except Exception as error:
-            raise DecodingError(f"it cannot be decompressed ({type(error).__name__}: {error})") from error
-        if len(content) != size:
-            raise DecodingError("a frame does not have the length it was written with")
-        whole[end : end + size] = content
-        end += size
+    for content in itertools.chain([front], frames):
+        whole[end : end + len(content)] = content
+        end += len(content)
     return whole
+
+
+def _inflated(size: int, stored: memoryview, decompress: Callable[[Chunk, int], bytes]) -> Chunk:
+    try:
+        content = stored if len(stored) == size else decompress(stored, size)
+    except Exception as error:
+        raise DecodingError(f"it cannot be decompressed ({type(error).__name__}: {error})") from error
+    if len(content) != size:
+        raise DecodingError("a frame does not have the length it was written with")
+    return content
 
 
 def _stored(data: memoryview, start: int) -> Iterator[tuple[int, memoryview]]:
@@ -143,7 +169,7 @@ def _stored(data: memoryview, start: int) -> Iterator[tuple[int, memoryview]]:
             raise DecodingError("it is truncated")
         size, stored = _FRAME.unpack_from(data, start)
         start += _FRAME.size
-        if size > 2 * _FRAME_BYTES or stored > len(data) - start:
+        if not 0 < stored <= size <= 2 * _FRAME_BYTES or stored > len(data) - start:
             raise DecodingError("it is truncated, or a frame of it is damaged")
         yield size, data[start : start + stored]
         start += stored

@@ -74,7 +74,7 @@ def is_as_it_was(copy: Copy, has_blob: Callable[[str], bool]) -> bool:
         return File(copy.path).content() == copy.content
     except FileNotFoundError:
         return has_blob(copy.blob)
-    except OSError:
+    except (OSError, ValueError, RuntimeError):  # or no file system here has such a path
         return False
 
 
@@ -84,19 +84,32 @@ def put_back(copy: Copy, get_blob: Callable[[str], object]) -> None:
     Raises:
         StoreError: If its content cannot be had, or the file cannot be written.
     """
-    target = Path(File(copy.path))
-    if target.exists():
-        return
-    content = get_blob(copy.blob)
-    if not isinstance(content, (bytes, bytearray, memoryview)):
-        raise CorruptError("store", f"put back {copy.path}", "its copy holds something else", "")
-    aside = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        aside.write_bytes(content)
-        aside.chmod(copy.mode)
-        aside.replace(target)
-    except OSError as error:
+        target = Path(File(copy.path))
+        if target.exists():
+            return
+        content = get_blob(copy.blob)
+        if not isinstance(content, (bytes, bytearray, memoryview)):
+            raise CorruptError("store", f"put back {copy.path}", "its copy holds something else", "")
+        _write(target, content, copy.mode & 0o777)
+    except StoreError:
+        raise
+    except (
+        OSError,
+        ValueError,
+        RuntimeError,
+        TypeError,
+    ) as error:  # as paths are that are none here
         raise StoreError("store", f"put back {copy.path}", str(error), "It is computed again.") from error
+
+
+def _write(target: Path, content: bytes | bytearray | memoryview, mode: int) -> None:
+    """Write a file, whole or not at all."""
+    aside = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        aside.write_bytes(content)
+        aside.chmod(mode)
+        aside.replace(target)
     finally:
         aside.unlink(missing_ok=True)

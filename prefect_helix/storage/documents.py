@@ -86,8 +86,8 @@ class Documents:
         """
         document = self.get_document("code", fingerprint) if _FINGERPRINT.fullmatch(fingerprint) else None
         try:
-            components = document["components"] if document else None
-            return components and [checked(_component, component, Component) for component in components]
+            found = document["components"] if document else None
+            return found if found is None else [checked(_component, one, Component) for one in found]
         except (BadLineError, KeyError, TypeError):  # written by another version
             return None
 

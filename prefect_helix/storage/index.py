@@ -15,6 +15,7 @@ before the blocks, and of the blocks what is asked for. Numbers are little-endia
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import logging
@@ -24,12 +25,12 @@ from bisect import bisect_left, bisect_right
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
-from typing import overload
+from itertools import accumulate, pairwise
+from typing import Any, overload
 
 from prefect_helix.core.errors import StoreError
 from prefect_helix.core.history import Facts, Head, identity, with_origin
-from prefect_helix.core.lineage import Lineage, Run, Trace
+from prefect_helix.core.lineage import Lineage, Run, RunStatus, Trace
 from prefect_helix.core.rulings import Rulings
 from prefect_helix.storage.codec import checksum
 from prefect_helix.storage.index_parts import Block, Table, call_hash, facts_from_json, signature_hash
@@ -104,6 +105,8 @@ class StoredIndex:
         if head["format"] > FORMAT_VERSION:
             raise BadLineError("it was written by a newer prefect-helix")
         missing = start + sum(size for size, _ in head["sections"]) - len(front)
+        if len(front) + missing > self._size_bytes:
+            raise BadLineError("it is truncated")
         if missing > 0:
             front += self._store.read_range(self.path, len(front), len(front) + missing)
         sections = []
@@ -116,14 +119,15 @@ class StoredIndex:
         summary = json.loads(zlib.decompress(sections[0]))
         self.call_table, self.signature_table = map(Table.parse, sections[1:])
         steps = [0, *accumulate(head[4] for _, head, _ in summary["runs"])]
-        self.entries = [
-            Entry(name, Head(*head), run, first)
-            for (name, head, run), first in zip(summary["runs"], steps, strict=False)
+        self.entries: list[Entry] = [
+            checked(_entry, (*run, first), Entry) for run, first in zip(summary["runs"], steps, strict=False)
         ]
-        self.replaces: frozenset[str] = frozenset(summary["replaces"])
+        self.replaces: frozenset[str] = checked(frozenset, summary["replaces"], frozenset[str])
         self.facts: Facts = checked(facts_from_json, summary["facts"], Facts)
-        self.blocks = [Block(*block) for block in summary["blocks"]]
+        self.blocks: list[Block] = [checked(_block, block, Block) for block in summary["blocks"]]
         self._first_rows = [*accumulate((block.rows for block in self.blocks), initial=0)]
+        if self._first_rows[-1] != steps[-1] or any(first > then for first, then in pairwise(steps)):
+            raise BadLineError("its blocks are not those of its runs")
         self._starts = [*accumulate((block.size_bytes for block in self.blocks), initial=start)]
 
     # -- what History asks -----------------------------------------------------------------------------------------
@@ -176,7 +180,7 @@ class StoredIndex:
 
     def trace(self, row: int) -> Trace | None:
         """Return the trace of a row with the run that computed its result; None if it cannot be read."""
-        trace = self._traces[row] if row in self._traces else next(self.traces(row, row + 1))
+        trace = self._traces[row] if row in self._traces else next(self.traces(row, row + 1), None)
         if trace is None:
             return None
         position = bisect_right(self.entries, row, key=lambda entry: entry.first_row) - 1
@@ -227,7 +231,12 @@ class StoredIndex:
 
     def _run(self, position: int) -> Run:
         if position not in self._runs:
-            self._runs[position] = parse_run(json.loads(self.entries[position].run))
+            entry = self.entries[position]
+            try:
+                self._runs[position] = parse_run(json.loads(entry.run))
+            except (ValueError, RecursionError):
+                log.warning("%s does not tell what the run %s was; its steps can be read.", self.path, entry.name)
+                self._runs[position] = _hardly_known(entry)
         return self._runs[position]
 
     def _parsed(self, row: int, line: bytes) -> Trace | None:
@@ -262,13 +271,35 @@ class StoredIndex:
         data = self._stored[block] if self._store.is_remote else self._stored.pop(block)
         known = self.blocks[block]
         whole = Block.of(known.rows, data) == known
-        return zlib.decompress(data).split(b"\n") if whole else []  # told for each of its rows
+        with contextlib.suppress(zlib.error):
+            return zlib.decompress(data).split(b"\n") if whole else []
+        return []  # told for each of its rows
 
     def _fetch(self, blocks: range) -> None:
-        start, stop = self._starts[blocks.start], self._starts[blocks.stop]
+        start, stop = self._starts[blocks.start], min(self._starts[blocks.stop], self._size_bytes)
         data = self._store.read_range(self.path, start, stop)
         for block in blocks:
             self._stored[block] = data[self._starts[block] - start : self._starts[block + 1] - start]
+
+
+def _entry(fields: Sequence[Any]) -> Entry:
+    name, head, run, first_row = fields
+    return Entry(name, Head(*head), run, first_row)
+
+
+def _block(fields: Sequence[Any]) -> Block:
+    block = Block(*fields)
+    if min(block.rows, block.size_bytes) < 0:
+        raise ValueError("a block is shorter than nothing")
+    return block
+
+
+def _hardly_known(entry: Entry) -> Run:
+    """Return what the head of a run tells."""
+    head = entry.head
+    status: RunStatus = "completed" if head.completed else "crashed"
+    run_id = entry.name.partition("-")[2]
+    return Run(run_id, head.flow, "", status, head.started_us, head.started_us, {}, {}, None, "", "", 0)
 
 
 def calls_of(lineage: Lineage, task: str) -> Sequence[Trace]:

@@ -31,6 +31,8 @@ class Table:
     @classmethod
     def parse(cls, data: bytes) -> Table:
         """Return the table that `encode` wrote; raises ValueError if it is none."""
+        if len(data) % 12:
+            raise ValueError("a table is cut short")
         hashes, rows = array("Q"), array("I")
         split = len(data) // 12 * 8
         hashes.frombytes(data[:split])

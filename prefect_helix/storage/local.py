@@ -72,6 +72,7 @@ class Local:
         """Return a part of an object."""
         with (self._root / path).open("rb", buffering=0) as file:
             file.seek(start)
+            stop = min(stop, os.fstat(file.fileno()).st_size)  # memory is taken for as much as is asked for
             parts = []
             while start < stop and (part := file.read(stop - start)):
                 parts.append(part)

@@ -164,9 +164,10 @@ def _checker(hint: Any) -> Callable[[Any], bool]:
     if origin is Mapping:
         key, item = map(_checker, arguments)
         return lambda value: type(value) is dict and all(map(key, value)) and all(map(item, value.values()))
-    if dataclasses.is_dataclass(hint):
+    if dataclasses.is_dataclass(hint) or hasattr(hint, "_fields"):
         hints = get_type_hints(hint)
-        fields = [(one.name, _checker(hints[one.name])) for one in dataclasses.fields(hint)]
+        names = getattr(hint, "_fields", None) or [one.name for one in dataclasses.fields(hint)]
+        fields = [(name, _checker(hints[name])) for name in names]
         return lambda value: type(value) is hint and all(check(getattr(value, name)) for name, check in fields)
     if hint is int:
         return lambda value: type(value) is int and abs(value) < 1 << 63

@@ -173,7 +173,7 @@ class Store:
         self.check_seal(path, name.encode(), bytes(data[:SEAL_BYTES]))
         try:
             value = decode(
-                decompressed(self._content(data)),
+                decompressed(self._content(data), name=name),
                 name=name,
                 verified=stamp is not None and self._backend.is_verified(path, stamp),
             )
@@ -233,7 +233,7 @@ class Store:
             data, _ = self._backend.read(path)
         self.check_seal(path, name.encode(), bytes(data[:SEAL_BYTES]))
         try:
-            check(decompressed(self._content(data)), name=name)
+            check(decompressed(self._content(data), name=name), name=name)
         except DecodingError as error:
             raise CorruptError(self.url, f"check blob {name}", str(error), _AGAIN) from error
 

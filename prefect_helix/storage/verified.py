@@ -22,6 +22,7 @@ Stamp = tuple[int, int, int, int]
 
 _RACY_NS = 2_000_000_000
 _MOST_LINES = 20_000
+_MOST_DIGITS = 20
 _MACHINE_ID = Path("/etc/machine-id")
 
 
@@ -70,7 +71,7 @@ class Verified:
         known: dict[str, Stamp] = {}
         for line in lines:
             path, *numbers = line.decode("ascii", "replace").split(" ")
-            if len(numbers) == 4 and all(map(str.isdecimal, numbers)):
+            if len(numbers) == 4 and all(number.isdecimal() and len(number) <= _MOST_DIGITS for number in numbers):
                 inode, size, mtime, ctime = map(int, numbers)
                 known[path] = inode, size, mtime, ctime
         return known

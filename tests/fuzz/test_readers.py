@@ -1,0 +1,91 @@
+"""Whatever bytes a store holds, no reader executes them, hangs, takes memory for what they claim, or breaks.
+
+To try much more than every day: ``HELIX_ATTACK=1 python -m pytest tests/fuzz``.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import tracemalloc
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+
+from tests.fuzz import canary
+from tests.fuzz.sample import Sample, fill
+from tests.fuzz.targets import TARGETS, Target
+
+ATTACK = os.environ.get("HELIX_ATTACK") == "1"
+EXAMPLES = 3_000 if ATTACK else 30
+PATIENCE_S = 20
+"""Processor time of one example: what takes so long hangs."""
+
+BYTES_PER_BYTE = 150
+"""Python's objects are so much larger than their JSON."""
+
+pytestmark = pytest.mark.timeout(7_200 if ATTACK else 300)
+
+
+class Hung(BaseException):
+    """A reader does not come to an end."""
+
+
+@contextmanager
+def patience() -> Iterator[None]:
+    def give_up(signal_number: int, frame: FrameType | None) -> None:
+        raise Hung
+
+    before = signal.signal(signal.SIGVTALRM, give_up)
+    signal.setitimer(signal.ITIMER_VIRTUAL, PATIENCE_S)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
+
+
+@contextmanager
+def frugal(limit_bytes: int) -> Iterator[None]:
+    tracemalloc.start()
+    try:
+        yield
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert most <= limit_bytes, f"it took {most / 1e6:.0f} MB"
+
+
+@pytest.fixture(scope="module")
+def sample(tmp_path_factory: pytest.TempPathFactory) -> Sample:
+    return fill(tmp_path_factory.mktemp("sample"))
+
+
+@pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.name)
+def test_a_reader_neither_executes_nor_hangs_nor_swells_nor_breaks(sample: Sample, target: Target) -> None:
+    read = target.read(sample)
+    weigh = len if target.name != "a budget" else lambda _: 0
+
+    @settings(
+        max_examples=max(3, int(EXAMPLES * target.share)),
+        derandomize=not ATTACK,
+        database=None,
+        suppress_health_check=[*HealthCheck],
+        phases=[Phase.explicit, Phase.generate, Phase.shrink],
+    )
+    @given(target.given(sample))
+    def attack(data: Any) -> None:
+        size_bytes = weigh(data[1] if isinstance(data, tuple) else data)
+        canary.SUNG.clear()
+        with patience(), frugal(target.constant_bytes + BYTES_PER_BYTE * size_bytes):
+            try:
+                read(data)
+            except target.raises:
+                pass
+        assert not canary.SUNG, "stored bytes were executed"
+
+    attack()
