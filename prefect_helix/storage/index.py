@@ -201,6 +201,7 @@ class StoredIndex:
 
     def _rows(self, first_row: int, end_row: int) -> Iterator[tuple[int, bytes | None]]:
         """Yield the lines of rows that follow each other with their numbers; None for one that cannot be read now."""
+        end_row = min(end_row, self._first_rows[-1])
         if end_row <= first_row:
             return
         blocks = range(bisect_right(self._first_rows, first_row) - 1, bisect_left(self._first_rows, end_row))
