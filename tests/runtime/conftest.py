@@ -118,16 +118,21 @@ class Pool:
 
     def __init__(self, workers: int) -> None:
         self._queue: queue.Queue[Callable[[], None] | None] = queue.Queue()
-        self._workers = workers
-        for _ in range(workers):
-            threading.Thread(target=self._work, daemon=True).start()
+        self._threads = [threading.Thread(target=self._work, daemon=True) for _ in range(workers)]
+        for thread in self._threads:
+            thread.start()
 
     def submit(self, job: Callable[[], None]) -> None:
         self._queue.put(job)
 
     def close(self) -> None:
-        for _ in range(self._workers):
+        for _ in self._threads:
             self._queue.put(None)
+
+    def join(self) -> None:
+        """Wait until all has ended, once it is closed."""
+        for thread in self._threads:
+            thread.join()
 
     def _work(self) -> None:
         while (job := self._queue.get()) is not None:
