@@ -36,13 +36,13 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Sample:
 
 def claims_of_frames(stored: bytes, method: str) -> bytes:
     """A blob of 9 kB that says that it has 8 GB."""
-    return stored[: stored.index(b"\n") + 1] + struct.pack("<II", 8 << 20, 1) * 1_000 + b"x"
+    return stored[: stored.index(b"\n") + 1] + (struct.pack("<II", 8 << 20, 1) + b"x") * 1_000
 
 
 def claims_of_zstd(stored: bytes, method: str) -> bytes:
-    """A frame that tells its own decompressor that it holds 2^60 bytes."""
+    """A frame that tells its own decompressor that it holds 2 GB."""
     start = stored.index(b"\n") + 1
-    frame = b"\x28\xb5\x2f\xfd\xe0" + struct.pack("<Q", 1 << 60) + bytes(20)
+    frame = b"\x28\xb5\x2f\xfd\xe0" + struct.pack("<Q", 1 << 31) + bytes(20)
     return stored[:start] + struct.pack("<II", 100, len(frame)) + frame
 
 
