@@ -87,7 +87,7 @@ class StoredIndex:
         self._size_bytes = size_bytes
         try:
             self._open()
-        except (KeyError, TypeError, ValueError, AttributeError, OverflowError, zlib.error, RecursionError) as error:
+        except (LookupError, TypeError, ValueError, AttributeError, OverflowError, zlib.error, RecursionError) as error:
             raise BadLineError(f"it is not what was written ({error})") from error
         self._reading = threading.RLock()  # the thread that writes results asks, too
         self._single_reads = 0

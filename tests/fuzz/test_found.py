@@ -121,6 +121,10 @@ def a_run_that_is_a_number(summary: dict[str, Any], tables: list[bytes], blocks:
     summary["runs"][0][2] = 5
 
 
+def a_head_that_is_short(summary: dict[str, Any], tables: list[bytes], blocks: list[bytes]) -> None:
+    del summary["runs"][0][1][4]
+
+
 def blocks_without_end(summary: dict[str, Any], tables: list[bytes], blocks: list[bytes]) -> None:
     summary["blocks"][0][1] = 1 << 62
 
@@ -137,6 +141,7 @@ def a_torn_table(summary: dict[str, Any], tables: list[bytes], blocks: list[byte
         (blocks_that_are_not_deflated, True),
         (blocks_without_end, True),
         (a_run_that_is_a_number, False),
+        (a_head_that_is_short, False),
         (a_torn_table, False),
     ],
 )
