@@ -20,7 +20,6 @@ import functools
 import json
 import logging
 import threading
-import zlib
 from bisect import bisect_left, bisect_right
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
@@ -33,7 +32,7 @@ from prefect_helix.core.history import Facts, Head, identity, with_origin
 from prefect_helix.core.lineage import Lineage, Run, RunStatus, Trace
 from prefect_helix.core.rulings import Rulings
 from prefect_helix.storage.codec import checksum
-from prefect_helix.storage.index_parts import Block, Table, call_hash, facts_from_json, signature_hash
+from prefect_helix.storage.index_parts import Block, Table, call_hash, facts_from_json, inflated, signature_hash
 from prefect_helix.storage.segments import (
     FORMAT_VERSION,
     BadLineError,
@@ -87,7 +86,7 @@ class StoredIndex:
         self._size_bytes = size_bytes
         try:
             self._open()
-        except (LookupError, TypeError, ValueError, AttributeError, OverflowError, zlib.error, RecursionError) as error:
+        except (LookupError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
             raise BadLineError(f"it is not what was written ({error})") from error
         self._reading = threading.RLock()  # the thread that writes results asks, too
         self._single_reads = 0
@@ -116,7 +115,7 @@ class StoredIndex:
                 raise BadLineError("a section does not have the checksum it was written with")
             sections.append(section)
             start += size
-        summary = json.loads(zlib.decompress(sections[0]))
+        summary = json.loads(inflated(sections[0]))
         self.call_table, self.signature_table = map(Table.parse, sections[1:])
         steps = [0, *accumulate(head[4] for _, head, _ in summary["runs"])]
         self.entries: list[Entry] = [
@@ -272,8 +271,8 @@ class StoredIndex:
         data = self._stored[block] if self._store.is_remote else self._stored.pop(block)
         known = self.blocks[block]
         whole = Block.of(known.rows, data) == known
-        with contextlib.suppress(zlib.error):
-            return zlib.decompress(data).split(b"\n") if whole else []
+        with contextlib.suppress(ValueError):
+            return inflated(data).split(b"\n") if whole else []
         return []  # told for each of its rows
 
     def _fetch(self, blocks: range) -> None:

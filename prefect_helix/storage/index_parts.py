@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import zlib
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
@@ -13,6 +14,10 @@ from prefect_helix.core.costs import Computed, Loaded, Samples
 from prefect_helix.core.digest import hash_parts
 from prefect_helix.core.history import Facts
 from prefect_helix.storage.codec import checksum
+
+_ALWAYS_BYTES = 8 << 20
+_MOST_RATIO = 200
+"""Lines of JSON are deflated to a tenth or so, and zeros to a thousandth."""
 
 
 class Table:
@@ -74,6 +79,22 @@ class Block(NamedTuple):
     def of(cls, rows: int, data: bytes) -> Block:
         """Return what is known of stored bytes."""
         return cls(rows, len(data), checksum(data).hex())
+
+
+def inflated(data: bytes) -> bytes:
+    """Return what was deflated.
+
+    Raises:
+        ValueError: If it is not whole, or more than lines of JSON ever are.
+    """
+    inflating = zlib.decompressobj()
+    try:
+        whole = inflating.decompress(data, _ALWAYS_BYTES + _MOST_RATIO * len(data))
+    except zlib.error as error:
+        raise ValueError(str(error)) from error
+    if not inflating.eof:
+        raise ValueError("it is cut short, or far too long")
+    return whole
 
 
 def call_hash(code: str, literals: str) -> int:

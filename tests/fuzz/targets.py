@@ -539,7 +539,10 @@ TARGETS = (
         files("index"),
         in_store(_index),
         (BadLineError, StoreError),
-        tuple(f"storage.index:StoredIndex.{name}" for name in ("_open", "_run", "_inflate", "_parsed")),
+        (
+            *(f"storage.index:StoredIndex.{name}" for name in ("_open", "_run", "_inflate", "_parsed")),
+            "storage.index_parts:inflated",
+        ),
         constant_bytes=24 * MB,
     ),
     Target(

@@ -160,6 +160,27 @@ def test_an_index_of_another_shape_costs_computations_only(
         assert all(known.index.trace(row) is None or row < 10**6 for row in known.index.call_table.rows)
 
 
+def deflated_bombs(summary: dict[str, Any], tables: list[bytes], blocks: list[bytes]) -> None:
+    blocks[:] = [zlib.compress(bytes(64 << 20)) for _ in blocks]
+    summary["blocks"] = [Block.of(known[0], data) for known, data in zip(summary["blocks"], blocks, strict=True)]
+
+
+def a_deflated_bomb(summary: dict[str, Any], tables: list[bytes], blocks: list[bytes]) -> None:
+    summary["bomb"] = "x" * (64 << 20)
+
+
+@pytest.mark.parametrize("change", [deflated_bombs, a_deflated_bomb])
+def test_no_memory_is_taken_for_zeros_in_an_index(sample: Sample, tmp_path: Path, change: Callable[..., None]) -> None:
+    store = open_store(tmp_path)
+    store.write("index/00000009-x.index", [rewritten_index(sample, change)])
+    tracemalloc.start()
+    for lineage in Catalog(store).read().lineages:
+        assert not [*lineage.traces]
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 48 << 20
+
+
 def test_what_was_verified_is_forgotten_where_its_numbers_are_none() -> None:
     verified = Verified("a store of this test")
     verified._file.parent.mkdir(parents=True, exist_ok=True)

@@ -33,7 +33,7 @@ BYTES_PER_BYTE = 150
 
 PACKAGE = Path(prefect_helix.__file__).parent
 PARSERS = {
-    "decompress", "frombytes", "iter_unpack", "loads", "decompressed", "parse_line", "parse_run",
+    "decompress", "frombytes", "inflated", "iter_unpack", "loads", "decompressed", "parse_line", "parse_run",
     "parse_segment", "parse_trace", "read_bytes", "unpack", "unpack_from",
 }  # fmt: skip
 """Names of what makes something of bytes."""
