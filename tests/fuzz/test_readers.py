@@ -39,6 +39,7 @@ PARSERS = {
 """Names of what makes something of bytes."""
 
 NOT_OF_A_STORE = {
+    "runtime.arguments:isolated": "a copy of a live value, encoded in this process",
     "cli.plan:_parameters": "what somebody types",
     "core.fingerprint.modules:_bytes": "code that is imported",
     "core.fingerprint.stored:stored_code": "what Python itself would run, from beside the source",
