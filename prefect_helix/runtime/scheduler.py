@@ -342,6 +342,10 @@ class Scheduler:
         While it depends on parents that compute whether it is original, those are started, and it waits for them.
         """
         if node.provisional:
+            for parked in self._world.parked_for(node):
+                parked.settled.clear()
+                if self.start_if_due(parked):
+                    parked.settled.set()
             for parent in node.parents:
                 if parent.original and not (parent.started or (parent.submitted and parent.provisional)):
                     self.start(parent)
@@ -389,21 +393,25 @@ class Scheduler:
             self._idle.notify_all()
 
     def settled(self, node: Node) -> None:
-        """Let everybody know that nobody has to wait for the node, and look again at the calls that waited for it."""
-        settled = [node]
+        """Let everybody know that nobody has to wait for the node, and look again at the calls that waited for it.
+
+        A lazy call that nobody has asked for yet is passed over: somebody may wait for it, because of what it takes.
+        """
+        settled, passed = [node], set[str]()
         while settled:
             node = settled.pop()
             with self.lock:
                 node.settled.set()
                 watchers, node.watchers = node.watchers, []
-                waiting = [
-                    c
-                    for c in self._world.children(node)
-                    if c.submitted and not (c.started or c.settled.is_set() or c.waits_for_many)
-                ]
+                waiting = [c for c in self._world.children(node) if c.submitted and not (c.started or c.waits_for_many)]
             for watcher in watchers:
                 watcher()
             for child in waiting:
+                if child.settled.is_set():
+                    if child.original and child.key not in passed:
+                        passed.add(child.key)
+                        settled.append(child)
+                    continue
                 with contextlib.suppress(Exception):  # it failed to start; whoever asks for it is told
                     if self.start_if_due(child):
                         settled.append(child)

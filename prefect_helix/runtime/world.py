@@ -155,6 +155,17 @@ class World:
 
         return _depth_first(node, open_parents)
 
+    def parked_for(self, node: Node) -> list[Node]:
+        """Return the lazy calls that leave open whether `node` is original, since it is open for themselves by now.
+
+        They were original when they were submitted, so that nobody has looked at them since. Parents before children.
+        """
+
+        def parked(child: Node) -> list[Node]:
+            return [p for p in child.parents if p.provisional and p.submitted and not p.started and p.settled.is_set()]
+
+        return _depth_first(node, parked)
+
     @property
     def expecting(self) -> bool:
         """Whether calls are expected that were not made yet."""

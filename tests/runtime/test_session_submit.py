@@ -228,3 +228,25 @@ def test_a_failed_flow_gives_up_what_no_thread_has_begun(lab):
     with pytest.raises(ValueError, match="the flow fails"):
         lab.run(flow, workers=1)
     assert runs[0].bodies == ["first"]
+
+
+def test_a_lazy_call_that_may_turn_out_to_be_like_an_earlier_one_holds_nobody_up(lab):
+    gate = threading.Event()
+    start = lab.task(lambda: 100, name="start")
+    read = lab.task(lambda n: gate.wait() and n if n == 2 else n, name="read")
+    part = lab.task(lambda n: n + 1, name="part", lazy=True)
+    grow = lab.task(lambda state, n: state + n, name="grow", lazy=True)
+    rate = lab.task(lambda state: state * 10, name="rate")
+
+    def flow():
+        part.submit(read.submit(0)).result()
+        state = start.submit()
+        first = grow.submit(state, part.submit(read.submit(1)))
+        last = read.submit(2)
+        second = grow.submit(state, part.submit(last))  # like no earlier one as yet
+        rated = rate.submit(first).result()
+        gate.set()
+        last.result()
+        return rated, rate.submit(second).result(timeout=10)
+
+    assert lab.run(flow).value == (1020, 1030)
