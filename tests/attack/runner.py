@@ -1,6 +1,6 @@
 """Runs versions of a project, each in a process of its own: a fork of one that has imported all but the project.
 
-A program of its own, run by `test_random_programs`: it reads orders from standard input, a line of JSON each, and
+A program of its own, run by `test_attack`: it reads orders from standard input, a line of JSON each, and
 answers each with a line. Its argument says what a task's code is known by.
 """
 
@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from conftest import Lab, LabTask
+from tests.runtime.conftest import Lab, LabTask
 
 from prefect_helix.core.fingerprint import Fingerprint, fingerprint
 from prefect_helix.runtime.nodes import TaskSpec

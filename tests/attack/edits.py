@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from random import Random
 
-from tests.runtime.program_kinds import CLASSES, KINDS, TASKS, Kind
-from tests.runtime.programs import STYLES, Call, Definition, Program
+from tests.attack.kinds import CLASSES, KINDS, TASKS, Kind
+from tests.attack.programs import STYLES, Call, Definition, Program
 
 
 def _chance(rng: Random, percent: int) -> bool:

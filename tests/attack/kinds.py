@@ -1,6 +1,6 @@
 """What random programs are made of: each kind of definition as a template of its source.
 
-They are in ``program_kinds.txt``, in groups. A line ``== kind (roles) <- needs => use`` begins a kind. ``roles``: what
+They are in ``kinds.txt``, in groups. A line ``== kind (roles) <- needs => use`` begins a kind. ``roles``: what
 it can be where another kind needs something. ``needs``: roles of what it uses as its module is imported. ``use``: how a
 number is had from it, an expression of its name ``r`` and a number ``x``; whatever is callable is called.
 

@@ -1,6 +1,6 @@
 """Random programs, random edits: with reuse or without, what a flow returns is the same.
 
-To try more than every day: ``HELIX_RANDOM_PROGRAMS=2000 python -m pytest tests/runtime/test_random_programs.py``. What
+To try more than every day: ``HELIX_RANDOM_PROGRAMS=2000 python -m pytest tests/attack/test_attack.py``. What
 fails is told by its seed, with the program and its edits.
 """
 
@@ -20,8 +20,8 @@ from typing import Any
 
 import pytest
 
-from tests.runtime.program_edits import edit, edit_looks, make_program
-from tests.runtime.programs import Program
+from tests.attack.edits import edit, edit_looks, make_program
+from tests.attack.programs import Program
 
 SERIES = int(os.environ.get("HELIX_RANDOM_PROGRAMS", "0"))
 """How many series to run of each kind, instead of the few of every day."""
@@ -30,11 +30,12 @@ pytestmark = pytest.mark.timeout(120)
 
 
 class Runner:
-    """Runs each version of a project in a process of its own; see `program_runner`."""
+    """Runs each version of a project in a process of its own; see `runner`."""
 
     def __init__(self, known_by: str) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, str(Path(__file__).with_name("program_runner.py")), known_by],
+            [sys.executable, "-m", "tests.attack.runner", known_by],
+            cwd=Path(__file__).parents[2],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

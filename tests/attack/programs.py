@@ -11,7 +11,7 @@ import textwrap
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
-from tests.runtime.program_kinds import HEADER, KINDS, Kind
+from tests.attack.kinds import HEADER, KINDS, Kind
 
 LOCALS = ("total", "value", "amount")
 STATES = ("memo", "counter", "late", "registry")
