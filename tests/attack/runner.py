@@ -1,165 +1,345 @@
 """Runs versions of a project, each in a process of its own: a fork of one that has imported all but the project.
 
-A program of its own, run by `test_attack`: it reads orders from standard input, a line of JSON each, and
-answers each with a line. Its argument says what a task's code is known by.
+A program of its own: it reads orders from standard input, a line of JSON each, and answers each with a line. Its
+arguments say what runs flows, ``lab`` (the flow runner of the tests of the runtime) or ``prefect``, and which of the
+wrong systems of `wrong` it is, if any.
+
+An order names some runs, which go on at the same time: each in a process of its own, or all as threads of one.
 """
 
 from __future__ import annotations
 
+import contextlib
+import faulthandler
 import gc
-import hashlib
 import inspect
 import json
 import logging
 import os
-import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass, is_dataclass
-from enum import Enum
+from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
-from types import MappingProxyType, ModuleType
+from types import MappingProxyType
 from typing import Any
 
-import numpy as np
 import pandas as pd
-from tests.runtime.conftest import Lab, LabTask
 
-from prefect_helix.core.fingerprint import Fingerprint, fingerprint
-from prefect_helix.runtime.nodes import TaskSpec
-from prefect_helix.runtime.standin import plain
-from prefect_helix.storage.files import File
+from prefect_helix.core.fingerprint import fingerprint
+from prefect_helix.storage import known, local
+from tests.attack import trouble, wrong
+from tests.attack.shown import outcome, shown
+from tests.attack.workbench import workbench
 
 SECONDS = 60
+"""A run that takes longer hangs."""
+
+_OF_TASKS = ("deterministic", "lazy", "ignore")
 
 
-def own_code(fn: Any) -> Fingerprint:
-    """A fingerprint that is blind to helpers: what a function does by itself."""
-    numbers = [constant for constant in fn.__code__.co_consts if type(constant) is int]
-    own = f"{fn.__qualname__} {fn.__code__.co_code.hex()} {numbers}"
-    return Fingerprint(hashlib.sha256(own.encode()).hexdigest(), (), ())
+class Pipe:
+    """Where a process tells what happens, line by line, so that it is known if it ends there."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._lock = threading.Lock()
+
+    def tell(self, what: str, told: Any) -> None:
+        line = json.dumps([what, told]).encode() + b"\n"
+        with self._lock:
+            while line:
+                line = line[os.write(self._descriptor, line) :]
 
 
-def whole_text(fn: Any) -> Fingerprint:
-    """A fingerprint that any edit of the project changes."""
-    texts = [file.read_bytes() for file in sorted(Path(sys.path[0]).rglob("*.py"))]
-    return Fingerprint(hashlib.sha256(b"".join([fn.__qualname__.encode(), *texts])).hexdigest(), (), ())
+class Stage:
+    """A process that runs one version of a project, once or in several threads at once."""
+
+    def __init__(self, pipe: Pipe, order: dict[str, Any]) -> None:
+        self.pipe, self.order = pipe, order
+        self.project = {path.stem for path in Path(order["folder"]).rglob("*.py")}
+        made = order["trouble"] and trouble.Trouble(**order["trouble"])
+        self._trouble: trouble.Trouble | None = made
+        self._bodies = 0
+        if made is not None and made.at != "body":
+            trouble.bring(made, pipe.tell)
+        sys.modules["workbench"] = workbench(self.task, order["place"])
+        sys.path.insert(0, order["folder"])
+
+    def task(self, name: str, retries: int = 0, **options: Any) -> Any:
+        """Return the decorator of tasks."""
+        raise NotImplementedError
+
+    def run(self, run: dict[str, Any]) -> None:
+        """Run the flow of the project and tell what came of it."""
+        raise NotImplementedError
+
+    def play(self) -> None:
+        runs = self.order["runs"]
+        if len(runs) == 1:
+            self.run(runs[0])
+            return
+        threads = [threading.Thread(target=self._guarded, args=(run,)) for run in runs]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    def _guarded(self, run: dict[str, Any]) -> None:
+        try:
+            self.run(run)
+        except BaseException:
+            self.pipe.tell("broke", traceback.format_exc())
+
+    def flow(self) -> Callable[..., Any]:
+        import pipeline  # noqa: PLC0415 - the project
+
+        return pipeline.flow
+
+    def ran(self, number: Any, call: Any, task: str, arguments: dict[str, Any]) -> None:
+        """Take note of a body that is about to run."""
+        if self._trouble is not None:
+            trouble.befalls_body(self._trouble, self._bodies)
+        self._bodies += 1
+        self.pipe.tell("ran", [number, call, task, shown(arguments, self.project)])
+
+    def ended(self, number: Any, gave: list[Any], **more: Any) -> None:
+        self.pipe.tell("ended", {"number": number, "outcome": gave, **more})
 
 
-KNOWN_BY = {"fingerprint": fingerprint, "own_code": own_code, "whole_text": whole_text}
+def tried(fn: Callable[[], Any], retries: int) -> Any:
+    """Return what a function gives, at one of so many tries more."""
+    for _ in range(retries):
+        with contextlib.suppress(Exception):
+            return fn()
+    return fn()
 
 
-executed: list[list[Any]] = []
-project: set[str] = set()
+def noted(source: Callable[..., Any], note: Callable[[dict[str, Any]], None]) -> Callable[..., Any]:
+    """Return a function that notes what it is given, and takes its parameters by name."""
+
+    def body(*, args: Any = (), kwargs: Any = MappingProxyType({}), **named: Any) -> Any:
+        note({"args": args, "kwargs": dict(kwargs), **named})
+        return source(*args, **kwargs, **named)
+
+    return body
 
 
-@dataclass
-class CodeTask(LabTask):
-    """A task that is known by its code, read anew where it may change; notes what its body is given."""
+def lab_stage() -> type[Stage]:
+    """Return the stage that needs no Prefect."""
+    from prefect_helix.core.errors import HelixError  # noqa: PLC0415
+    from prefect_helix.runtime.nodes import TaskSpec  # noqa: PLC0415
+    from tests.runtime.conftest import Lab, LabTask, Run  # noqa: PLC0415
 
-    known_by: Callable[[Any], Fingerprint] = fingerprint
-    code: Fingerprint | None = None
+    computing = threading.local()
 
-    def __post_init__(self) -> None:
-        self.source, self.fn = self.fn, self._noted
+    class NotedRun(Run):
+        def run(self, node: Any) -> None:
+            before = getattr(computing, "now", None)
+            computing.now = self, node
+            try:
+                super().run(node)
+            finally:
+                computing.now = before
 
-    def spec(self) -> TaskSpec:
-        if self.code is None or self.code.may_change:
-            self.code = self.known_by(self.source)
-        return TaskSpec(self.name, f"lab:{self.name}", self.fn, self.code, **self.options)
+    class ThreadLab(Lab):
+        """In each thread a run of its own goes on."""
 
-    def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-        bound = inspect.signature(self.source).bind(*args, **kwargs)
-        bound.apply_defaults()
-        return dict(bound.arguments)
+        new_run = NotedRun
+        _now = threading.local()
 
-    def _noted(self, *, args: Any = (), kwargs: Any = MappingProxyType({}), **named: Any) -> Any:
-        counts = {name: value for name, value in named.items() if name not in self.options["ignore"]}
-        executed.append([self.name, shown([args, dict(kwargs), counts])])
-        return self.source(*args, **kwargs, **named)
+        @property
+        def current(self) -> Any:
+            return getattr(self._now, "run", None)
+
+        @current.setter
+        def current(self, run: Any) -> None:
+            self._now.run = run
+
+        @property
+        def _runs(self) -> int:
+            return getattr(self._now, "runs", 0)
+
+        @_runs.setter
+        def _runs(self, count: int) -> None:
+            self._now.runs = count
+
+    @dataclass
+    class CodeTask(LabTask):
+        """A task that is known by its code, read anew where it may change; notes what its body is given."""
+
+        stage: Any = None
+        retries: int = 0
+        code: Any = None
+
+        def __post_init__(self) -> None:
+            self.source = self.fn
+            self.fn = lambda **given: tried(lambda: noted(self.source, self._note)(**given), self.retries)
+
+        def spec(self) -> TaskSpec:
+            if self.code is None or self.code.may_change:
+                self.code = wrong.fingerprint_of(self.source)
+            returns = inspect.signature(self.source).return_annotation
+            made = pd.DataFrame if returns is pd.DataFrame else None
+            return TaskSpec(self.name, f"lab:{self.name}", self.fn, self.code, returns=made, **self.options)
+
+        def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+            bound = inspect.signature(self.source).bind(*args, **kwargs)
+            bound.apply_defaults()
+            return dict(bound.arguments)
+
+        def map(self, values: list[Any], *rest: Any) -> list[Any]:
+            return [self.submit(value, *rest) for value in values]
+
+        def _note(self, given: dict[str, Any]) -> None:
+            now = getattr(computing, "now", None)
+            if now is not None:
+                counts = {name: value for name, value in given.items() if name not in self.options["ignore"]}
+                run, node = now
+                self.stage.ran(run.number, node.call, self.name, counts)
+
+    class LabStage(Stage):
+        def __init__(self, pipe: Pipe, order: dict[str, Any]) -> None:
+            super().__init__(pipe, order)
+            self.lab = ThreadLab(order["store"])
+
+        def task(self, name: str, retries: int = 0, **options: Any) -> Any:
+            given = {"deterministic": True, "lazy": False, **options, "ignore": frozenset(options.get("ignore", ()))}
+
+            def decorate(fn: Any) -> CodeTask:
+                made = CodeTask(self.lab, fn, name, options=given, stage=self, retries=retries)
+                self.lab.tasks[name] = made
+                return made
+
+            return decorate
+
+        def run(self, run: dict[str, Any]) -> None:
+            flow, number = self.flow(), run["number"]
+            if not run["reuse"]:
+                plain = outcome(lambda: self.lab.scratch(flow, **run["parameters"]), self.project)
+                self.ended(number, plain)
+                return
+            found: list[Any] = []
+            self.lab._runs = number - 1  # each run of the store has an id of its own
+
+            def play() -> Any:
+                with self.lab.open(flow.__name__, run["parameters"], **run["orders"]) as going:
+                    found.append(going)
+                    going.number = number
+                    return shown(going.resolved(flow(**run["parameters"])), self.project)
+
+            try:
+                gave = ["gave", play()]
+            except Exception as error:
+                gave = ["raised", type(error).__name__, str(error)]
+                if not found and isinstance(error, HelixError):  # as with Prefect, where the plan cannot be made
+                    gave = outcome(lambda: self.lab.scratch(flow, **run["parameters"]), self.project)
+            if not found:
+                self.ended(number, gave)
+                return
+            going = found[0]
+            self.ended(
+                number,
+                gave,
+                run_id=going.session.head.run_id,
+                warnings=dict(going.warnings),
+                most_bytes=going.most_bytes,
+                mismatched=list(going.session.mismatched),
+                escaped=[repr(error) for error in going.escaped],
+            )
+
+    return LabStage
 
 
-def shown(value: Any) -> Any:
-    """Return a value as JSON that tells every bit of it, and whose class it is."""
-    value = plain(value)
-    match value:
-        case File():
-            return ["File", Path(value.path).read_text()]
-        case list() | tuple() if type(value) in (list, tuple):
-            return [type(value).__name__, *map(shown, value)]
-        case dict():
-            return ["dict", *([key, shown(each)] for key, each in value.items())]
-        case np.ndarray():
-            return ["array", str(value.dtype), value.shape, hashlib.sha256(value.tobytes()).hexdigest()[:8]]
-        case pd.DataFrame():
-            return ["frame", *([name, shown(value[name].to_numpy())] for name in value)]
-        case str() if len(value) > 99:
-            return ["str", len(value), hashlib.sha256(value.encode()).hexdigest()[:8]]
-        case Enum():
-            return ["instance", type(value).__name__, repr(value)]
-    if isinstance(value, tuple) or is_dataclass(value):
-        return ["instance", type(value).__name__, repr(value)]
-    if type(value).__module__.rpartition(".")[2] in project:
-        return ["object", type(value).__name__, repr(vars(value))]
-    if callable(value):
-        return ["function", getattr(value, "__name__", repr(type(value)))]
-    return [type(value).__name__, repr(value)]
+def prefect_stage() -> type[Stage]:
+    """Return the stage that is Prefect itself."""
+    from types import SimpleNamespace  # noqa: PLC0415
+
+    import prefect.runtime  # noqa: PLC0415
+    import prefect.task_engine  # noqa: PLC0415
+    from prefect.context import TaskRunContext  # noqa: PLC0415
+
+    import prefect_helix.engine  # noqa: PLC0415
+    from prefect_helix import helix_flow, helix_task  # noqa: PLC0415
+    from prefect_helix.tasks import HelixTask  # noqa: PLC0415
+
+    ticks = iter(range(0, 1 << 62, 1_000_000_000))  # every task body takes a second
+    prefect_helix.engine.time = SimpleNamespace(perf_counter_ns=lambda: next(ticks))  # type: ignore[attr-defined]
+    logging.getLogger("prefect").setLevel(logging.CRITICAL)
+
+    class PrefectStage(Stage):
+        number = -1
+
+        def task(self, name: str, **options: Any) -> Any:
+            return helix_task(name=name, **options)
+
+        def run(self, run: dict[str, Any]) -> None:
+            flow, self.number, run_ids = self.flow(), run["number"], []
+            call_body = prefect.task_engine.call_with_parameters
+
+            def noted(fn: Any, parameters: dict[str, Any]) -> Any:
+                context = TaskRunContext.get()
+                assert context is not None
+                ignored = context.task.helix.ignore if isinstance(context.task, HelixTask) else ()
+                counts = {name: value for name, value in parameters.items() if name not in ignored}
+                self.ran(run["number"], str(context.task_run.id), context.task.name, counts)
+                return call_body(fn, parameters)
+
+            prefect.task_engine.call_with_parameters = noted
+
+            @wraps(flow)
+            def told(p: Any, source: Any) -> Any:
+                run_ids.append(str(prefect.runtime.flow_run.id))
+                return flow(p, source)
+
+            orders = {**run["orders"], **({} if run["reuse"] else {"mode": "off"})}
+            made = helix_flow(store=self.order["store"], **orders)(told)
+            gave = outcome(lambda: made(**run["parameters"]), self.project)
+            self.ended(run["number"], gave, run_id=run_ids[0] if run_ids else "")
+
+    return PrefectStage
 
 
-def run(order: dict[str, Any], known_by: Any) -> dict[str, Any]:
-    """Run the project in a folder; without a store, plainly."""
-    lab = Lab(order["store"])
-    workbench = ModuleType("workbench")
-
-    def task(name: str, deterministic: bool = True, lazy: bool = False, ignore: tuple[str, ...] = ()) -> Any:
-        def decorate(fn: Any) -> CodeTask:
-            options = {"deterministic": deterministic, "lazy": lazy, "ignore": frozenset(ignore)}
-            made = lab.tasks[name] = CodeTask(lab, fn, name, options=options, known_by=known_by)
-            return made
-
-        return decorate
-
-    vars(workbench).update(task=task, File=File)
-    sys.modules["workbench"] = workbench
-    sys.path.insert(0, order["folder"])
-    project.update(path.stem for path in Path(order["folder"]).rglob("*.py"))
-    import pipeline  # noqa: PLC0415 - the project
-
-    if order["store"] is None:
-        return {"value": shown(lab.scratch(pipeline.flow, **order["parameters"]))}
-    ran = lab.run(pipeline.flow, **order["orders"], **order["parameters"])
-    return {"value": shown(ran.value), "executed": executed, "warnings": ran.warnings}
-
-
-def answer(order: dict[str, Any], known_by: Any) -> str:
+def answer(stage: Callable[[Pipe, dict[str, Any]], Stage], pipe: Pipe, order: dict[str, Any]) -> None:
+    """Do what is ordered in this process, which ends with it."""
+    faulthandler.dump_traceback_later(SECONDS, exit=True)
+    local.MAP_FROM_BYTES = order["map_from"]
     try:
-        return json.dumps(run(order, known_by))
+        stage(pipe, order).play()
     except BaseException:
-        return json.dumps({"error": traceback.format_exc()})
+        pipe.tell("broke", traceback.format_exc())
 
 
-def serve(known_by: Any) -> None:
+def serve(stage: Callable[[Pipe, dict[str, Any]], Stage]) -> None:
+    """Answer orders: each is a list of processes, which go on at the same time."""
     fingerprint(shown)  # reads the lists of files of installed libraries, once for all
+    known.COVERED_LINEAGES = 3
     gc.collect()
     gc.freeze()
     for line in sys.stdin:
-        reader, writer = os.pipe()
-        child = os.fork()
-        if not child:
-            signal.alarm(SECONDS)
-            text = answer(json.loads(line), known_by)
-            with os.fdopen(writer, "w") as pipe:
-                pipe.write(text)
-            os._exit(0)
-        os.close(writer)
-        with os.fdopen(reader) as pipe:
-            text = pipe.read()
-        status = os.waitpid(child, 0)[1]
-        print(text or json.dumps({"error": f"its process ended with status {status}"}), flush=True)
+        children = []
+        for order in json.loads(line):
+            reader, writer = os.pipe()
+            child = os.fork()
+            if not child:
+                os.close(reader)
+                answer(stage, Pipe(writer), order)
+                os._exit(0)
+            os.close(writer)
+            children.append((child, reader))
+        told = []
+        for child, reader in children:
+            with os.fdopen(reader, "rb") as pipe:
+                lines = [json.loads(one) for one in pipe.read().split(b"\n")[:-1]]
+            told.append({"told": lines, "status": os.waitpid(child, 0)[1]})
+        print(json.dumps(told), flush=True)
 
 
 if __name__ == "__main__":
     sys.dont_write_bytecode = True
     logging.getLogger("lab").disabled = True
-    serve(KNOWN_BY[sys.argv[1]])
+    logging.getLogger("prefect_helix").setLevel(logging.ERROR)
+    wrong.SYSTEMS[sys.argv[2]]()
+    serve({"lab": lab_stage, "prefect": prefect_stage}[sys.argv[1]]())
