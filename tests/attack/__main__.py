@@ -55,7 +55,7 @@ def _options() -> argparse.Namespace:
 
 
 def _plan(scenes: list[str], options: argparse.Namespace) -> Iterator[tuple[str, int]]:
-    """Yield what to play: the seed that was asked for, else one seed after the other of every scene, until the time is up."""
+    """Yield what to play: the seed asked for, else one seed after the other of every scene, until the time is up."""
     if options.seed is not None:
         yield from ((scene, options.seed) for scene in scenes)
         return

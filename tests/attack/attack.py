@@ -82,7 +82,8 @@ class Attack:
         self._store = folder / "store"
         self._known = Known()
         self._harmed: dict[str, Stat | None] = {}
-        self._calm = SCENES[series.scene] in (SCENES["calm"], SCENES["prefect"])
+        scene = SCENES[series.scene]
+        self._calm = not any((scene.room, scene.harm, scene.trouble, scene.crowd))
         self._remade = any("task_object" in a.program.kinds for turn in series.turns for a in turn.runs)
         self._runs = 0
         self._aged: set[str] = set()

@@ -13,8 +13,8 @@ def _chance(rng: Random, percent: int) -> bool:
     return rng.randrange(100) >= 100 - percent
 
 
-def make_program(rng: Random) -> Program:
-    """Return a random program."""
+def make_program(rng: Random, changes: int) -> Program:
+    """Return a random program; `changes` is the chance of a change in place, in percent."""
     program = Program(rng.randint(1, 3))
     program.packed = {module for module in range(program.modules) if _chance(rng, 30)}
     program.definitions["num"] = Definition("num", "num", 0, [0])
@@ -29,7 +29,7 @@ def make_program(rng: Random) -> Program:
                 program.styles[definition.module, use] = rng.choice(STYLES)
     for number in range(1, rng.randint(3, 6) + 1):
         program.flow.append(_call(program, rng, f"v{number}", program.targets))
-        if _chance(rng, 10):
+        if _chance(rng, changes):
             program.flow.append(_change(rng, program.targets))
     targets = program.targets
     program.returned = sorted({targets[-1], *(name for name in targets if _chance(rng, 30))})

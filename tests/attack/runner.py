@@ -217,9 +217,12 @@ def lab_stage() -> type[Stage]:
 
         def run(self, run: dict[str, Any]) -> None:
             flow, number = self.flow(), run["number"]
+
+            def scratch() -> Any:
+                return shown(self.lab.scratch(flow, **run["parameters"]), self.project)
+
             if not run["reuse"]:
-                plain = outcome(lambda: self.lab.scratch(flow, **run["parameters"]), self.project)
-                self.ended(number, plain)
+                self.ended(number, outcome(scratch))
                 return
             found: list[Any] = []
             self.lab._runs = number - 1  # each run of the store has an id of its own
@@ -235,7 +238,7 @@ def lab_stage() -> type[Stage]:
             except Exception as error:
                 gave = ["raised", type(error).__name__, str(error)]
                 if not found and isinstance(error, HelixError):  # as with Prefect, where the plan cannot be made
-                    gave = outcome(lambda: self.lab.scratch(flow, **run["parameters"]), self.project)
+                    gave = outcome(scratch)
             if not found:
                 self.ended(number, gave)
                 return
@@ -292,11 +295,11 @@ def prefect_stage() -> type[Stage]:
             @wraps(flow)
             def told(p: Any, source: Any) -> Any:
                 run_ids.append(str(prefect.runtime.flow_run.id))
-                return flow(p, source)
+                return shown(flow(p, source), self.project)
 
             orders = {**run["orders"], **({} if run["reuse"] else {"mode": "off"})}
             made = helix_flow(store=self.order["store"], **orders)(told)
-            gave = outcome(lambda: made(**run["parameters"]), self.project)
+            gave = outcome(lambda: made(**run["parameters"]))
             self.ended(run["number"], gave, run_id=run_ids[0] if run_ids else "")
 
     return PrefectStage

@@ -31,6 +31,7 @@ class Scene:
         trouble: That something befalls a run.
         kills: That this is its end.
         crowd: That two runs go on at the same time.
+        changes: That the flow's body changes an object in place, for each of its calls.
         backend: What runs the flows.
     """
 
@@ -39,11 +40,13 @@ class Scene:
     trouble: int = 0
     kills: int = 0
     crowd: int = 0
+    changes: int = 10
     backend: str = "lab"
 
 
 SCENES = {
     "calm": Scene(),
+    "changes": Scene(changes=60),
     "room": Scene(room=100),
     "harm": Scene(room=40, harm=80),
     "trouble": Scene(room=40, harm=20, trouble=70),
@@ -109,7 +112,7 @@ def make_series(scene: str, seed: int) -> Series:
     """Return the series of a scene with that seed."""
     rng = Random(f"{scene} {seed}")
     one = SCENES[scene]
-    program = make_program(rng)
+    program = make_program(rng, one.changes)
     versions = [program.copy()]
     turns = [_turn(rng, one, versions, ["first version"])]
     for _ in range(rng.randint(2, 5)):

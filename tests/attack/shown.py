@@ -26,7 +26,7 @@ def shown(value: Any, project: set[str]) -> Any:
 
     def show(value: Any) -> Any:
         value = plain(value)
-        if callable(getattr(value, "result", None)):  # a future, or a state of Prefect
+        if callable(getattr(value, "result", None)):  # a future
             return show(value.result())
         match value:
             case File():
@@ -54,10 +54,10 @@ def shown(value: Any, project: set[str]) -> Any:
     return show(value)
 
 
-def outcome(run: Callable[[], Any], project: set[str]) -> list[Any]:
-    """Return what a flow gives, or what it raises, as JSON."""
+def outcome(run: Callable[[], Any]) -> list[Any]:
+    """Return what a flow gives, as JSON, or what it raises."""
     try:
-        return ["gave", shown(run(), project)]
+        return ["gave", run()]
     except Exception as error:
         return ["raised", type(error).__name__, str(error)]
 

@@ -11,7 +11,7 @@ from tests.attack.attack import Runner, WrongError, attack
 
 pytestmark = pytest.mark.timeout(600)
 
-SEEDS = {"calm": 16, "room": 8, "harm": 10, "trouble": 10, "kills": 8, "crowd": 8}
+SEEDS = {"calm": 14, "changes": 4, "room": 8, "harm": 10, "trouble": 10, "kills": 8, "crowd": 8}
 """How many series of each scene are played every day."""
 
 PREFECT_SEEDS = {"prefect": 2, "prefect harm": 2}
@@ -20,7 +20,7 @@ FOUND = {
     "blind_to_helpers": ("calm", "stale"),
     "literals_are_alike": ("calm", "stale"),
     "stale_index": ("calm", "stale"),
-    "trusts_identity": ("calm", "stale"),
+    "trusts_identity": ("changes", "stale"),
     "no_checksums": ("harm", "stale|broke"),
     "sees_too_much": ("calm", "needless"),
     "greedy_planner": ("calm", "needless"),

@@ -25,8 +25,8 @@ class Trouble:
     """One kind of trouble for a run.
 
     Attributes:
-        what: ``fails`` (the store raises), ``tears`` (what is written or read is cut), ``kills`` (the process ends, also
-            in the middle of a write), ``removes`` or ``damages`` (somebody does so to another file of the store).
+        what: ``fails`` (the store raises), ``tears`` (what is written or read is cut), ``kills`` (the process ends,
+            also in the middle of a write), ``removes`` or ``damages`` (somebody does so to another file of the store).
         at: Which operation of the store it befalls: ``read``, ``write``, ``list``, ``delete``; or ``body``, of a task.
         under: Only operations on paths that begin with this.
         nth: Which of them is the first.
