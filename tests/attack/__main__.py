@@ -72,13 +72,20 @@ def _runners(backends: set[str]) -> Iterator[dict[str, Runner]]:
     """Start what runs flows, with a home of its own and a Prefect server if one is needed."""
     with contextlib.ExitStack() as stack:
         home = stack.enter_context(tempfile.TemporaryDirectory(prefix="attack-home"))
-        os.environ.update(HOME=home, XDG_CACHE_HOME=str(Path(home, ".cache")), PREFECT_HOME=str(Path(home, ".prefect")))
+        os.environ.update(
+            HOME=home,
+            XDG_CACHE_HOME=str(Path(home, ".cache")),
+            PREFECT_HOME=str(Path(home, ".prefect")),
+            PREFECT_SERVER_ANALYTICS_ENABLED="false",
+            PREFECT_LOGGING_LEVEL="CRITICAL",
+            PREFECT_SERVER_LOGGING_LEVEL="CRITICAL",
+        )
         environments: dict[str, dict[str, str]] = {"lab": {}}
         if "prefect" in backends:
             from prefect.settings import PREFECT_API_URL  # noqa: PLC0415 - slow to import, and reads the home
             from prefect.testing.utilities import prefect_test_harness  # noqa: PLC0415
 
-            stack.enter_context(prefect_test_harness(server_startup_timeout=120))
+            stack.enter_context(prefect_test_harness(server_startup_timeout=300))
             environments["prefect"] = {"PREFECT_API_URL": PREFECT_API_URL.value()}
         runners = {backend: Runner(backend, **environments[backend]) for backend in backends}
         yield runners

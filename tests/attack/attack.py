@@ -8,25 +8,20 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from random import Random
 from typing import Any
 
-from typer.testing import CliRunner
-
-from prefect_helix.cli import app
 from tests.attack import trouble
 from tests.attack.kinds import UNTIMELY
-from tests.attack.predicate import Body, Case, Known, Ran, Snapshot, Stat, judge, snapshot
+from tests.attack.predicate import Body, Case, Known, Ran, Snapshot, judge, snapshot
 from tests.attack.programs import Program
 from tests.attack.series import AMPLE_BYTES, SCENES, Asked, Harm, Series, Turn, make_series, smaller, told
+from tests.attack.vandal import Vandal
 
 ROOT = Path(__file__).parents[2]
-DAYS_S = 2 * 24 * 3600
 
 
 class WrongError(AssertionError):
@@ -38,14 +33,13 @@ class Runner:
 
     Args:
         backend: What runs flows: ``lab`` or ``prefect``.
-        system: Which system of `wrong` it is.
         environment: Further environment variables.
     """
 
-    def __init__(self, backend: str = "lab", system: str = "nothing", **environment: str) -> None:
+    def __init__(self, backend: str = "lab", **environment: str) -> None:
         self.backend = backend
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.attack.runner", backend, system],
+            [sys.executable, "-m", "tests.attack.runner", backend],
             cwd=ROOT,
             env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
             stdin=subprocess.PIPE,
@@ -75,18 +69,18 @@ class Attack:
         runner: Runs it.
         folder: Where its project, its data and its store are.
         tally: Counts what was done.
+        system: Which system of `wrong` is attacked.
     """
 
-    def __init__(self, series: Series, runner: Runner, folder: Path, tally: Counter[str]) -> None:
-        self._series, self._runner, self._folder, self._tally = series, runner, folder, tally
+    def __init__(self, series: Series, runner: Runner, folder: Path, tally: Counter[str], system: str) -> None:
+        self._series, self._runner, self._folder, self._tally, self._system = series, runner, folder, tally, system
         self._store = folder / "store"
         self._known = Known()
-        self._harmed: dict[str, Stat | None] = {}
+        self._vandal = Vandal(self._store, folder / "files")
         scene = SCENES[series.scene]
         self._calm = not any((scene.room, scene.harm, scene.trouble, scene.crowd))
         self._remade = any("task_object" in a.program.kinds for turn in series.turns for a in turn.runs)
         self._runs = 0
-        self._aged: set[str] = set()
 
     def play(self) -> None:
         """Take all turns.
@@ -121,13 +115,13 @@ class Attack:
         self._runs += len(turn.runs)
         after = snapshot(self._store)
         for path in {path for got in gots for path in got["harmed"]}:
-            self._harmed[path] = after.files.get(path)
+            self._vandal.harmed[path] = after.files.get(path)
         broke = [each for got in gots for each in got["broke"]]
         runs = [
             self._ran(turn.runs[0] if turn.threads else asked, asked, got, want)
             for asked, got, want in zip(turn.runs, gots, wants, strict=True)
         ]
-        case = Case(runs, before, after, self._known, self._harmed, self._calm)
+        case = Case(runs, before, after, self._known, self._vandal.harmed, self._calm)
         wrong += [f"broke: {each}" for each in broke] + judge(case) + self._tidied(case)
         for run, got in zip(runs, gots, strict=True):
             self._known.take(run, run.run_id or _run_id(after, before) if len(runs) == 1 else run.run_id)
@@ -145,6 +139,7 @@ class Attack:
             "place": str(self._folder / "files"),
             "map_from": turn.map_from,
             "trouble": trouble.to_json(one.trouble),
+            "system": self._system,
             "runs": [
                 {
                     "number": self._runs + 1 + which + more,
@@ -169,6 +164,7 @@ class Attack:
             "place": str(self._folder / "plain"),
             "map_from": 1 << 22,
             "trouble": None,
+            "system": "nothing",
             "runs": [run],
         }
 
@@ -213,6 +209,8 @@ class Attack:
         definition = program.definitions[body.task]
         if "deterministic" in definition.options or definition.kind in UNTIMELY:
             return True
+        if program.shares and self._runner.backend == "prefect":  # what was changed before it could be written
+            return True
         if any(call.waits for call in program.flow if body.task in call.tasks):
             return True
         return '["object"' in body.given and (self._remade or not self._calm)
@@ -221,8 +219,12 @@ class Attack:
         """Return what dead runs left days ago that an undisturbed run has not swept."""
         if not case.is_quiet or not any(path not in case.before.files for path in case.after.files):
             return []
-        left = sorted(path for path in self._aged & case.after.files.keys() if path.startswith(".aside/"))
+        left = sorted(path for path in self._vandal.aged & case.after.files.keys() if path.startswith(".aside/"))
         return [f"left: {path} of a run that was killed days ago" for path in left]
+
+    def _harm(self, harm: Harm) -> list[str]:
+        self._tally[f"harm: {harm.what}"] += 1
+        return self._vandal.do(harm)
 
     def _count(self, run: Ran, got: Mapping[str, Any]) -> None:
         self._tally["runs"] += 1
@@ -234,77 +236,6 @@ class Attack:
                 self._tally["killed"] += died
             else:
                 self._tally[f"trouble: {what}"] += 1
-
-    # -- harm -----------------------------------------------------------------------------------------------------
-
-    def _harm(self, harm: Harm) -> list[str]:
-        rng = Random(harm.seed)
-        self._tally[f"harm: {harm.what}"] += 1
-        files = trouble.harmable(self._store)
-        match harm.what:
-            case "removes" | "damages":
-                files = [file for file in files if rng.random() < 0.2]
-            case "removes one" | "damages one":
-                files = [rng.choice(files)] if files else []
-            case "ages":
-                return self._age(files)
-            case "cleans":
-                return self._clean()
-            case "verifies":
-                return self._verify()
-            case _:
-                for file in sorted((self._folder / "files").iterdir()):
-                    if rng.random() < 0.5:
-                        file.unlink()
-                return []
-        for file in files:
-            if harm.what.startswith("removes"):
-                file.unlink()
-            else:
-                trouble.damage(file, rng)
-            path = str(file.relative_to(self._store))
-            self._harmed[path] = _stat(file)
-        return []
-
-    def _age(self, files: list[Path]) -> list[str]:
-        """Let two days pass."""
-        for file in files:
-            then = file.stat().st_mtime - DAYS_S
-            os.utime(file, (then, then))
-            path = str(file.relative_to(self._store))
-            self._aged.add(path)
-            if self._harmed.get(path):
-                self._harmed[path] = _stat(file)
-        return []
-
-    def _clean(self) -> list[str]:
-        self._command("gc", "--yes")
-        after = snapshot(self._store)
-        left = [path for path in self._aged & after.files.keys() if path.startswith((".aside/", "leases/"))]
-        left += [path for path in after.files if path.startswith("journal/") and self._is_over(path)]
-        return [f"left: {path}, also by `store gc`" for path in left]
-
-    def _is_over(self, path: str) -> bool:
-        """Return whether all that a run journaled is days old."""
-        folder = path.rpartition("/")[0]
-        return (
-            all(
-                str(file.relative_to(self._store)) in self._aged and time.time() - file.stat().st_mtime > DAYS_S - 60
-                for file in (self._store / folder).iterdir()
-            )
-            and path not in self._harmed
-        )
-
-    def _verify(self) -> list[str]:
-        self._command("verify", "--remove", "--yes")
-        after = snapshot(self._store)
-        damaged = after.sizes.keys() - after.whole
-        return [f"store: {name} is damaged, also after `store verify --remove`" for name in damaged]
-
-    def _command(self, *arguments: str) -> None:
-        done = CliRunner().invoke(app, ["store", *arguments, "--store", str(self._store)])
-        if done.exception is not None and not isinstance(done.exception, SystemExit):
-            raise WrongError(f"`prefect-helix store {' '.join(arguments)}` failed") from done.exception
 
 
 _TOLD = ("run_id", "warnings", "most_bytes", "mismatched", "escaped")
@@ -339,13 +270,6 @@ def _key(program: Program, task: str, arguments: Any) -> str:
     return json.dumps([task, program.version(task), arguments, brought, forms])
 
 
-def _stat(file: Path) -> Stat | None:
-    if not file.exists():
-        return None
-    status = file.stat()
-    return (status.st_size, status.st_mtime_ns, status.st_ino)
-
-
 @contextmanager
 def _folder() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="attack"))
@@ -355,17 +279,19 @@ def _folder() -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def play(series: Series, runner: Runner, tally: Counter[str]) -> None:
+def play(series: Series, runner: Runner, tally: Counter[str], system: str) -> None:
     """Play a series in a folder of its own.
 
     Raises:
         WrongError: If a promise is broken.
     """
     with _folder() as folder:
-        Attack(series, runner, folder, tally).play()
+        Attack(series, runner, folder, tally, system).play()
 
 
-def attack(scene: str, seed: int, runner: Runner, tally: Counter[str], *, tries: int = 60) -> None:
+def attack(
+    scene: str, seed: int, runner: Runner, tally: Counter[str], *, system: str = "nothing", tries: int = 60
+) -> None:
     """Make the series of a seed and play it; one that goes wrong is made smaller, and told whole.
 
     Raises:
@@ -373,15 +299,15 @@ def attack(scene: str, seed: int, runner: Runner, tally: Counter[str], *, tries:
     """
     series = make_series(scene, seed)
     try:
-        play(series, runner, tally)
+        play(series, runner, tally, system)
     except WrongError as error:
-        small, wrong = shrunk(series, str(error), runner, tries)
+        small, wrong = shrunk(series, str(error), runner, system, tries)
         raise WrongError(
             "\n".join([*told(small), wrong, f"Again: python -m tests.attack --scene '{scene}' --seed {seed}"])
         ) from error
 
 
-def shrunk(series: Series, wrong: str, runner: Runner, tries: int) -> tuple[Series, str]:
+def shrunk(series: Series, wrong: str, runner: Runner, system: str, tries: int) -> tuple[Series, str]:
     """Return a smaller series that goes wrong in the same way, and how."""
     kind = _kind(wrong)
     candidates = smaller(series)
@@ -390,7 +316,7 @@ def shrunk(series: Series, wrong: str, runner: Runner, tries: int) -> tuple[Seri
         if one is None:
             break
         try:
-            play(one, runner, Counter())
+            play(one, runner, Counter(), system)
         except WrongError as error:
             if _kind(str(error)) == kind:
                 series, wrong, candidates = one, str(error), smaller(one)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from random import Random
 
@@ -30,7 +31,7 @@ def make_program(rng: Random, changes: int) -> Program:
     for number in range(1, rng.randint(3, 6) + 1):
         program.flow.append(_call(program, rng, f"v{number}", program.targets))
         if _chance(rng, changes):
-            program.flow.append(_change(rng, program.targets))
+            _add_change(program, rng)
     targets = program.targets
     program.returned = sorted({targets[-1], *(name for name in targets if _chance(rng, 30))})
     return program
@@ -127,6 +128,17 @@ def _call(program: Program, rng: Random, target: str, before: list[str]) -> Call
     )
 
 
+def _add_change(program: Program, rng: Random) -> None:
+    """Add a change in place, and maybe an earlier call once more that takes what is changed."""
+    change = _change(rng, program.targets)
+    program.flow.append(change)
+    takers = [call for call in program.flow if call.shape != "change" and change.inputs[0] in call.inputs]
+    if takers and _chance(rng, 70):
+        taker = copy.deepcopy(rng.choice(takers))
+        taker.target = f"{taker.target}_again{len(program.flow)}"
+        program.flow.append(taker)
+
+
 def _change(rng: Random, before: list[str]) -> Call:
     """Return a change in place of one of those before."""
     return Call("", "", "change", "", [rng.choice(before)], "plain", "", rng.randint(0, 9), False)
@@ -209,7 +221,10 @@ def need_another(program: Program, rng: Random) -> str:
 
 
 def change_flow(program: Program, rng: Random) -> str:
-    call = rng.choice([call for call in program.flow if call.shape != "change"])
+    call = rng.choice(program.flow)
+    if call.shape == "change":
+        call.literal = (call.literal + 1) % 10
+        return f"change in place of {call.inputs[0]}"
     match rng.choice(["literal", "parameter", "given", "returned", "task"]):
         case "literal":
             call.literal = (call.literal + 1) % 10
@@ -232,7 +247,7 @@ def add_step(program: Program, rng: Random) -> str:
     if before and _chance(rng, 20):
         program.flow.insert(at, _change(rng, before))
         return f"{before[-1]} or another one changed in place"
-    target = f"v{1 + max(int(name[1:]) for name in program.targets)}"
+    target = f"v{1 + max(int(name[1:].partition('_')[0]) for name in program.targets)}"
     program.flow.insert(at, _call(program, rng, target, before))
     program.returned = [*program.returned, target]
     return f"{target} added"

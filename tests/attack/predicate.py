@@ -126,9 +126,11 @@ class Known:
     computed: dict[str, list[tuple[str, Any]]] = field(default_factory=dict)
 
     def take(self, run: Ran, run_id: str) -> None:
-        """Take in what a run computed, if it is known by an id."""
+        """Take in what a run computed, if it is known by an id; not what was changed before it could be written."""
+        changed = {key.rpartition(":")[2] for key in run.warnings if key.startswith("changed:")}
         for body in run.executed if run_id else ():
-            self.computed.setdefault(body.key, []).append((run_id, body.call))
+            if body.task not in changed:
+                self.computed.setdefault(body.key, []).append((run_id, body.call))
 
 
 @dataclass(frozen=True)

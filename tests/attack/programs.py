@@ -309,6 +309,8 @@ class Program:
                 yield f"{call.target} = {call.task}{submit}({given}, b={call.literal}{waits}){result}"
 
     def _given(self, call: Call, looked: str) -> str:
+        if self._would_share(call):
+            return looked
         match call.given:
             case "list":
                 return f"[{', '.join(call.inputs)}]"
@@ -341,6 +343,15 @@ class Program:
         """Return whether what a call gives is not awaited at once, as it is where its task may fail."""
         fails = call.caught or any(self.definitions[task].kind == "task_failing" for task in call.tasks)
         return (call.submitted or call.shape == "map") and not fails and not self.shares
+
+    def _would_share(self, call: Call) -> bool:
+        """Return whether a task would change or give back a list or dict that the flow made of results.
+
+        Such a container is made anew for the task, as Prefect does where it holds futures: that is a limit.
+        """
+        holds_many = any(each.is_many for each in self.flow if each.target in call.inputs)
+        shares = any(self.definitions[task].kind in SHARING for task in call.tasks)
+        return shares and (call.given in ("list", "dict") or (call.given == "plain" and holds_many))
 
     def form(self, call: Call) -> str:
         """Return how a call is given its inputs: which of them as futures, and in what."""

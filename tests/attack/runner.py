@@ -1,10 +1,10 @@
 """Runs versions of a project, each in a process of its own: a fork of one that has imported all but the project.
 
 A program of its own: it reads orders from standard input, a line of JSON each, and answers each with a line. Its
-arguments say what runs flows, ``lab`` (the flow runner of the tests of the runtime) or ``prefect``, and which of the
-wrong systems of `wrong` it is, if any.
+argument says what runs flows: ``lab`` (the flow runner of the tests of the runtime) or ``prefect``.
 
-An order names some runs, which go on at the same time: each in a process of its own, or all as threads of one.
+A line orders some processes, which go on at the same time; each runs a version once, or in several threads at once, and
+may be one of the wrong systems of `wrong`.
 """
 
 from __future__ import annotations
@@ -309,6 +309,7 @@ def answer(stage: Callable[[Pipe, dict[str, Any]], Stage], pipe: Pipe, order: di
     """Do what is ordered in this process, which ends with it."""
     faulthandler.dump_traceback_later(SECONDS, exit=True)
     local.MAP_FROM_BYTES = order["map_from"]
+    wrong.SYSTEMS[order["system"]]()
     try:
         stage(pipe, order).play()
     except BaseException:
@@ -344,5 +345,4 @@ if __name__ == "__main__":
     sys.dont_write_bytecode = True
     logging.getLogger("lab").disabled = True
     logging.getLogger("prefect_helix").setLevel(logging.ERROR)
-    wrong.SYSTEMS[sys.argv[2]]()
     serve({"lab": lab_stage, "prefect": prefect_stage}[sys.argv[1]]())
