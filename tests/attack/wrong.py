@@ -51,11 +51,10 @@ def sees_too_much() -> None:
 
 
 def greedy_planner() -> None:
-    """Whatever can be loaded is loaded, whoever needs it."""
+    """Each step is decided by itself: what is asked for is computed, from what can be loaded."""
 
     def solve(nodes: Iterable[PlanNode]) -> Plan:
-        decisions = {node.key: Decision.LOAD if node.loadable else Decision.COMPUTE for node in nodes}
-        return Plan(decisions, 0, 0)
+        return Plan({n.key: Decision.LOAD if n.loadable and not n.demanded else Decision.COMPUTE for n in nodes}, 0, 0)
 
     planning.solve = solve  # type: ignore[assignment]
 
