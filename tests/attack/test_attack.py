@@ -11,10 +11,10 @@ from tests.attack.attack import Runner, WrongError, attack
 
 pytestmark = pytest.mark.timeout(600)
 
-SEEDS = {"calm": 10, "changes": 4, "room": 6, "harm": 7, "trouble": 7, "kills": 6, "crowd": 5}
+SEEDS = {"calm": 8, "changes": 4, "room": 5, "harm": 6, "trouble": 6, "kills": 5, "crowd": 4}
 """How many series of each scene are played every day."""
 
-PREFECT_SEEDS = {"prefect": 2, "prefect harm": 2}
+PREFECT_SEEDS = {"prefect": 1, "prefect harm": 1}
 
 FOUND = {
     "blind_to_helpers": ("calm", 0, "stale"),
