@@ -24,6 +24,9 @@ from tests.attack.vandal import Vandal
 ROOT = Path(__file__).parents[2]
 
 
+NO_PROGRAM = "without reuse, the program does not come to its end"
+
+
 class WrongError(AssertionError):
     """A promise was broken."""
 
@@ -109,7 +112,7 @@ class Attack:
         wants = [_told(answer, self._runs + 1 + which) for which, answer in enumerate(answers[: len(plain)])]
         for want in wants:
             if want["outcome"] is None:
-                return [f"the program itself does not run: {want}"]
+                return [f"{NO_PROGRAM}: {want}"]
         going = answers[len(plain) :]
         gots = [_told(going[0 if turn.threads else which], self._runs + 1 + which) for which in range(len(turn.runs))]
         self._runs += len(turn.runs)
@@ -301,6 +304,8 @@ def attack(
     try:
         play(series, runner, tally, system)
     except WrongError as error:
+        if NO_PROGRAM in str(error):  # nothing that a smaller one would show
+            tries = 0
         small, wrong = shrunk(series, str(error), runner, system, tries)
         raise WrongError(
             "\n".join([*told(small), wrong, f"Again: python -m tests.attack --scene '{scene}' --seed {seed}"])
