@@ -12,6 +12,9 @@ NEWEST := .venv-newest
 # Test files that run at the same time.
 JOBS ?= 2
 
+# For how long `make attack` goes on.
+export HELIX_ATTACK_MINUTES ?= 30
+
 # Not with the others: under load Prefect's server with SQLite may not answer for a minute, and schedules run late.
 WORKER := tests/deployments/test_worker.py
 
@@ -20,7 +23,7 @@ export PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS ?= 120
 export PREFECT_SERVER_ANALYTICS_ENABLED ?= false
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint browser worker newest clean
+.PHONY: help demo test attack lint browser worker newest clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,6 +34,9 @@ demo: $(VENV)/.stamp ## Run the demonstration
 test: lint browser ## Check style and types, then run the tests
 	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --ignore $(WORKER)
 	@$(MAKE) --no-print-directory newest
+
+attack: $(VENV)/.stamp-dev ## Run random flows through random edits and faults, for half an hour
+	@$(BIN)/python -m tests.attack
 
 worker: $(VENV)/.stamp-dev browser ## Run scheduled deployments on a real worker
 	@$(BIN)/python -m pytest $(WORKER)

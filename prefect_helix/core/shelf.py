@@ -169,11 +169,15 @@ class Shelf:
     # -- what goes -----------------------------------------------------------------------------------------------
 
     def make_room(self) -> tuple[str, ...]:
-        """Return the blobs to remove so that the budget is kept, the least worthy first."""
-        choice = self._choose(self.size_bytes - self._budget_bytes, inf)
+        """Return the blobs to remove so that the budget is kept, the least worthy first.
+
+        Where what is spared takes more than the budget by itself, everything else goes.
+        """
+        short_bytes = self.size_bytes - self._budget_bytes
+        choice = self._choose(short_bytes, inf)
         if choice is None:
             self.strangers.clear()
-            choice = self._choose(self.size_bytes - self._budget_bytes, inf)
+            choice = self._choose(short_bytes, inf) or self._choose(short_bytes, inf, enough=False)
         return self._remove(choice) if choice else ()
 
     def _displace(self, parcel: Parcel, size_bytes: int) -> tuple[str, ...] | None:
@@ -196,7 +200,9 @@ class Shelf:
             return None
         return self._remove(choice)
 
-    def _choose(self, short_bytes: int, dearest: float, kept: Iterable[str] = ()) -> _Choice | None:
+    def _choose(
+        self, short_bytes: int, dearest: float, kept: Iterable[str] = (), *, enough: bool = True
+    ) -> _Choice | None:
         """Choose what goes so that so many bytes come free; None if not enough can go that is worth no more than that.
 
         The lots that go count as not stored from now on.
@@ -205,6 +211,7 @@ class Shelf:
             short_bytes: How many.
             dearest: What each may be worth.
             kept: Blobs that stay.
+            enough: Whether nothing is chosen where all that can go is not enough.
         """
         choice = self._idle(short_bytes, kept)
         if choice.short_bytes <= 0:
@@ -221,7 +228,7 @@ class Shelf:
             choice.lots.append(lot)
             choice.short_bytes -= lot.own_bytes
             self._prospects.flip(lot.keys)
-        if choice.short_bytes > 0:
+        if choice.short_bytes > 0 and enough:
             self._put_back(choice.lots)
             return None
         for lot in sorted(choice.lots, key=lambda lot: -lot.worth):

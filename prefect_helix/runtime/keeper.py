@@ -239,10 +239,13 @@ class Keeper:
             self._queue.put(None)
             self._thread.join()
         try:
-            if self._writable and self._wrote:
-                self._stock.look()
             if self._writable and self._appraiser is not None and self._shelf is not None:
                 self._in_use = frozenset
+                if self._beaten_at is not None:  # another run that ends now may remove what only this one needed
+                    self._beat()
+            if self._writable and self._appraiser is not None and self._shelf is not None:
+                if self._wrote or self._beaten_at is not None:
+                    self._stock.look()
                 self._fill(self._shelf)
                 self._shelf, gone = self._appraiser.settle(self._shelf, completed=completed)
                 for name in gone:
@@ -250,6 +253,11 @@ class Keeper:
                 waiting, self._waiting = self._waiting, []
                 for write in waiting:
                     self._write(replace(write, coming={}))
+                if waiting and self._writable and self._shelf is not None:
+                    self._stock.look()  # after the last write: of runs that end together one sees what all wrote
+                    self._fill(self._shelf)
+                    for name in self._shelf.make_room():
+                        self._stock.delete(name)
         except Exception as error:  # such as of a policy that somebody wrote; the flow has come to its end
             self._stop(error)
 

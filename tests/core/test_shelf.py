@@ -206,6 +206,13 @@ def test_a_lowered_budget_is_kept_whatever_it_takes() -> None:
     assert shelf.make_room() == ()
 
 
+def test_where_what_is_spared_takes_more_than_the_budget_everything_else_goes() -> None:
+    stored = [parcel("a"), parcel("b"), parcel("c")]
+    shelf = shelf_of(POLICIES["always"], 50, "a", "b", "c", stored=stored, spared=lambda: {"a"})
+    assert set(shelf.make_room()) == {"b", "c"}
+    assert dict(shelf.blobs) == {"a": 100}
+
+
 def test_what_others_have_just_written_goes_last() -> None:
     shelf = shelf_of(Worth({100: 1.0, 120: 9.0}), 250, "a", "b", stored=[parcel("a")])
     shelf.find({"a": 100, "theirs": 100})

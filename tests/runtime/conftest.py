@@ -274,6 +274,8 @@ class Run:
 class Lab:
     """A store, tasks, and runs of flows over them."""
 
+    new_run = Run
+
     def __init__(self, url: str) -> None:
         self.url = url
         self.tasks: dict[str, LabTask] = {}
@@ -328,7 +330,7 @@ class Lab:
         budget: int = AMPLE_BYTES,
         workers: int = 4,
     ) -> Iterator[Run]:
-        run = Run(self, workers)
+        run = self.new_run(self, workers)
         self._runs += 1
         warn = Warnings(logging.getLogger("lab"), run.warnings)
         order = Order(

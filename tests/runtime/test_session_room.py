@@ -123,3 +123,26 @@ def test_one_result_waits_for_room_however_large_it_is(lab, monkeypatch):
 
     lab.run(flow, policy="auto", budget=ONE + 1000)
     assert "large" not in lab.run(flow, policy="auto", budget=ONE + 1000).bodies
+
+
+def test_of_two_runs_that_end_together_one_sees_that_the_budget_is_kept(lab):
+    """Each spares what the other may load, until that has ended."""
+    steps = [lab.task(lambda i=i: frame(float(i)), name=f"step{i}") for i in range(4)]
+
+    def flow() -> float:
+        return sum(total(step()) for step in steps)
+
+    lab.run(flow)
+    with lab.open("flow", {}, budget=ONE) as one:
+        flow()
+        with lab.open("flow", {}, budget=ONE) as other:
+            flow()
+            commit = one.session.keeper.commit
+
+            def commit_once_the_other_has_ended(*what: Any) -> None:
+                other.lineage = other.session.finish("completed")
+                commit(*what)
+
+            one.session.keeper.commit = commit_once_the_other_has_ended
+            one.session.finish("completed")
+            assert lab.blob_bytes() <= ONE

@@ -11,7 +11,7 @@ import textwrap
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
-from tests.runtime.program_kinds import HEADER, KINDS, Kind
+from tests.attack.kinds import HEADER, KINDS, SHARING, Kind
 
 LOCALS = ("total", "value", "amount")
 STATES = ("memo", "counter", "late", "registry")
@@ -57,18 +57,21 @@ class Definition:
 
 @dataclass
 class Call:
-    """A statement of the flow: a call of a task.
+    """A statement of the flow: a call of a task, or a change in place.
 
     Attributes:
-        target: The variable that takes the result.
+        target: The variable that takes the result; empty for a change.
         task: The task.
-        shape: ``plain``, ``branch`` (on a small result, between two tasks) or ``loop``.
+        shape: ``plain``, ``branch`` (on a small result, between two tasks), ``loop``, ``counted`` (a loop whose end is
+            a result), ``map``, or ``change`` (the flow's body changes an object in place).
         other: The other task of a branch.
         inputs: Variables given.
         given: How: as they are, in a list or dict, by one number, through a helper of the project.
         helper: That helper.
         literal: The other argument.
         submitted: Whether the call is submitted.
+        caught: Whether the flow catches what the task raises.
+        waits: Variables that are only waited for.
     """
 
     target: str
@@ -80,10 +83,17 @@ class Call:
     helper: str
     literal: int
     submitted: bool
+    caught: bool = False
+    waits: list[str] = field(default_factory=list)
 
     @property
     def tasks(self) -> list[str]:
-        return [self.task, self.other] if self.shape == "branch" else [self.task]
+        return {"branch": [self.task, self.other], "change": []}.get(self.shape, [self.task])
+
+    @property
+    def is_many(self) -> bool:
+        """Whether its target is a list of results."""
+        return self.shape in ("loop", "counted", "map")
 
 
 @dataclass
@@ -109,6 +119,11 @@ class Program:
     @property
     def tasks(self) -> list[Definition]:
         return [d for d in self.definitions.values() if d.module == self.modules]
+
+    @property
+    def targets(self) -> list[str]:
+        """The variables of the flow, in their order."""
+        return [call.target for call in self.flow if call.target]
 
     def module_name(self, module: int) -> str:
         if module == self.modules:
@@ -259,43 +274,95 @@ class Program:
         return "def flow(p, source):\n" + textwrap.indent(body, "    ")
 
     def _statement(self, call: Call) -> Iterator[str]:
+        if call.shape == "change":
+            yield f"change({self._value(call.inputs[0])}, {call.literal + 1})"
+            return
+        lines = self._called(call)
+        if not call.caught:
+            yield from lines
+            return
+        yield "try:"
+        yield from (f"    {line}" for line in lines)
+        yield "except ValueError as error:"
+        yield f"    {call.target} = str(error)"
+
+    def _called(self, call: Call) -> Iterator[str]:
         number = self._name_in(self.modules, "num")
         looked = f"{number}({self._value(call.inputs[0])})" if call.inputs else "p"
-        match call.given:
-            case "list":
-                given = f"[{', '.join(call.inputs)}]"
-            case "dict":
-                given = f"{{{', '.join(f'{name!r}: {name}' for name in call.inputs)}}}"
-            case "number":
-                given = looked
-            case "helper":
-                given = self._use(call.helper, self._name_in(self.modules, call.helper), looked)
-            case "item":
-                given = f"{self._value(call.inputs[0])}[1]"
-            case "file":
-                given = "File(source)"
-            case "function" | "object":
-                name = self._name_in(self.modules, call.helper)
-                given = f"{name}({call.literal})" if call.given == "object" else name
-            case _:
-                given = call.inputs[0] if call.inputs else "p"
+        given, waits = self._given(call, looked), f", wait_for=[{', '.join(call.waits)}]" if call.waits else ""
+        later = self._is_future(call)
         submit = ".submit" if call.submitted else ""
+        result = ".result()" if call.submitted and not later else ""
         match call.shape:
             case "branch":
-                yield f"if {looked} % 2:"
-                yield f"    {call.target} = {call.task}{submit}({given}, {call.literal})"
-                yield "else:"
-                yield f"    {call.target} = {call.other}{submit}({given}, {call.literal})"
-            case "loop":
-                yield f"{call.target} = [{call.task}{submit}({given}, {call.literal} + i) for i in range(3)]"
+                for word, task in ((f"if {looked} % 2:", call.task), ("else:", call.other)):
+                    yield word
+                    yield f"    {call.target} = {task}{submit}({given}, {call.literal}{waits}){result}"
+            case "loop" | "counted":
+                times = "3" if call.shape == "loop" else f"{looked} % 3 + 1"
+                one = f"{call.task}{submit}({given}, {call.literal} + i{waits}){result}"
+                yield f"{call.target} = [{one} for i in range({times})]"
+            case "map":
+                mapped = f"{call.task}.map([{', '.join([*call.inputs, 'p'])}], {call.literal})"
+                yield f"{call.target} = {mapped if later else f'[each.result() for each in {mapped}]'}"
             case _:
-                yield f"{call.target} = {call.task}{submit}({given}, b={call.literal})"
+                yield f"{call.target} = {call.task}{submit}({given}, b={call.literal}{waits}){result}"
+
+    def _given(self, call: Call, looked: str) -> str:
+        if self._would_share(call):
+            return looked
+        match call.given:
+            case "list":
+                return f"[{', '.join(call.inputs)}]"
+            case "dict":
+                return f"{{{', '.join(f'{name!r}: {name}' for name in call.inputs)}}}"
+            case "number":
+                return looked
+            case "helper":
+                return self._use(call.helper, self._name_in(self.modules, call.helper), looked)
+            case "item":
+                return f"{self._value(call.inputs[0])}[1]"
+            case "file":
+                return "File(source)"
+            case "function" | "object":
+                name = self._name_in(self.modules, call.helper)
+                return f"{name}({call.literal})" if call.given == "object" else name
+        return call.inputs[0] if call.inputs else "p"
+
+    @property
+    def kinds(self) -> set[str]:
+        """The kinds of the tasks that the flow calls."""
+        return {self.definitions[task].kind for call in self.flow for task in call.tasks}
+
+    @property
+    def shares(self) -> bool:
+        """Whether objects are changed in place, so that nothing may be going on meanwhile."""
+        return any(call.shape == "change" for call in self.flow) or not self.kinds.isdisjoint(SHARING)
+
+    def _is_future(self, call: Call) -> bool:
+        """Return whether what a call gives is not awaited at once, as it is where its task may fail."""
+        fails = call.caught or any(self.definitions[task].kind == "task_failing" for task in call.tasks)
+        return (call.submitted or call.shape == "map") and not fails and not self.shares
+
+    def _would_share(self, call: Call) -> bool:
+        """Return whether a task would change or give back a list or dict that the flow made of results.
+
+        Such a container is made anew for the task, as Prefect does where it holds futures: that is a limit.
+        """
+        holds_many = any(each.is_many for each in self.flow if each.target in call.inputs)
+        shares = any(self.definitions[task].kind in SHARING for task in call.tasks)
+        return shares and (call.given in ("list", "dict") or (call.given == "plain" and holds_many))
+
+    def form(self, call: Call) -> str:
+        """Return how a call is given its inputs: which of them as futures, and in what."""
+        makers = {each.target: each for each in self.flow}
+        return f"{call.shape} {call.given} {[self._is_future(makers[name]) for name in call.inputs]}"
 
     def _value(self, name: str) -> str:
         call = next(call for call in self.flow if call.target == name)
-        if not call.submitted:
+        if not self._is_future(call):
             return name
-        return f"[each.result() for each in {name}]" if call.shape == "loop" else f"{name}.result()"
+        return f"[each.result() for each in {name}]" if call.is_many else f"{name}.result()"
 
     # -- what may use what ---------------------------------------------------------------------------------------
 

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from random import Random
 
-from tests.runtime.program_kinds import CLASSES, KINDS, TASKS, Kind
-from tests.runtime.programs import STYLES, Call, Definition, Program
+from tests.attack.kinds import CLASSES, KINDS, TASKS, UNTIMELY, Kind
+from tests.attack.programs import STYLES, Call, Definition, Program
 
 
 def _chance(rng: Random, percent: int) -> bool:
     return rng.randrange(100) >= 100 - percent
 
 
-def make_program(rng: Random) -> Program:
-    """Return a random program."""
+def make_program(rng: Random, changes: int) -> Program:
+    """Return a random program; `changes` is the chance of a change in place, in percent."""
     program = Program(rng.randint(1, 3))
     program.packed = {module for module in range(program.modules) if _chance(rng, 30)}
     program.definitions["num"] = Definition("num", "num", 0, [0])
@@ -28,8 +29,10 @@ def make_program(rng: Random) -> Program:
             if program.definitions[use].module < definition.module and (definition.module, use) not in program.styles:
                 program.styles[definition.module, use] = rng.choice(STYLES)
     for number in range(1, rng.randint(3, 6) + 1):
-        program.flow.append(_call(program, rng, f"v{number}"))
-    targets = [call.target for call in program.flow]
+        program.flow.append(_call(program, rng, f"v{number}", program.targets))
+        if _chance(rng, changes):
+            _add_change(program, rng)
+    targets = program.targets
     program.returned = sorted({targets[-1], *(name for name in targets if _chance(rng, 30))})
     return program
 
@@ -86,15 +89,16 @@ def _add_task(program: Program, rng: Random, name: str) -> None:
     program.definitions[name] = made
     fitting = program.callable_from(name) if made.of.calls else []
     made.calls = [rng.choice(fitting) for _ in range(rng.choice([1, 1, 2, 3]))] if fitting else []
-    made.options = rng.choice(["", "", "", "", ", deterministic=False", ", lazy=True", ", ignore=['quiet']"])
+    options = ["", "", "", "", ", deterministic=False", ", ignore=['quiet']", ", lazy=True"]
+    made.options = rng.choice(options[:-1] if kind in UNTIMELY else options)
 
 
-def _call(program: Program, rng: Random, target: str) -> Call:
+def _call(program: Program, rng: Random, target: str, before: list[str]) -> Call:
+    """Return a call that takes results of those before."""
     task = rng.choice(program.tasks)
     given = rng.choice(
         ["plain", "plain", "plain", "list", "dict", "number", "helper", "item", "function", "object"],
     )
-    before = [call.target for call in program.flow]
     inputs = list(dict.fromkeys(rng.choice(before) for _ in range(rng.randint(1, 2)))) if before else []
     role = {"function": "callable", "object": "class"}.get(given)
     helpers = [d.name for d in program.helpers if (role in d.of.roles if role else d.of.use)]
@@ -103,18 +107,41 @@ def _call(program: Program, rng: Random, target: str) -> Call:
     if inputs and given == "item":
         source = next(call for call in program.flow if call.target == inputs[0])
         made = program.definitions[source.task].kind
-        given = "item" if made in ("task_pair", "task_list") and source.shape == "plain" else "plain"
+        given = (
+            "item" if made in ("task_pair", "task_list") and source.shape == "plain" and not source.caught else "plain"
+        )
     if not inputs and given in ("list", "dict", "item"):
         given = "plain"
     others = [d for d in program.tasks if d.kind != "task_file"]
-    shape = rng.choice(["plain", "plain", "plain", "branch", "loop"])
+    shape = rng.choice(["plain", "plain", "plain", "plain", "branch", "loop", "counted", "map"])
     if task.kind == "task_file":
         given, shape = "file", "plain"
     if shape == "branch" and not (inputs and others):
         shape = "plain"
     other = rng.choice(others).name if others else task.name
     submitted = _chance(rng, 30)
-    return Call(target, task.name, shape, other, inputs, given, helper, rng.randint(0, 9), submitted)
+    fails = "task_failing" in (task.kind, shape == "branch" and program.definitions[other].kind)
+    waits = [rng.choice(before)] if before and shape != "map" and _chance(rng, 10) else []
+    literal = rng.randint(0, 9)
+    return Call(
+        target, task.name, shape, other, inputs, given, helper, literal, submitted, fails and _chance(rng, 80), waits
+    )
+
+
+def _add_change(program: Program, rng: Random) -> None:
+    """Add a change in place, and maybe an earlier call once more that takes what is changed."""
+    change = _change(rng, program.targets)
+    program.flow.append(change)
+    takers = [call for call in program.flow if call.shape != "change" and change.inputs[0] in call.inputs]
+    if takers and _chance(rng, 70):
+        taker = copy.deepcopy(rng.choice(takers))
+        taker.target = f"{taker.target}_again{len(program.flow)}"
+        program.flow.append(taker)
+
+
+def _change(rng: Random, before: list[str]) -> Call:
+    """Return a change in place of one of those before."""
+    return Call("", "", "change", "", [rng.choice(before)], "plain", "", rng.randint(0, 9), False)
 
 
 def edit(program: Program, rng: Random) -> str:
@@ -195,6 +222,9 @@ def need_another(program: Program, rng: Random) -> str:
 
 def change_flow(program: Program, rng: Random) -> str:
     call = rng.choice(program.flow)
+    if call.shape == "change":
+        call.literal = (call.literal + 1) % 10
+        return f"change in place of {call.inputs[0]}"
     match rng.choice(["literal", "parameter", "given", "returned", "task"]):
         case "literal":
             call.literal = (call.literal + 1) % 10
@@ -207,8 +237,31 @@ def change_flow(program: Program, rng: Random) -> str:
             if not read:
                 call.task = rng.choice([d for d in program.tasks if d.kind != "task_file"] or program.tasks).name
         case _:
-            program.returned = [program.flow[-1].target, call.target]
+            program.returned = [program.targets[-1], call.target]
     return f"flow at {call.target}"
+
+
+def add_step(program: Program, rng: Random) -> str:
+    at = rng.randint(0, len(program.flow))
+    before = [call.target for call in program.flow[:at] if call.target]
+    if before and _chance(rng, 20):
+        program.flow.insert(at, _change(rng, before))
+        return f"{before[-1]} or another one changed in place"
+    target = f"v{1 + max(int(name[1:].partition('_')[0]) for name in program.targets)}"
+    program.flow.insert(at, _call(program, rng, target, before))
+    program.returned = [*program.returned, target]
+    return f"{target} added"
+
+
+def remove_step(program: Program, rng: Random) -> str:
+    used = {name for call in program.flow for name in (*call.inputs, *call.waits)}
+    unused = [call for call in program.flow if call.target not in used]
+    call = rng.choice(unused)
+    if len(program.targets) == 1 and call.target:
+        return "nothing"
+    program.flow.remove(call)
+    program.returned = [name for name in program.returned if name != call.target] or [program.targets[-1]]
+    return f"{call.target or 'a change in place'} removed"
 
 
 def change_file(program: Program, rng: Random) -> str:
@@ -288,6 +341,8 @@ WITH_EFFECT = [
     need_another,
     change_flow,
     change_file,
+    add_step,
+    remove_step,
 ]
 WITHOUT_EFFECT = [
     change_looks,

@@ -1,6 +1,6 @@
 """What random programs are made of: each kind of definition as a template of its source.
 
-They are in ``program_kinds.txt``, in groups. A line ``== kind (roles) <- needs => use`` begins a kind. ``roles``: what
+They are in ``kinds.txt``, in groups. A line ``== kind (roles) <- needs => use`` begins a kind. ``roles``: what
 it can be where another kind needs something. ``needs``: roles of what it uses as its module is imported. ``use``: how a
 number is had from it, an expression of its name ``r`` and a number ``x``; whatever is callable is called.
 
@@ -24,7 +24,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from workbench import File, task
+from workbench import File, change, fail_at_first, place, task
 """
 
 _TITLE = re.compile(r"(\w+)(?: \((.*?)\))?(?: <- (.*?))?(?: => (.*))?")
@@ -80,15 +80,15 @@ _tables = {table.split("\n")[0]: _parse(table) for table in ("\n" + _text).split
 
 _TASK = """\
 @task("{name}"{options})
-def {name}(a, b={n[0]}, quiet=True):{doc}
+def {name}(a, b={n[0]}, quiet=True)RETURNS:{doc}
     x = {at[0]}(a) + b
     {local} = (x * {n[1]}{calls}) % 997
     return RESULT
 """
 
 
-def _task(result: str, *needs: str) -> Kind:
-    return Kind(_TASK.replace("RESULT", result), needs=("num", *needs))
+def _task(result: str, *needs: str, returns: str = "") -> Kind:
+    return Kind(_TASK.replace("RESULT", result).replace("RETURNS", returns), needs=("num", *needs))
 
 
 TASKS = {
@@ -98,13 +98,22 @@ TASKS = {
     "task_dict": _task('{{"m": {local}, "n": {n[2]}}}'),
     "task_text": _task('"ab" * ({local} % {n[2]} * 50_000)'),
     "task_array": _task("np.full(20_000, {local})"),
-    "task_frame": _task('pd.DataFrame({{"x": np.arange(20_000) + {local}}})'),
+    "task_backwards": _task("np.sin(np.arange(20_000) + {local})[::-1]"),
+    "task_matrix": _task("np.asfortranarray(np.outer(np.arange(150.0), np.arange(150.0) + {local}) / 7)"),
+    "task_frame": _task('pd.DataFrame({{"x": np.arange(20_000) + {local}}})', returns=" -> pd.DataFrame"),
     "task_pair": _task("(np.full(20_000, {local}), np.arange(20_000) + {n[2]})"),
+    "task_nested": _task('{{"m": [np.full(20_000, {local}), {n[2]}], "n": ({local}, np.arange(20_000))}}'),
     "task_record": _task("{at[1]}({local})", "record"),
     "task_member": _task("{at[1]}.HIGH if {local} % 2 else {at[1]}.LOW", "enum"),
     "task_object": _task("{at[1]}({local})", "class"),
     **_tables["tasks"],
 }
+
+UNTIMELY = ("task_failing", "task_flaky", "task_changing", "task_same", "task_writing")
+"""Of these it matters when they run: they are never lazy."""
+
+SHARING = ("task_changing", "task_same")
+"""These may leave two variables of the flow with one object."""
 
 FUNCTIONS, CLASSES, CONSTANTS = _tables["functions"], _tables["classes"], _tables["constants"]
 KINDS = {**FUNCTIONS, **CLASSES, **CONSTANTS, **TASKS}

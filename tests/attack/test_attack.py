@@ -1,0 +1,73 @@
+"""The attack in its quick form, and the proof that it finds what is wrong."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.attack.attack import Runner, WrongError, attack
+
+pytestmark = pytest.mark.timeout(600)
+
+SEEDS = {"calm": 8, "changes": 4, "room": 5, "harm": 6, "trouble": 6, "kills": 5, "crowd": 4}
+"""How many series of each scene are played every day."""
+
+PREFECT_SEEDS = {"prefect": 1, "prefect harm": 1}
+
+FOUND = {
+    "blind_to_helpers": ("calm", 0, "stale"),
+    "literals_are_alike": ("calm", 0, "stale"),
+    "stale_index": ("calm", 6, "stale"),
+    "trusts_identity": ("changes", 0, "stale"),
+    "no_checksums": ("harm", 4, "stale|broke"),
+    "sees_too_much": ("calm", 0, "needless"),
+    "greedy_planner": ("calm", 0, "needless"),
+    "planner_prunes_what_is_demanded": ("calm", 0, "needless"),
+    "pruned_in_words_only": ("calm", 0, "lineage"),
+    "claims_what_is_not_stored": ("room", 0, "lineage"),
+    "boundless": ("room", 0, "budget"),
+    "never_tidies": ("calm", 0, "left"),
+}
+"""The systems that are known to be wrong: the scene that finds each out, the first seed, and the promise it breaks."""
+
+ENOUGH = 12
+"""Series within which each of them has to be found out."""
+
+Run = Callable[..., Runner]
+
+
+@pytest.fixture(scope="module")
+def runner() -> Iterator[Run]:
+    """Gives the runner of a backend."""
+    runners: dict[str, Runner] = {}
+
+    def give(backend: str = "lab", **environment: str) -> Runner:
+        if backend not in runners:
+            runners[backend] = Runner(backend, **environment)
+        return runners[backend]
+
+    yield give
+    for each in runners.values():
+        each.close()
+
+
+@pytest.mark.parametrize(("scene", "seed"), [(scene, seed) for scene, count in SEEDS.items() for seed in range(count)])
+def test_whatever_befalls_a_run_every_promise_is_kept(runner: Run, scene: str, seed: int) -> None:
+    attack(scene, seed, runner(), Counter())
+
+
+@pytest.mark.parametrize(
+    ("scene", "seed"), [(scene, seed) for scene, count in PREFECT_SEEDS.items() for seed in range(count)]
+)
+def test_every_promise_is_kept_by_flows_of_prefect(runner: Run, prefect_server: str, scene: str, seed: int) -> None:
+    attack(scene, seed, runner("prefect", PREFECT_API_URL=prefect_server), Counter())
+
+
+@pytest.mark.parametrize("system", FOUND)
+def test_a_system_that_is_wrong_is_found_out(runner: Run, system: str) -> None:
+    scene, first, promise = FOUND[system]
+    with pytest.raises(WrongError, match=rf"(?m)^(turn \d+: )?({promise}):"):
+        for seed in range(first, first + ENOUGH):
+            attack(scene, seed, runner(), Counter(), system=system, tries=0)
