@@ -203,7 +203,10 @@ class World:
             node.spec.by_digest or self.history.ambiguous(node.signature) or any(i.undetermined for i in inputs)
         )
         node.standing, node.trace, node.result, node.reason = Standing.ORIGINAL, None, None, ""
-        if self._mode != "auto" or not node.spec.deterministic or any(n.original or n.done for n in node.wait_for):
+        if self._mode != "auto" or not node.spec.deterministic:
+            return
+        # What was used already was so before anything that it waits for had to be computed after all.
+        if any(n.original or n.done for n in node.wait_for) and not (node.used or node.opened):
             return
         for trace in self.history.matching(fingerprint, node.literals, node.history_key, inputs, waits):
             found = match(trace, inputs, waits)

@@ -437,3 +437,21 @@ def test_code_that_cannot_be_looked_up_costs_its_name_in_the_list_of_runs_and_no
     summary = Catalog(lab.store).read().lineages[-1].run.summary
     assert (summary_words(summary), summary.code) == ("code of fit", ())
     assert [told for told in run.warnings.values() if "Forbidden" in told and "does not name what changed" in told]
+
+
+def test_a_result_that_is_lost_and_made_again_as_it_was_contradicts_nobody_who_waited_for_it(lab):
+    make = lab.task(lambda n: frame(n), name="make")
+    score = lab.task(lambda frames: sum(map(total, frames)), name="score")
+    lost: list[str] = []
+
+    def flow():
+        frames = [make.submit(n) for n in range(2)]
+        scored = score(frames, wait_for=frames)
+        for name in lost:
+            lab.store.delete_blob(name)
+        return scored, [total(each.result()) for each in frames]
+
+    first = lab.run(flow)
+    lost += [name for trace in first.lineage.traces if trace.task == "make" for name in trace.result.blobs]
+    second = lab.run(flow)
+    assert (second.value, second.bodies) == (first.value, ["make", "make"])
