@@ -35,8 +35,9 @@ test: lint browser ## Check style and types, then run the tests
 	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --ignore $(WORKER)
 	@$(MAKE) --no-print-directory newest
 
-attack: $(VENV)/.stamp-dev ## Run random flows through random edits and faults, for half an hour
+attack: $(VENV)/.stamp-dev ## Run random flows through random edits and faults, for half an hour; then all readers of stored bytes
 	@$(BIN)/python -m tests.attack
+	@HELIX_ATTACK=1 $(BIN)/python -m pytest tests/fuzz
 
 worker: $(VENV)/.stamp-dev browser ## Run scheduled deployments on a real worker
 	@$(BIN)/python -m pytest $(WORKER)
