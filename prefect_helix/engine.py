@@ -128,7 +128,6 @@ class PrefectEngine:
         Returns:
             Its node; None if it takes a result of another task that has none, which is for Prefect to deal with.
         """
-        self.session.settle()
         others: Dependencies = {name: set(edges) for name, edges in (dependencies or {}).items()}
         try:
             given = {

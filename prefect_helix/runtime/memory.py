@@ -17,7 +17,6 @@ from collections.abc import Iterator
 
 from prefect_helix.core.graph import Decision
 from prefect_helix.core.lineage import Result
-from prefect_helix.runtime.doubts import Doubts
 from prefect_helix.runtime.keeper import Keeper
 from prefect_helix.runtime.nodes import Cell, Node
 from prefect_helix.runtime.objects import Objects
@@ -33,15 +32,13 @@ class Memory:
     Args:
         world: The run's nodes.
         objects: Their objects.
-        doubts: What is still to be seen of them.
         keeper: The store.
         is_mapped: Whether having a large object again costs next to nothing, as on a local disk.
     """
 
-    def __init__(self, world: World, objects: Objects, doubts: Doubts, keeper: Keeper, *, is_mapped: bool) -> None:
+    def __init__(self, world: World, objects: Objects, keeper: Keeper, *, is_mapped: bool) -> None:
         self._world = world
         self._objects = objects
-        self._doubts = doubts
         self._keeper = keeper
         self._is_mapped = is_mapped
         self._again: dict[str, Node] = {}
@@ -107,9 +104,6 @@ class Memory:
     def _look_at(self, cell: Cell, whole: Cell, last_look: bool) -> None:
         node, result = cell.node, cell.node.result
         if not cell.is_kept or result is None:
-            return
-        if self._doubts.concern(cell):
-            self._again[node.key] = node
             return
         handed_out = cell.exposed or node.opened
         if handed_out and not result.exact:  # parts of it are known by where they are

@@ -239,10 +239,6 @@ class Objects:
                 cell.seen = changes
         return cell.diverged
 
-    def changed_by_flow(self, cell: Cell) -> bool:
-        """Return whether the flow body may be who changed an object; what a task changed, those after it share."""
-        return cell.exposed and self.diverged(cell)
-
     def hand_out(self, node: Node) -> Any:
         """Return a node's value as the flow body gets it: large parts as stand-ins, everything else as it is.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from enum import Enum
 from functools import partial
 from typing import Any
@@ -16,7 +16,6 @@ from prefect_helix.runtime import execution
 from prefect_helix.runtime.appraisal import Appraiser
 from prefect_helix.runtime.arguments import immutable, literal_digest
 from prefect_helix.runtime.code import ValueCode
-from prefect_helix.runtime.doubts import Doubts
 from prefect_helix.runtime.keeper import Keeper, Put
 from prefect_helix.runtime.nodes import Node, Standing
 from prefect_helix.runtime.objects import Objects
@@ -40,10 +39,6 @@ class Observer:
         value_code: Hashes the code that values bring.
         warn: Called with a key and a sentence; the same key is told once.
         verify: Whether recorded results are checked (mode ``verify``).
-
-    Attributes:
-        mismatched: Tasks that gave another result than was recorded.
-        doubts: What is still to be seen of what tasks were given.
     """
 
     def __init__(
@@ -58,7 +53,6 @@ class Observer:
         verify: bool,
     ) -> None:
         self.mismatched: list[str] = []
-        self.doubts = Doubts(objects)
         self.differences: list[str] = []
         self._unlike: dict[str, Result] = {}
         self._world = world
@@ -118,21 +112,17 @@ class Observer:
                 raise ArgumentChangedError(node.spec.name, argument.parameter)
         for edge in node.edges:
             result = edge.node.result
-            if self._objects.changed_by_flow(edge.cell) and not (result and self._keeper.loadable(result)):
+            if self._objects.diverged(edge.cell) and not (result and self._keeper.loadable(result)):
                 raise ArgumentChangedError(node.spec.name, edge.parameter)
 
-    def keep(self, node: Node, sizes: Mapping[str, int], put: Put, changed_inputs: Sequence[str] = ()) -> None:
+    def keep(self, node: Node, sizes: Mapping[str, int], put: Put) -> None:
         """Offer a computed result to the store, unless it stands for nothing.
 
         Args:
             node: What was computed.
             sizes: The blobs it is made of, with their sizes in bytes.
             put: Writes those of the given names.
-            changed_inputs: Parameters whose objects it changed, or somebody else at the same time, as was seen late.
         """
-        for parameter in changed_inputs:
-            self._tell_change(node, parameter, "in place, or a step did that was computed at about the same time")
-        node.changed_inputs = tuple(dict.fromkeys((*node.changed_inputs, *changed_inputs)))
         if node.tainted or node.result is None:
             return
         whole = node.result.blobs is not None and sizes.keys() >= {*node.result.blobs}
@@ -148,7 +138,11 @@ class Observer:
         """
         task, key = node.spec.name, node.spec.key
         for parameter in node.changed_inputs:
-            self._tell_change(node, parameter, "in place, or gave it back as its result")
+            self._warn(
+                f"mutation:{key}:{parameter}",
+                f"{task} changed its argument {parameter!r} in place, or gave it back as its result. It is computed in "
+                "every run, since later steps may rely on that. Return a copy to have it skipped.",
+            )
         if problem is not None:
             self._warn(f"unstorable:{key}", f"{problem} So {task} cannot be loaded, only computed again.")
         if node.result is not None and node.result.type_name == _NONE:
@@ -168,13 +162,6 @@ class Observer:
                 f"{noted(accepted)}. If it is none, take that back with `prefect-helix undo {accepted.id}`.",
             )
 
-    def _tell_change(self, node: Node, parameter: str, how: str) -> None:
-        self._warn(
-            f"mutation:{node.spec.key}:{parameter}",
-            f"{node.spec.name} changed its argument {parameter!r} {how}. It is computed in every run, since later "
-            "steps may rely on that. Return a copy to have it skipped.",
-        )
-
     def _recorded(self, node: Node) -> Result | None:
         """Return what the same call gave when it was last computed, for mode ``verify``."""
         if not self._verify or node.spec.by_digest:
@@ -193,19 +180,13 @@ class Observer:
         replan(self._world, changed)
         return contradicted
 
-    def changed_inputs(self, node: Node, value: Any, described: Described, compute_us: int) -> tuple[str, ...]:
-        """Return the parameters whose objects the task changed in place, or gave back as they are.
-
-        Whether it changed some of them may be told later; see `Doubts`. May take as long as it takes to digest all of
-        them, so that no lock should be held.
-        """
+    def changed_inputs(self, node: Node, value: Any, described: Described) -> tuple[str, ...]:
+        """Return the parameters whose objects the task changed in place, or gave back as they are."""
         parts = {id(part) for part in (value, *described.leaves) if not _is_one_for_all(part)}
         found: dict[str, None] = {}
         for edge in node.edges:
             given_back = edge.cell.present and id(edge.cell.value) in parts
-            if not given_back and self.doubts.put_off(node, edge, compute_us):
-                continue
-            if given_back or self.doubts.look(edge.cell):
+            if given_back or self._objects.diverged(edge.cell, look=True):
                 found[edge.parameter] = None
         for argument in node.arguments:
             given = node.parameters[argument.parameter]

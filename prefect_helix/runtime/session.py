@@ -73,8 +73,7 @@ class Session:
         self._observer = Observer(
             world, self._objects, keeper, appraiser, self._value_code, warn, verify=head.mode == "verify"
         )
-        self._doubts = self._observer.doubts
-        self._memory = Memory(world, self._objects, self._doubts, keeper, is_mapped=not keeper.store.is_remote)
+        self._memory = Memory(world, self._objects, keeper, is_mapped=not keeper.store.is_remote)
         self._sampler = None
         if verify:
             self._sampler = Sampler(
@@ -111,7 +110,7 @@ class Session:
         submitted: bool = False,
         entered: Callable[[Node], None] = lambda node: None,
     ) -> Node:
-        """Enter a call of a helix task, after `settle`, and find out what it is.
+        """Enter a call of a helix task and find out what it is.
 
         Args:
             spec: The task.
@@ -139,10 +138,6 @@ class Session:
             elif changed:
                 replan(self.world, changed)
             return node
-
-    def settle(self) -> None:
-        """Find out what tasks have changed in place by now: what a call takes has to be known before it is entered."""
-        self._doubts.settle()
 
     def way(self, cell: Cell) -> Way:
         """Return what keeps the object of a cell within reach of the flow, as long as it is held."""
@@ -216,8 +211,6 @@ class Session:
             self.demand([node])
         while True:
             yield from self._scheduler.bring(cell)
-            if exposed:  # what the flow body does to it is not what tasks did
-                self._doubts.settle(node.cells.values())
             with self._scheduler.lock:
                 value = cell.get()
                 if value is not ABSENT:  # else it left memory in between, to be loaded again
@@ -226,7 +219,7 @@ class Session:
                         self._objects.expose(cell)
                     break
         del way
-        return self._objects.fresh(cell) if not exposed and self._objects.changed_by_flow(cell) else value
+        return self._objects.fresh(cell) if not exposed and self._objects.diverged(cell) else value
 
     def demand(self, nodes: Sequence[Node]) -> None:
         """Plan together for the values of `nodes`, which somebody outside of helix tasks needs."""
@@ -273,7 +266,6 @@ class Session:
             self._scheduler.abandon()
             self.keeper.end(status)  # whoever cancels a run may not wait for a task that cannot be stopped
         self._scheduler.wait_until_idle()
-        self._doubts.settle()
         self.finished = True
         with self._scheduler.lock:
             self._memory.end()
@@ -310,11 +302,10 @@ class Session:
             NondeterministicTaskError: If it contradicts results that were already used.
         """
         described = describe(value, self._value_code)
-        changed_inputs = self._observer.changed_inputs(node, value, described, compute_us)
         with self._scheduler.lock:
             node.tainted = not reusable
-            node.changed_inputs = changed_inputs
-            if changed_inputs:
+            node.changed_inputs = self._observer.changed_inputs(node, value, described)
+            if node.changed_inputs:
                 self._objects.changed()
             self._objects.keep(node, value, described)
         pieces = {piece.name: piece for piece in described.pieces}
@@ -358,8 +349,7 @@ class Session:
             contradicted = self._observer.note(node, account.result, compute_us, now_us())
             self._observer.tell(node, account.problem)
         self._observer.compare(node, value)
-        keep = partial(self._observer.keep, node, account.sizes if put else {}, put or _nowhere)
-        self._doubts.when_settled(node, keep)
+        self._observer.keep(node, account.sizes if put else {}, put or _nowhere)
         self._scheduler.ended(node)
         if contradicted:
             raise NondeterministicTaskError(node.spec.name, contradicted)

@@ -227,7 +227,6 @@ class Run:
     # -- calls ---------------------------------------------------------------------------------------------------
 
     def enter(self, task: LabTask, parameters: Mapping[str, Any], wait_for: Any, *, submitted: bool) -> Node:
-        self.session.settle()
         given = {name: self._given(value) for name, value in parameters.items()}
         waits = [cell.node for cell in self._given(list(wait_for)).cells]
         return self.session.call(task.spec(), given, waits, submitted=submitted)
