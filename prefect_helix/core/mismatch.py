@@ -125,9 +125,13 @@ def _fields(value: Any) -> Mapping[str, Any]:
     return getattr(value, "__dict__", {})
 
 
+def _is_secret(name: object) -> bool:
+    return isinstance(name, str) and is_secret(name)
+
+
 def _named(path: str, name: object, recorded: Any, now: Any, depth: int) -> _Parts:
     """Yield how what goes by a name differs; of a secret only that it does."""
-    if isinstance(name, str) and is_secret(name):
+    if _is_secret(name):
         if not _same(recorded, now):
             yield path, f"recorded {HIDDEN}, now another one"
         return
@@ -174,7 +178,9 @@ def _frames(path: str, recorded: Any, now: Any, depth: int) -> _Parts:
     for place, name in enumerate(before):
         if before == after or before.count(name) == after.count(name) == 1:
             other = place if before == after else after.index(name)
-            yield from _cells(f"{path}[{_shown(name)}]", recorded.iloc[:, place], now.iloc[:, other])
+            cells = recorded.iloc[:, place], now.iloc[:, other]
+            compared = _named(path, name, *cells, depth) if _is_secret(name) else _cells(path, *cells)
+            yield from ((f"{path}[{_shown(name)}]", text) for _, text in compared)
 
 
 def _series(path: str, recorded: Any, now: Any, depth: int) -> _Parts:

@@ -92,7 +92,7 @@ class Observer:
         recorded = self._unlike.pop(node.key, None)
         if recorded is not None and node.result is not None:
             now = value or partial(self._load, node.result)
-            told = difference(partial(self._load, recorded), now, recorded.digest, node.result.digest)
+            told = difference(node.spec.name, partial(self._load, recorded), now, recorded.digest, node.result.digest)
             self.differences.append(told)
 
     def _load(self, result: Result) -> object:

@@ -73,7 +73,9 @@ def recompute(trace: Trace, spec: TaskSpec, run: Lineage, store: Store) -> Outco
         return Outcome(trace, False, False, "not compared: its result has no digest")
     if found.hex == recorded.digest:
         return Outcome(trace, True, False, "the same")
-    told = difference(lambda: execution.load(recorded, None, store)[0], lambda: value, recorded.digest, found.hex)
+    told = difference(
+        trace.task, lambda: execution.load(recorded, None, store)[0], lambda: value, recorded.digest, found.hex
+    )
     return Outcome(trace, True, True, f"another result: {told}")
 
 

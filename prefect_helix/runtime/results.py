@@ -10,6 +10,7 @@ from prefect_helix.core.digest import Digest, digest
 from prefect_helix.core.errors import CorruptError, NotStorableError, StoreError, UndigestibleError
 from prefect_helix.core.lineage import Copy, Leaf, Result
 from prefect_helix.core.mismatch import by_digest, mismatch
+from prefect_helix.core.short import HIDDEN, is_secret
 from prefect_helix.runtime.code import ValueCode
 from prefect_helix.runtime.values import LeafRef, approximate_size, name_of_type, split
 from prefect_helix.storage.codec import Code, DecodingError, Encoded, decode, encode
@@ -105,16 +106,23 @@ def try_digest(value: object) -> Digest | None:
 
 
 def difference(
-    recorded: Callable[[], object], now: Callable[[], object], recorded_digest: str | None, now_digest: str | None
+    task: str,
+    recorded: Callable[[], object],
+    now: Callable[[], object],
+    recorded_digest: str | None,
+    now_digest: str | None,
 ) -> str:
     """Return how a value differs from a recorded one; by no more than their digests where one cannot be had.
 
     Args:
+        task: Name of the task that gave them; of a secret it is told only that it differs.
         recorded: Loads the recorded value; raises `StoreError`.
         now: Gives the value; raises `StoreError`.
         recorded_digest: Digest of the recorded value.
         now_digest: Digest of the value.
     """
+    if is_secret(task):
+        return f"recorded {HIDDEN}, now another one"
     try:
         return mismatch(recorded(), now())
     except (StoreError, NotStorableError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from prefect_helix.core.digest import hash_parts
 from prefect_helix.core.errors import ArgumentChangedError, FileChangedError, NotStorableError, StoreError
@@ -18,6 +19,7 @@ from prefect_helix.runtime.results import difference, try_digest
 from prefect_helix.runtime.scheduler import Engine
 from prefect_helix.runtime.values import name_of_type
 from prefect_helix.runtime.world import World
+from prefect_helix.storage.codec import DecodingError
 from prefect_helix.storage.documents import new_id
 from prefect_helix.views.units import format_count, format_us, moment
 
@@ -144,11 +146,11 @@ class Sampler:
         try:
             self._observer.check_arguments(node)
             arguments = self._engine.inputs(node, self._objects.fresh)
-        except (StoreError, NotStorableError, ArgumentChangedError, FileChangedError):
+        except (StoreError, NotStorableError, DecodingError, ArgumentChangedError, FileChangedError):
             return  # another one takes its place, and the last line of the run counts those that are missing
         try:
             value = self._engine.repeat(node, arguments)
-        except Exception as error:  # it is the user's function
+        except (Exception, SystemExit) as error:  # it is the user's function
             sample.failed.append(node.spec.name)
             self._warn(
                 f"verify failed:{node.spec.key}",
@@ -165,7 +167,8 @@ class Sampler:
             return
         sample.compared.append(node.spec.name)
         if found.hex != recorded.digest:
-            told = difference(lambda: self._objects.fresh(node.cell()), lambda: value, recorded.digest, found.hex)
+            before = partial(self._objects.fresh, node.cell())
+            told = difference(node.spec.name, before, lambda: value, recorded.digest, found.hex)
             self._distrust(node, told, sample)
 
     def _can_tell(self, node: Node, recorded: Result) -> bool:

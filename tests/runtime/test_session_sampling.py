@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -353,3 +354,49 @@ def test_other_modes_reuse_nothing_that_could_be_verified(lab, census):
     for mode in ("recompute", "verify"):
         run = lab.run(census, mode=mode)
         assert (run.bodies, run.again) == (ALL, [])
+
+
+def test_of_a_secret_no_more_is_told_than_that_it_differs(lab):
+    secrets = {"text": "first-secret"}
+    fetch = lab.task(lambda: secrets["text"] * 50, name="fetch_token")
+    users = lab.task(lambda: pd.DataFrame({"name": ["a"], "password": [secrets["text"]]}), name="users")
+
+    def flow():
+        return len(fetch()), len(users())
+
+    lab.run(flow)
+    secrets["text"] = "other-secret"
+    lab.verify = 1.0
+    run = lab.run(flow)
+    assert run.session.sample.differing == ["fetch_token", "users"]
+    told = "\n".join([*run.warnings.values(), *run.lineage.run.problems, *(each.note for each in revocations(lab))])
+    assert "-secret" not in told
+
+
+def test_a_task_that_wants_to_end_the_process_only_fails(lab, census):
+    lab.run(census)
+    lab.tasks["evaluate"].fn = lambda model, df: sys.exit(3)
+    lab.verify = 1.0
+    run = lab.run(census)
+    assert run.session.sample.failed == ["evaluate"]
+    assert run.lineage.run.status == "completed"
+
+
+class Odd(Exception):
+    """An exception that cannot be copied."""
+
+    def __init__(self, one: int, two: int) -> None:
+        super().__init__(one)
+
+
+def test_an_argument_that_cannot_be_copied_leaves_the_others_to_be_verified(lab):
+    take = lab.task(lambda odd: str(odd), name="take")
+    plain = lab.task(lambda n: n + 1, name="plain")
+
+    def flow():
+        return take(Odd(1, 2)), plain(1)
+
+    lab.run(flow)
+    lab.verify = 1.0
+    run = lab.run(flow)
+    assert (run.again, run.session.sample.compared) == (["plain"], ["plain"])
