@@ -30,6 +30,7 @@ PIPELINE = """
     @helix_task
     def clean(frame: pd.DataFrame) -> pd.DataFrame:
         RAN.info("clean")
+        np.linalg.svd(np.ones((600, 600)))  # so that loading is the cheaper way on a busy machine, too
         return frame.assign(b=helpers.scaled(frame["a"]))
 
     @helix_task
@@ -157,4 +158,4 @@ def test_a_revoked_run_computes_again_what_it_computed(work: Any) -> None:
     assert work.run('{"reg": 2.0}')[1] == ["scan", "clean"]
     told = " ".join(helix(work, "why", "last", "clean").stdout.split())
     assert "its earlier result was revoked on 2" in told
-    assert work.run()[1] in (["fit"], ["clean", "fit"])  # on a busy machine, loading may be the dearer way to clean
+    assert work.run()[1] == ["fit"]
