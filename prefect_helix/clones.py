@@ -1,13 +1,14 @@
-"""Copies of tasks for Prefect's engine: with another function, or to run once more beside a flow run."""
+"""Copies of tasks for Prefect's engine: to compute a node, or to run once more beside a flow run."""
 
 from __future__ import annotations
 
 import asyncio
 import contextvars
 import copy
+import functools
+import time
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from typing import Any
 
 from prefect.cache_policies import NO_CACHE
@@ -15,11 +16,53 @@ from prefect.tasks import Task
 from prefect.utilities.annotations import NotSet
 
 from prefect_helix.compat import run_task_async, run_task_sync
+from prefect_helix.runtime.nodes import Node
+from prefect_helix.runtime.session import now_us
 
 VERIFY_TAG = "helix-verify"
 """Tag of task runs that compute a reused result again."""
 
 _HOOKS = ("on_completion_hooks", "on_failure_hooks", "on_running_hooks", "on_rollback_hooks", "on_commit_hooks")
+
+
+class Body:
+    """A node's function that keeps when it began, what it returned and how long it took; of retries the last counts."""
+
+    def __init__(self, node: Node, fn: Callable[..., Any]) -> None:
+        functools.update_wrapper(self, fn)
+        self._node = node
+        self._fn = fn
+        self.called = False
+        self.value: Any = None
+        self.elapsed_us = 0
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the function."""
+        self._node.begun_us = now_us()
+        started = time.perf_counter_ns()
+        self.value = self._fn(*args, **kwargs)
+        self.elapsed_us = (time.perf_counter_ns() - started) // 1000
+        self.called = True
+        return self.value
+
+
+class AsyncBody(Body):
+    """The same of an async function; the time is from its first step to its last, waits included."""
+
+    async def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the function and await what it gives."""
+        self._node.begun_us = now_us()
+        started = time.perf_counter_ns()
+        self.value = await self._fn(*args, **kwargs)
+        self.elapsed_us = (time.perf_counter_ns() - started) // 1000
+        self.called = True
+        return self.value
+
+
+def instrumented(node: Node, task: Task[..., Any]) -> tuple[Body, Task[..., Any]]:
+    """Return a copy of `task` that computes `node`, and its function, which keeps what it gave."""
+    body = (AsyncBody if task.isasync else Body)(node, task.fn)
+    return body, clone_with(task, body)
 
 
 def clone_with(task: Task[..., Any], fn: Callable[..., Any]) -> Task[..., Any]:
@@ -55,7 +98,7 @@ def run_beside(task: Task[..., Any], arguments: Mapping[str, Any], timeout_s: fl
         setattr(clone, hooks, [])
     clone.timeout_seconds = min((s for s in (task.timeout_seconds, timeout_s) if s is not None), default=None)
     call: dict[str, Any] = {"task": clone, "parameters": dict(arguments), "return_type": "result"}
-    return run_to_the_end(partial(run_task_async, **call)) if task.isasync else run_task_sync(**call)
+    return run_to_the_end(functools.partial(run_task_async, **call)) if task.isasync else run_task_sync(**call)
 
 
 def run_to_the_end(start: Callable[[], Coroutine[Any, Any, Any]]) -> Any:

@@ -9,7 +9,6 @@ import functools
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from time import monotonic
 from typing import Any, cast
 from uuid import UUID, uuid4
 
@@ -19,52 +18,18 @@ from prefect.states import Failed
 from prefect.tasks import Task
 from prefect.utilities.annotations import allow_failure
 
-from prefect_helix.clones import clone_with, run_beside, run_to_the_end
+from prefect_helix.clones import Body, instrumented, run_beside, run_to_the_end
 from prefect_helix.compat import run_task, run_task_async, run_task_sync
 from prefect_helix.futures import HelixFuture, Ref, completed
 from prefect_helix.runtime.arguments import Given, isolated
 from prefect_helix.runtime.nodes import Cell, Node
-from prefect_helix.runtime.session import Session, now_us
+from prefect_helix.runtime.session import Session
 from prefect_helix.runtime.specs import Versioned
 from prefect_helix.runtime.standin import is_stand_in, plain
 from prefect_helix.visiting import cells_in, source_of, visit
 
 Dependencies = dict[str, set[RunInput]]
 Submit = Callable[..., PrefectConcurrentFuture[Any]]
-
-
-class Body:
-    """A node's function that keeps when it began, what it returned and how long it took; of retries the last counts."""
-
-    def __init__(self, node: Node, fn: Callable[..., Any]) -> None:
-        functools.update_wrapper(self, fn)
-        self._node = node
-        self._fn = fn
-        self.called = False
-        self.value: Any = None
-        self.elapsed_us = 0
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Call the function."""
-        self._node.begun_us = now_us()
-        started = time.perf_counter_ns()
-        self.value = self._fn(*args, **kwargs)
-        self.elapsed_us = (time.perf_counter_ns() - started) // 1000
-        self.called = True
-        return self.value
-
-
-class AsyncBody(Body):
-    """The same of an async function; the time is from its first step to its last, waits included."""
-
-    async def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Call the function and await what it gives."""
-        self._node.begun_us = now_us()
-        started = time.perf_counter_ns()
-        self.value = await self._fn(*args, **kwargs)
-        self.elapsed_us = (time.perf_counter_ns() - started) // 1000
-        self.called = True
-        return self.value
 
 
 @dataclass
@@ -264,7 +229,7 @@ class PrefectEngine:
     def run(self, node: Node) -> None:
         """Compute `node` in this thread; raises what the task raised."""
         call = self.calls[node.key]
-        body, task = self._instrumented(node, call.task)
+        body, task = instrumented(node, call.task)
         arguments = self._arguments(node, call) | {"task_run_id": UUID(node.task_run_id), "return_type": "state"}
         context = call.context.copy()
         if task.isasync:
@@ -285,7 +250,7 @@ class PrefectEngine:
         for edge in node.edges:  # Prefect resolves arguments without awaiting them
             if not edge.node.failed:
                 await self.session.value_async(edge.cell)
-        body, task = self._instrumented(node, call.task)
+        body, task = instrumented(node, call.task)
         arguments = self._arguments(node, call) | {"task_run_id": UUID(node.task_run_id), "return_type": "state"}
         # A task runs in a copy of the context that it is created in.
         state = await call.context.copy().run(asyncio.ensure_future, run_task_async(task, **arguments))
@@ -298,7 +263,7 @@ class PrefectEngine:
         """Hand `node` to the task runner."""
         assert self._submit is not None, "a call was submitted"
         call = self.calls[node.key]
-        body, task = self._instrumented(node, call.task)
+        body, task = instrumented(node, call.task)
         future = call.context.copy().run(self._submit, task, **self._arguments(node, call))
         node.task_run_id = str(future.task_run_id)
         call.running = future.wrapped_future
@@ -357,11 +322,7 @@ class PrefectEngine:
 
     def _left_s(self) -> float | None:
         """Return half of the time that is left until the flow's timeout; None if it has none."""
-        return None if self.ends_at is None else max(0.0, self.ends_at - monotonic()) / 2
-
-    def _instrumented(self, node: Node, task: Task[..., Any]) -> tuple[Body, Task[..., Any]]:
-        body = (AsyncBody if task.isasync else Body)(node, task.fn)
-        return body, clone_with(task, body)
+        return None if self.ends_at is None else max(0.0, self.ends_at - time.monotonic()) / 2
 
     def _arguments(self, node: Node, call: Call) -> dict[str, Any]:
         # A reference carries its own edge; other edges can only be told for parameters.

@@ -15,7 +15,7 @@ from prefect.utilities.callables import get_call_parameters
 
 from prefect_helix.core.errors import ConfigurationError
 from prefect_helix.flows import HelixPlan
-from prefect_helix.runs import plan_ahead
+from prefect_helix.outlooks import plan_ahead
 from prefect_helix.runtime.nodes import TaskSpec
 from prefect_helix.runtime.opening import Outlook
 from prefect_helix.runtime.specs import Specs

@@ -7,8 +7,7 @@ import functools
 import inspect
 import threading
 import time
-from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from types import FunctionType
@@ -31,21 +30,21 @@ from prefect_helix.compat import (
     parent_flow_run_id,
 )
 from prefect_helix.core.errors import HelixError, UpstreamFailedError, VerificationError
-from prefect_helix.core.graph import Decision
 from prefect_helix.core.lineage import Lineage, RunStatus
 from prefect_helix.engine import Dependencies, PrefectEngine
 from prefect_helix.futures import linked
+from prefect_helix.outlooks import outlook_line, plan_ahead
 from prefect_helix.progress import Row, hide, show
 from prefect_helix.reporting import Log, report
 from prefect_helix.runners import engine_for
 from prefect_helix.runtime.nodes import Node
-from prefect_helix.runtime.opening import Order, Outlook, Warnings, look_ahead, open_session
+from prefect_helix.runtime.opening import Warnings, open_session
 from prefect_helix.runtime.progress import Gauge
 from prefect_helix.runtime.session import Session
 from prefect_helix.runtime.specs import Specs, Versioned
-from prefect_helix.settings import FlowOptions, Resolved, resolve
+from prefect_helix.settings import FlowOptions, resolve
 from prefect_helix.storage.lookup import Program
-from prefect_helix.views.steps import count_decisions, plan_line, run_time_summary, step_summary
+from prefect_helix.views.steps import run_line
 
 _WRAPPED = "__helix_body__"
 
@@ -164,7 +163,7 @@ class HelixRun:
             report(self.engine, lineage, self._prior, self._log, self._ui_url)
         except Exception as error:  # what is shown of a run must not fail it
             self._log.warning("helix: The run is not shown in the Prefect UI: %s: %s", type(error).__name__, error)
-        self._log.info("helix: %s", run_time_line(lineage))
+        self._log.info("helix: %s", run_line(lineage.traces))
         if self.session.sample is not None and self.session.sample.told:
             self._log.info("helix: %s", self.session.sample.told)
         if self.session.mismatched and lineage.run.mode == "verify":
@@ -343,56 +342,6 @@ def _opened(context: FlowRunContext, options: FlowOptions, logger: Log, program:
             "helix: Tasks submitted to %s run as plain Prefect tasks; direct calls are planned as always.", kind
         )
     return run
-
-
-def plan_ahead(
-    resolved: Resolved,
-    flow: str,
-    parameters: Mapping[str, Any],
-    warn: Callable[[str, str], None],
-    specs: Specs,
-    *,
-    run_id: str = "",
-    name: str = "",
-    parent_run_id: str | None = None,
-) -> Outlook:
-    """Return what a run of the flow of that name is expected to be; a run and a preview of it see the same.
-
-    Raises:
-        StoreError: If the store cannot be read.
-    """
-    order = Order(
-        run_id=run_id,
-        flow=flow,
-        name=name,
-        parameters=parameters,
-        mode=resolved.mode,
-        policy=resolved.policy,
-        budget_bytes=resolved.budget_bytes,
-        spec_of=specs.named,
-        parent_run_id=parent_run_id,
-        wait_seconds=resolved.wait_seconds,
-        verify=resolved.verify,
-    )
-    return look_ahead(resolved.open(), order, warn)
-
-
-def outlook_line(outlook: Outlook) -> str:
-    """Return the plan of a run in one line."""
-    if outlook.plan is None:
-        return "helix: first run of this flow; what is needed is computed"
-    counts = Counter(node.decision for node in outlook.world.nodes)
-    unfollowed = outlook.unfollowed
-    known = not (unfollowed or outlook.plan.unknown_computes)
-    predicted_us = outlook.plan.cost_us if known else None
-    line = plan_line({decision: counts[decision] for decision in Decision}, predicted_us, outlook.scratch_us)
-    return f"{line}; what {', '.join(unfollowed)} changes is seen as the flow runs" if unfollowed else line
-
-
-def run_time_line(lineage: Lineage) -> str:
-    """Return what a run did in one line."""
-    times = run_time_summary(lineage.traces)
-    return step_summary(count_decisions(lineage.traces)) + (f"; {times}" if times else "")
 
 
 def _close(flow_run_id: UUID, status: RunStatus) -> None:

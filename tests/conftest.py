@@ -68,7 +68,7 @@ class Ticking:
 @pytest.fixture
 def slow_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Task bodies take a second each, so that plans do not hang on how fast the machine is."""
-    monkeypatch.setattr("prefect_helix.engine.time", Ticking())
+    monkeypatch.setattr("prefect_helix.clones.time", Ticking())
 
 
 Told = Callable[..., dict[str, Any]]

@@ -19,8 +19,8 @@ from prefect_helix.core.amounts import total
 from prefect_helix.core.errors import ConfigurationError
 from prefect_helix.core.lineage import Trace
 from prefect_helix.core.summary import spent_us
+from prefect_helix.outlooks import outlook_line
 from prefect_helix.preview import Preview, preview
-from prefect_helix.runs import outlook_line
 from prefect_helix.runtime.nodes import Node, Standing
 from prefect_helix.runtime.opening import Outlook
 from prefect_helix.runtime.whatif import WhatIf, what_if

@@ -356,6 +356,11 @@ class Node:
         return self.standing is Standing.PROVISIONAL and not self.done
 
     @property
+    def parked(self) -> bool:
+        """Whether it is a submitted lazy call that nobody has asked for: it would have to compute, and nobody waits."""
+        return self.submitted and self.original and not self.started and self.settled.is_set()
+
+    @property
     def code(self) -> str:
         """Fingerprint of the code that computed its result, or would."""
         return self.spec.fingerprint if self.trace is None or self.done else self.trace.computed_by

@@ -21,12 +21,12 @@ from prefect_helix.core.short import is_secret
 from prefect_helix.runtime.appraisal import Appraiser
 from prefect_helix.runtime.arguments import literal_digest, shown
 from prefect_helix.runtime.code import ValueCode
+from prefect_helix.runtime.computing import Engine
 from prefect_helix.runtime.keeper import Keeper
 from prefect_helix.runtime.nodes import TaskSpec
 from prefect_helix.runtime.planning import plan
 from prefect_helix.runtime.prediction import predict
 from prefect_helix.runtime.results import objection, try_digest
-from prefect_helix.runtime.scheduler import Engine
 from prefect_helix.runtime.session import Session, now_us
 from prefect_helix.runtime.waiting import Waiting
 from prefect_helix.runtime.world import World

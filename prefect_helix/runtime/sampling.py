@@ -11,12 +11,12 @@ from prefect_helix.core.digest import hash_parts
 from prefect_helix.core.errors import ArgumentChangedError, FileChangedError, NotStorableError, StoreError
 from prefect_helix.core.lineage import Result
 from prefect_helix.core.rulings import Revocation, noted
+from prefect_helix.runtime.computing import Engine
 from prefect_helix.runtime.keeper import Keeper
 from prefect_helix.runtime.nodes import Node
 from prefect_helix.runtime.objects import Objects
 from prefect_helix.runtime.observation import Observer
 from prefect_helix.runtime.results import difference, try_digest
-from prefect_helix.runtime.scheduler import Engine
 from prefect_helix.runtime.values import name_of_type
 from prefect_helix.runtime.world import World
 from prefect_helix.storage.codec import DecodingError

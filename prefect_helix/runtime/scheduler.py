@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any, Protocol
 
 from prefect_helix.core.digest import hash_parts
 from prefect_helix.core.errors import NondeterministicTaskError, NotKeptError, StoreError, UpstreamFailedError
 from prefect_helix.core.graph import Decision
 from prefect_helix.runtime.arguments import frozen
+from prefect_helix.runtime.computing import Engine
 from prefect_helix.runtime.keeper import Keeper
 from prefect_helix.runtime.memory import Memory
 from prefect_helix.runtime.nodes import Cell, Node, Standing
@@ -29,49 +29,6 @@ from prefect_helix.storage.files import files
 
 LONG_US = 1_000_000
 """Before a compute predicted to take longer, everything finished is made safe."""
-
-
-class Engine(Protocol):
-    """What computes: Prefect's engine, as the session sees it.
-
-    All ways end with `Session.observe` or `Session.fail`.
-
-    Attributes:
-        apart: Whether submitted nodes compute in other processes, so that this one is free to write meanwhile.
-    """
-
-    apart: bool
-
-    def run(self, node: Node) -> None:
-        """Compute `node` in this thread; raises what the task raised."""
-
-    async def arun(self, node: Node) -> None:
-        """Compute `node` in the running event loop; raises what the task raised."""
-
-    def start(self, node: Node) -> None:
-        """Hand `node` to the task runner."""
-
-    def take_back(self, node: Node) -> bool:
-        """Take back a node that whoever needs it can compute sooner than the task runner; return whether it did."""
-
-    def give_up(self, node: Node) -> bool:
-        """Cancel a node that the task runner has not begun; return whether it did."""
-
-    def fetch(self, node: Node) -> object:
-        """Return the value of a node that was computed on a worker; raises what stands in the way."""
-
-    def may_repeat(self, node: Node) -> bool:
-        """Return whether a node can be computed once more: its code is what it was at the call, and there is time."""
-
-    def inputs(self, node: Node, load: Callable[[Cell], object]) -> Mapping[str, Any]:
-        """Return the arguments of a node as objects that nobody else has, the results in them given by `load`.
-
-        Raises:
-            NotStorableError: If one cannot be copied.
-        """
-
-    def repeat(self, node: Node, arguments: Mapping[str, Any]) -> object:
-        """Compute a node once more, beside the run, in this thread; raises what its task raises."""
 
 
 class Scheduler:
@@ -408,7 +365,7 @@ class Scheduler:
                 watcher()
             for child in waiting:
                 if child.settled.is_set():
-                    if child.original and child.key not in passed:
+                    if child.parked and child.key not in passed:
                         passed.add(child.key)
                         settled.append(child)
                     continue

@@ -15,6 +15,7 @@ from prefect_helix.runtime.appraisal import Appraiser
 from prefect_helix.runtime.arguments import Given, bind
 from prefect_helix.runtime.closing import close
 from prefect_helix.runtime.code import ValueCode
+from prefect_helix.runtime.computing import Engine
 from prefect_helix.runtime.execution import Account
 from prefect_helix.runtime.keeper import Keeper, Put
 from prefect_helix.runtime.memory import Memory
@@ -24,7 +25,7 @@ from prefect_helix.runtime.observation import Observer
 from prefect_helix.runtime.planning import demand, replan
 from prefect_helix.runtime.results import describe
 from prefect_helix.runtime.sampling import Sample, Sampler
-from prefect_helix.runtime.scheduler import Engine, Scheduler, freeze
+from prefect_helix.runtime.scheduler import Scheduler, freeze
 from prefect_helix.runtime.steps import Do, Steps, walk_async
 from prefect_helix.runtime.waiting import Waiting
 from prefect_helix.runtime.world import World

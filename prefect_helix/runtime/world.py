@@ -160,11 +160,7 @@ class World:
 
         They were original when they were submitted, so that nobody has looked at them since. Parents before children.
         """
-
-        def parked(child: Node) -> list[Node]:
-            return [p for p in child.parents if p.provisional and p.submitted and not p.started and p.settled.is_set()]
-
-        return _depth_first(node, parked)
+        return _depth_first(node, lambda child: [p for p in child.parents if p.parked and p.provisional])
 
     @property
     def expecting(self) -> bool:

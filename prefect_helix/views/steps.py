@@ -135,6 +135,12 @@ def run_time_summary(traces: Sequence[Trace]) -> str:
     return time_summary(total(map(spent_us, needed)), total(trace.compute_us for trace in needed))
 
 
+def run_line(traces: Sequence[Trace]) -> str:
+    """Return what a run did in one line: "12 steps: compute 2, load 1, prune 9; 4.1 s instead of 63 s"."""
+    times = run_time_summary(traces)
+    return step_summary(count_decisions(traces)) + (f"; {times}" if times else "")
+
+
 def plan_line(counts: Mapping[Decision, int], predicted_us: int | None, scratch_us: int | None) -> str:
     """Return the line that a run logs about its plan.
 

@@ -264,12 +264,12 @@ def prefect_stage() -> type[Stage]:
     import prefect.task_engine  # noqa: PLC0415
     from prefect.context import TaskRunContext  # noqa: PLC0415
 
-    import prefect_helix.engine  # noqa: PLC0415
+    import prefect_helix.clones  # noqa: PLC0415
     from prefect_helix import helix_flow, helix_task  # noqa: PLC0415
     from prefect_helix.tasks import HelixTask  # noqa: PLC0415
 
     ticks = iter(range(0, 1 << 62, 1_000_000_000))  # every task body takes a second
-    prefect_helix.engine.time = SimpleNamespace(perf_counter_ns=lambda: next(ticks))  # type: ignore[attr-defined]
+    prefect_helix.clones.time = SimpleNamespace(perf_counter_ns=lambda: next(ticks))  # type: ignore[attr-defined]
     logging.getLogger("prefect").setLevel(logging.CRITICAL)
 
     class PrefectStage(Stage):

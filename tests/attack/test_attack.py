@@ -53,14 +53,18 @@ def runner() -> Iterator[Run]:
         each.close()
 
 
-@pytest.mark.parametrize(("scene", "seed"), [(scene, seed) for scene, count in SEEDS.items() for seed in range(count)])
+def each_of(seeds: dict[str, int]) -> pytest.MarkDecorator:
+    """Play so many series of each scene."""
+    series = [(scene, seed) for scene, count in seeds.items() for seed in range(count)]
+    return pytest.mark.parametrize(("scene", "seed"), series)
+
+
+@each_of(SEEDS)
 def test_whatever_befalls_a_run_every_promise_is_kept(runner: Run, scene: str, seed: int) -> None:
     attack(scene, seed, runner(), Counter())
 
 
-@pytest.mark.parametrize(
-    ("scene", "seed"), [(scene, seed) for scene, count in PREFECT_SEEDS.items() for seed in range(count)]
-)
+@each_of(PREFECT_SEEDS)
 def test_every_promise_is_kept_by_flows_of_prefect(runner: Run, prefect_server: str, scene: str, seed: int) -> None:
     attack(scene, seed, runner("prefect", PREFECT_API_URL=prefect_server), Counter())
 

@@ -21,12 +21,12 @@ PIPELINE = """
 import itertools, json, sys, types
 import numpy as np
 import pandas as pd
-import prefect_helix.engine
+import prefect_helix.clones
 from prefect_helix import helix_flow, helix_task
 
 ROWS = 20_000  # large enough not to be handed out by value
 every_body_takes_a_second = itertools.count(step=1_000_000_000).__next__
-prefect_helix.engine.time = types.SimpleNamespace(perf_counter_ns=every_body_takes_a_second)
+prefect_helix.clones.time = types.SimpleNamespace(perf_counter_ns=every_body_takes_a_second)
 
 
 @helix_task

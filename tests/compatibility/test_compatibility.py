@@ -59,7 +59,7 @@ def plays(prefect_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iter
     """Plays a feature, plain and with ours; the second time it is asked, what came of it is known."""
     known: dict[str, tuple[dict[str, Played], dict[str, Played]]] = {}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("prefect_helix.engine.time", Ticking())
+        patch.setattr("prefect_helix.clones.time", Ticking())
         stage = Stage(tmp_path_factory.mktemp("stage"), patch)
 
         def play(feature: Feature) -> tuple[dict[str, Played], dict[str, Played]]:

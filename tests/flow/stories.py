@@ -44,7 +44,7 @@ import importlib, itertools, json, logging, os, runpy, sys, time, traceback
 from pathlib import Path
 from types import SimpleNamespace
 
-import prefect_helix.engine
+import prefect_helix.clones
 import prefect_helix.runtime.session
 
 
@@ -83,7 +83,7 @@ def run(name):
 def run_all(mode):
     os.environ["PREFECT_INTEGRATIONS_HELIX_MODE"] = mode
     ticks = itertools.count(step=1_000_000_000)  # every task body takes a second
-    prefect_helix.engine.time = SimpleNamespace(perf_counter_ns=lambda: next(ticks))
+    prefect_helix.clones.time = SimpleNamespace(perf_counter_ns=lambda: next(ticks))
     listen("ran")
     listen("prefect.flow_runs")
     told = {}

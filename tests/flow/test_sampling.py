@@ -247,7 +247,7 @@ def test_what_took_longer_than_is_left_of_the_timeout_is_not_begun(
         def perf_counter_ns(self) -> int:
             return next(self.ticks)
 
-    monkeypatch.setattr("prefect_helix.engine.time", Hours())
+    monkeypatch.setattr("prefect_helix.clones.time", Hours())
 
     def numbers() -> int:
         return endless(2)

@@ -15,7 +15,7 @@ from prefect.futures import as_completed, wait
 from prefect.states import Completed
 from prefect.utilities.annotations import allow_failure
 
-import prefect_helix.engine
+import prefect_helix.clones
 import prefect_helix.workers
 from prefect_helix import helix_task
 from prefect_helix.runs import current_run
@@ -24,7 +24,7 @@ HERE = Path(__file__).parent
 ROWS = 20_000
 
 _ticks = itertools.count(step=100_000_000_000)  # every task body takes long, so that plans do not hang on the machine
-prefect_helix.engine.time = prefect_helix.workers.time = types.SimpleNamespace(perf_counter_ns=lambda: next(_ticks))
+prefect_helix.clones.time = prefect_helix.workers.time = types.SimpleNamespace(perf_counter_ns=lambda: next(_ticks))
 
 
 def ran(name: str) -> None:

@@ -14,11 +14,11 @@ from pathlib import Path
 
 from prefect.runtime import flow_run
 
-import prefect_helix.engine
+import prefect_helix.clones
 
 FOLDER = Path(os.environ["EXECUTIONS"])
 
-prefect_helix.engine.time = types.SimpleNamespace(perf_counter_ns=itertools.count(step=1_000_000_000).__next__)
+prefect_helix.clones.time = types.SimpleNamespace(perf_counter_ns=itertools.count(step=1_000_000_000).__next__)
 
 
 class ByRun(logging.Handler):
