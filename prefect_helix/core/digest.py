@@ -23,13 +23,13 @@ from prefect_helix.core.digest_arrays import ARRAY_TYPES
 from prefect_helix.core.digest_frames import FRAME_TYPES
 from prefect_helix.core.digest_objects import EXACT_TYPES, Encoder, family_encoder
 from prefect_helix.core.digest_tensors import TENSOR_TYPES
-from prefect_helix.core.digest_writer import Place, Refused, Writer, hash_bytes, hash_parts
+from prefect_helix.core.digest_writer import Known, Place, Refused, Writer, hash_bytes, hash_parts
 from prefect_helix.core.errors import UndigestibleError
 from prefect_helix.core.naming import type_name
 
 __all__ = ["Digest", "digest", "hash_parts", "is_registered", "register_digest", "registrations"]
 
-_FORMAT = "prefect_helix.digest.1"
+_FORMAT = "prefect_helix.digest.2"
 # Small composites are hashed again where they are shared: remembering each would cost more.
 _REMEMBERED_PARTS = 32
 _CYCLIC_PARTS = 1_000_000
@@ -53,13 +53,17 @@ class Digest:
     exact: bool
 
 
-def digest(value: object) -> Digest:
+def digest(value: object, known: Known = lambda buffer: None) -> Digest:
     """Return the digest of `value`.
 
     Arrays and frames are hashed where they lie; of what is not contiguous, bounded pieces are copied.
     An object of no known type is digested by its reduced state (what pickle would store), as a witness.
     Bits under nulls count for pandas' masked arrays and nested Arrow arrays, and do not for flat Arrow arrays (which
     hold pandas' strings); where they count, they can cost a recompute and never make different values equal.
+
+    Args:
+        value: The value.
+        known: Gives the hash of a long buffer that need not be read.
 
     Complexity: O(size) for values without cycles, however much their parts are shared. O(parts x rounds) for a
     value with a cycle, with as many rounds as it takes to tell its parts apart.
@@ -69,11 +73,11 @@ def digest(value: object) -> Digest:
             or if it is nested too deeply. It names the part.
     """
     try:
-        tree = _Tree()
+        tree = _Tree(known)
         try:
             token, exact = tree.root(value), tree.exact
         except _CycleError:
-            graph = _Graph()
+            graph = _Graph(known)
             token, exact = graph.root(value), graph.exact
     except RecursionError as error:
         raise UndigestibleError(_dotted(type(value)), "", "it is nested too deeply") from error
@@ -153,8 +157,9 @@ class _CycleError(Exception):
 class _Tree:
     """Digests a value without cycles, depth first."""
 
-    def __init__(self) -> None:
+    def __init__(self, known: Known) -> None:
         self.exact = True
+        self.known = known
         self._parts = 0
         self._open: set[int] = set()
         self._known: dict[int, tuple[object, bytes]] = {}
@@ -198,6 +203,9 @@ class _Branch(Writer):
     def witness(self) -> None:
         self._tree.exact = False
 
+    def known(self, buffer: Any) -> bytes | None:
+        return self._tree.known(buffer)
+
 
 class _Graph:
     """Digests a value with cycles, by colour refinement.
@@ -208,8 +216,9 @@ class _Graph:
     that it does not matter which equal parts are one object.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, known: Known) -> None:
         self.exact = True
+        self.known = known
         self._nodes: list[_Node] = []
         self._index: dict[int, int] = {}
 
@@ -259,6 +268,9 @@ class _Node(Writer):
 
     def witness(self) -> None:
         self._graph.exact = False
+
+    def known(self, buffer: Any) -> bytes | None:
+        return self._graph.known(buffer)
 
     def unordered(self, values: Any) -> None:
         start = len(self._children)

@@ -71,17 +71,17 @@ def write_content(array: Any, out: Writer) -> None:
         out.child(getattr(dtype, "na_object", None))
         out.items(view.flat, ".flat[{}]".format)
     elif array.nbytes:
+        if view.flags.c_contiguous and _is_all_content(dtype):
+            out.whole(view.reshape(-1).view("u1"))
+            return
         for piece in _pieces(view):
             out.stream(piece)
 
 
 def _pieces(view: Any) -> Iterator[Any]:
-    """Yield the bytes of `view` in C order: at once where they lie so, else copied in bounded pieces."""
+    """Yield the bytes of `view` in C order, copied in bounded pieces."""
     np: Any = sys.modules["numpy"]
     is_all_content = _is_all_content(view.dtype)
-    if view.flags.c_contiguous and is_all_content:
-        yield view.reshape(-1).view("u1")
-        return
     pieces = np.nditer(
         view,
         flags=["external_loop", "buffered"],

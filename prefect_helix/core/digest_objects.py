@@ -74,7 +74,7 @@ def _deque(value: deque[Any], out: Writer) -> None:
 
 def _memoryview(value: memoryview, out: Writer) -> None:
     out.add("memoryview", value.format, str(value.shape))
-    out.stream(value.cast("B") if value.c_contiguous and value.nbytes else value.tobytes())
+    out.whole(value.cast("B") if value.c_contiguous and value.nbytes else value.tobytes())
 
 
 def _clock(value: Any, out: Writer) -> None:

@@ -2,7 +2,8 @@
 
 A value is either a *scalar*, whose token is its type's tag and its bytes, or a *composite*, whose token is the hash
 of everything written for it, so that the digest of a value is a Merkle hash over its parts. Tokens are short: what
-is longer than 64 bytes is replaced by its hash. Nothing is joined that grows with the value.
+is longer than 64 bytes is replaced by its hash. So are the long buffers of arrays, since the hash of one may be known:
+it is the checksum that it is stored with. Nothing is joined that grows with the value.
 """
 
 from __future__ import annotations
@@ -21,7 +22,10 @@ from uuid import UUID
 
 from blake3 import blake3
 
-_HASH_BYTES = 16
+HASH_BYTES = 16
+LONG_BYTES = 1 << 16
+"""From this length on a buffer is written by its hash."""
+
 _TOKEN_BYTES = 64
 _CHUNK_ITEMS = 4096
 _PACKED_CHARACTERS = 1 << 22
@@ -31,6 +35,9 @@ _LENGTH = struct.Struct("<Q").pack
 
 Place = Callable[[int], str]
 """Names the i-th part of a value, as Python would reach it: ``[3]``, ``.lock``."""
+
+Known = Callable[[Any], bytes | None]
+"""Gives the `content_hash` of a long contiguous buffer without reading it, where that is known."""
 
 _Rows = tuple[tuple[object, ...], ...]
 
@@ -56,9 +63,14 @@ def frame(part: str | bytes) -> bytes:
     return _LENGTH(len(data)) + data
 
 
+def content_hash(buffer: Any) -> bytes:
+    """Return the hash of a contiguous buffer: BLAKE3, 16 bytes."""
+    return blake3(buffer).digest(HASH_BYTES)
+
+
 def hash_bytes(*pieces: bytes) -> bytes:
     """Return the hash of some short bytes, taken together."""
-    return blake3(b"".join(pieces)).digest(_HASH_BYTES)
+    return blake3(b"".join(pieces)).digest(HASH_BYTES)
 
 
 def hash_parts(tag: str, *parts: str | bytes) -> str:
@@ -70,7 +82,7 @@ def hash_parts(tag: str, *parts: str | bytes) -> str:
     pieces = [frame(tag)]
     for part in parts:
         pieces += (b"s" if isinstance(part, str) else b"b", frame(part))
-    return blake3(b"".join(pieces)).hexdigest(_HASH_BYTES)
+    return blake3(b"".join(pieces)).hexdigest(HASH_BYTES)
 
 
 class Writer(ABC):
@@ -94,6 +106,10 @@ class Writer(ABC):
     def witness(self) -> None:
         """Note that equal digests prove nothing."""
 
+    @abstractmethod
+    def known(self, buffer: Any) -> bytes | None:
+        """Return the `content_hash` of a long buffer without reading it, if that is known."""
+
     @property
     def is_long(self) -> bool:
         """Whether more was written than is kept waiting."""
@@ -102,7 +118,7 @@ class Writer(ABC):
     def digest(self) -> bytes:
         """Return the hash of what was written."""
         hasher = blake3(self._buffer) if self._hasher is None else self._flushed()
-        return hasher.digest(_HASH_BYTES)
+        return hasher.digest(HASH_BYTES)
 
     def add(self, *parts: str | bytes) -> None:
         """Write short strings or bytes, each with its length. The first one of a value is its tag."""
@@ -112,8 +128,14 @@ class Writer(ABC):
             self._flushed()
 
     def stream(self, buffer: Any) -> None:
-        """Write a contiguous buffer as it is; its length must follow from what was added before."""
+        """Write a part of a buffer as it is; how it is cut does not count, so its length must follow from before."""
         self._flushed().update(buffer)
+
+    def whole(self, buffer: Any) -> None:
+        """Write a contiguous buffer of bytes, a long one by its hash; its length must follow from before."""
+        if len(buffer) >= LONG_BYTES:
+            buffer = self.known(buffer) or content_hash(buffer)
+        self.stream(buffer)
 
     def _flushed(self) -> blake3:
         if self._hasher is None:
@@ -220,7 +242,7 @@ def _hashed(tag: bytes, pieces: Iterable[Any]) -> bytes:
     hasher = blake3(tag)
     for piece in pieces:
         hasher.update(piece)
-    return b"#" + hasher.digest(_HASH_BYTES)
+    return b"#" + hasher.digest(HASH_BYTES)
 
 
 def _text(tag: bytes) -> Callable[[Any], bytes]:

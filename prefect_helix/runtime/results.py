@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from prefect_helix.core.digest import Digest, digest
+from prefect_helix.core.digest_writer import Known
 from prefect_helix.core.errors import CorruptError, NotStorableError, StoreError, UndigestibleError
 from prefect_helix.core.lineage import Copy, Leaf, Result
 from prefect_helix.core.mismatch import by_digest, mismatch
@@ -16,6 +17,7 @@ from prefect_helix.runtime.values import LeafRef, approximate_size, name_of_type
 from prefect_helix.storage.codec import Code, DecodingError, Encoded, decode, encode
 from prefect_helix.storage.copies import copy_of, is_as_it_was, put_back
 from prefect_helix.storage.files import File, files
+from prefect_helix.storage.mapped import known_among, known_hash
 
 SMALL_BYTES = 64 * 1024
 """A result of at most this size is given to the flow body as it is."""
@@ -46,7 +48,8 @@ class Described:
 def describe(value: object, value_code: ValueCode) -> Described:
     """Take a freshly computed value apart, digest it and serialise it, before anybody else sees it.
 
-    Complexity: one pass for the digest and one for the checksums of the serialised form.
+    Complexity: one pass for the checksums of the serialised form, by which the digest knows long buffers, and another
+    one for what has none.
     """
     problems: list[str] = []
     skeleton, leaves = take_apart(value)
@@ -62,7 +65,7 @@ def describe(value: object, value_code: ValueCode) -> Described:
     )
     copied = _copies(skeleton) if File in code else []
     standin = isinstance(skeleton, LeafRef)
-    digest_, exact = (records[0].digest, records[0].exact) if standin else _digest(value)
+    digest_, exact = (records[0].digest, records[0].exact) if standin else _digest(value, [*encoded, body])
     result = Result(
         digest=digest_,
         exact=exact,
@@ -97,10 +100,15 @@ def is_small(value: object) -> bool:
     return not _is_large(value)
 
 
-def try_digest(value: object) -> Digest | None:
-    """Return the digest of `value`, or None if it has none."""
+def try_digest(value: object, known: Known = known_hash) -> Digest | None:
+    """Return the digest of `value`, or None if it has none.
+
+    Args:
+        value: The value.
+        known: Gives the hash of a long buffer that need not be read.
+    """
     try:
-        return digest(value)
+        return digest(value, known)
     except UndigestibleError:
         return None
 
@@ -212,13 +220,14 @@ def _code(value: object, encoded: Encoded | None) -> frozenset[Code]:
     return encoded.code if encoded else frozenset({type(value)})
 
 
-def _digest(value: object) -> tuple[str | None, bool]:
-    content = try_digest(value)
+def _digest(value: object, encoded: Iterable[Encoded | None]) -> tuple[str | None, bool]:
+    """Return the digest of a value that was just encoded, and whether it is exact."""
+    content = try_digest(value, known_among(blob for blob in encoded if blob is not None))
     return (content.hex, content.exact) if content else (None, False)
 
 
 def _leaf(value: object, encoded: Encoded | None, value_code: ValueCode) -> Leaf:
-    digest_, exact = _digest(value)
+    digest_, exact = _digest(value, [encoded])
     return Leaf(
         digest=digest_,
         exact=exact,

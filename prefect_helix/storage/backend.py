@@ -70,8 +70,8 @@ class Backend(Protocol):
     def is_verified(self, path: str, stamp: Stamp) -> bool:
         """Return whether this machine found the object whole, and it was not touched since."""
 
-    def set_verified(self, path: str, stamp: Stamp) -> None:
-        """Remember that the object is whole."""
+    def found_whole(self, path: str, stamp: Stamp, blob: memoryview) -> None:
+        """Remember that the object that `Data` gave with this stamp is whole, and what it holds."""
 
 
 def write_all(chunks: Iterable[Chunk], file: IO[bytes]) -> int:

@@ -32,6 +32,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import cloudpickle
 from blake3 import blake3
 
+from prefect_helix.core.digest_writer import HASH_BYTES, content_hash
 from prefect_helix.core.errors import HelixError, NotStorableError
 from prefect_helix.core.naming import is_script
 from prefect_helix.storage.lookup import find, findable_name
@@ -53,7 +54,7 @@ class Part(Protocol):
 
 
 FORMAT_VERSION = 1
-CHECKSUM_BYTES = 16
+CHECKSUM_BYTES = HASH_BYTES
 
 _ALIGNMENT = 64
 _MAGIC = b"\x93HELIX\r\n"
@@ -117,8 +118,8 @@ class Encoded:
 
 
 def checksum(data: Chunk | bytearray) -> bytes:
-    """Return the 16-byte BLAKE3 checksum of `data`."""
-    return blake3(data).digest(CHECKSUM_BYTES)
+    """Return the 16-byte BLAKE3 checksum of `data`, which is what digests know a long buffer by."""
+    return content_hash(data)
 
 
 def encode(value: object) -> Encoded:
@@ -213,6 +214,13 @@ def check(data: Chunk | bytearray, *, name: str) -> None:
     _verified_parts(memoryview(data).cast("B"), name, content=True)
 
 
+def checksums(data: Chunk | bytearray) -> Iterator[tuple[memoryview, bytes]]:
+    """Yield the parts of a blob that was checked, each with its checksum."""
+    view = memoryview(data).cast("B")
+    for (_, found), part in zip(_table(view), _verified_parts(view, None, content=False), strict=True):
+        yield part, found
+
+
 def header_bytes(front: Chunk | bytearray) -> int:
     """Return the length of the header of a blob that begins like this.
 
@@ -243,9 +251,14 @@ def stated_bytes(front: Chunk | bytearray, *, name: str | None = None) -> int:
     table_end = _checked_header(view, name)
     end = table_end + CHECKSUM_BYTES
     end += _padding(end)
-    for size, _ in _PART.iter_unpack(view[_PREFIX.size : table_end]):
+    for size, _ in _table(view):
         end += size + _padding(size)
     return end
+
+
+def _table(view: memoryview) -> Iterator[tuple[int, bytes]]:
+    """Yield the length and the checksum of each part, as the header has them."""
+    return _PART.iter_unpack(view[_PREFIX.size : header_bytes(view) - CHECKSUM_BYTES])
 
 
 def _checked_header(view: memoryview, name: str | None) -> int:
@@ -264,7 +277,7 @@ def _verified_parts(view: memoryview, name: str | None, *, content: bool) -> lis
     table_end = _checked_header(view, name)
     parts = []
     end = _skip_padding(view, table_end + CHECKSUM_BYTES)
-    for size, expected in _PART.iter_unpack(view[_PREFIX.size : table_end]):
+    for size, expected in _table(view):
         start, end = end, end + size
         if end > len(view):
             raise DecodingError("it is truncated")

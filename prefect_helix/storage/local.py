@@ -11,8 +11,9 @@ import uuid
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from prefect_helix.storage import mapped
 from prefect_helix.storage.backend import Data, Entry, write_all
-from prefect_helix.storage.codec import Chunk
+from prefect_helix.storage.codec import Chunk, checksums
 from prefect_helix.storage.verified import Stamp, Verified, stamp_of
 
 MAP_FROM_BYTES = 4 << 20
@@ -110,9 +111,11 @@ class Local:
         """Return whether this machine found the object whole, and it was not touched since."""
         return self._verified.holds(path, stamp)
 
-    def set_verified(self, path: str, stamp: Stamp) -> None:
-        """Remember that the object is whole."""
-        self._verified.note(path, stamp)
+    def found_whole(self, path: str, stamp: Stamp, blob: memoryview) -> None:
+        """Remember that the object is whole, and what of it lies in memory."""
+        if not self._verified.holds(path, stamp):
+            self._verified.note(path, stamp)
+        mapped.note(blob, checksums(blob), self._root / path, stamp)
 
     @functools.cached_property
     def _verified(self) -> Verified:

@@ -142,7 +142,7 @@ class Remote:
         """Return False: what comes over a network is checked every time."""
         return False
 
-    def set_verified(self, path: str, stamp: Stamp) -> None:
+    def found_whole(self, path: str, stamp: Stamp, blob: memoryview) -> None:
         """Remember nothing."""
 
     def _ranges(self, target: str, size_bytes: int, first: bytes, start: int = 0) -> bytearray:

@@ -26,7 +26,6 @@ from prefect_helix.storage.compression import checked_compression, compressed, d
 from prefect_helix.storage.local import Local
 from prefect_helix.storage.remote import OBJECT_STORES, Remote
 from prefect_helix.storage.signing import SEAL_BYTES, holds, is_sealed, seal
-from prefect_helix.storage.verified import Stamp
 
 _BLOB_NAME = re.compile(r"[0-9a-f]{32}")
 _BLOB_PATH = re.compile(r"blobs/([0-9a-f]{2})/(\1[0-9a-f]{30})")
@@ -172,15 +171,12 @@ class Store:
             data, stamp = self._backend.read(path)
         self.check_seal(path, name.encode(), bytes(data[:SEAL_BYTES]))
         try:
-            value = decode(
-                decompressed(self._content(data), name=name),
-                name=name,
-                verified=stamp is not None and self._backend.is_verified(path, stamp),
-            )
+            content = decompressed(self._content(data), name=name)
+            value = decode(content, name=name, verified=stamp is not None and self._backend.is_verified(path, stamp))
         except DecodingError as error:
             raise CorruptError(self.url, f"load blob {name}", str(error), _AGAIN) from error
         if stamp is not None:
-            self._remember(path, stamp)
+            self._backend.found_whole(path, stamp, content)
         return value
 
     def has_blob(self, name: str) -> bool:
@@ -254,10 +250,6 @@ class Store:
         """
         with self._asked(f"discard {entry.path}"), contextlib.suppress(FileNotFoundError):
             self._backend.discard(entry)
-
-    def _remember(self, path: str, stamp: Stamp) -> None:
-        if not self._backend.is_verified(path, stamp):
-            self._backend.set_verified(path, stamp)
 
     def _content(self, data: memoryview) -> memoryview:
         return data[SEAL_BYTES:] if is_sealed(bytes(data[:SEAL_BYTES])) else data

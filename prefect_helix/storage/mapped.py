@@ -1,0 +1,165 @@
+"""Which memory holds what is known by its checksum: what was just encoded, and what was loaded and left alone.
+
+Large objects are loaded as private maps of files. Whoever first writes to a page of one gets a copy of it, and Linux
+tells of each page whether it is still the file's (bit 61 of `/proc/self/pagemap`). Until then the content of an array
+that was loaded has the checksum that it was stored with. So it need not be read to know that a task which was given it
+left it alone.
+
+Where the kernel does not tell, or not as expected, nothing is known here, and content is hashed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import mmap
+import os
+import sys
+import tempfile
+import weakref
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from prefect_helix.core.digest_writer import LONG_BYTES, Known
+from prefect_helix.storage.codec import Encoded
+from prefect_helix.storage.verified import Stamp, stamp_of
+
+_PAGEMAP = Path("/proc/self/pagemap")
+_ENTRY_BYTES = 8
+_READ_BYTES = 1 << 20
+# The upper three bits of an entry: present, swapped, of a file.
+_STATE_SHIFT = 61
+_ABSENT, _OF_FILE, _WRITTEN = 0, 5, 4
+
+Place = tuple[int, int]
+"""Address and length of a buffer."""
+
+
+class _Part(NamedTuple):
+    length: int
+    checksum: bytes
+    map: weakref.ref[mmap.mmap]
+    file: Path
+    stamp: Stamp
+
+
+_parts: dict[int, _Part] = {}
+
+
+def place_of(buffer: Any) -> Place | None:
+    """Return where a contiguous buffer of bytes lies; None where that cannot be told."""
+    np: Any = sys.modules.get("numpy")  # whoever has large buffers has loaded it
+    if np is None:
+        return None
+    array = np.frombuffer(buffer, np.uint8)
+    return array.__array_interface__["data"][0], len(array)
+
+
+def note(data: memoryview, parts: Iterable[tuple[memoryview, bytes]], file: Path, stamp: Stamp) -> None:
+    """Remember what a private map holds, for as long as it is there.
+
+    Args:
+        data: The map.
+        parts: Parts of it, and the checksum that each was found to have.
+        file: The file.
+        stamp: What the file was when it was mapped.
+    """
+    source = data.obj
+    if not isinstance(source, mmap.mmap) or "numpy" not in sys.modules or not _is_told():
+        return
+    noted: dict[int, _Part] = {}
+
+    def forget(_: object) -> None:
+        for address, part in noted.items():
+            if _parts.get(address) is part:  # else another map lies there by now
+                _parts.pop(address, None)
+
+    of_map = weakref.ref(source, forget)
+    for part, checksum in parts:
+        place = place_of(part) if len(part) >= LONG_BYTES else None
+        if place is not None:
+            noted[place[0]] = _Part(place[1], checksum, of_map, file, stamp)
+    _parts.update(noted)
+
+
+def known_hash(buffer: Any) -> bytes | None:
+    """Return the checksum of a buffer that is a part of a private map, if nobody has written to it since.
+
+    Complexity: O(pages), 8 bytes for each.
+    """
+    place = place_of(buffer) if _parts else None
+    part = None if place is None else _parts.get(place[0])
+    if place is None or part is None or part.length != place[1]:
+        return None
+    held = part.map()  # while it is held nothing else can lie there
+    if held is None or _has_changed(part.file, part.stamp) or not _is_untouched(place):
+        return None
+    return part.checksum
+
+
+def known_among(blobs: Iterable[Encoded]) -> Known:
+    """Return what knows the checksums of the buffers of values that were just encoded, and that nobody else has."""
+    checksums = {
+        place_of(chunk): checksum
+        for blob in blobs
+        for chunk, checksum in zip(blob.chunks, blob.checksums, strict=True)
+        if len(chunk) >= LONG_BYTES
+    }
+
+    def known(buffer: Any) -> bytes | None:
+        place = place_of(buffer) if checksums else None
+        return None if place is None else checksums.get(place)
+
+    return known
+
+
+def _has_changed(file: Path, stamp: Stamp) -> bool:
+    try:
+        return stamp_of(file.stat()) != stamp
+    except OSError:
+        return True
+
+
+def _is_untouched(place: Place) -> bool:
+    """Return whether every page of a part of a private map is still the file's."""
+    states = _states(place)
+    return states is not None and not states - {_ABSENT, _OF_FILE}
+
+
+def _states(place: Place) -> set[int] | None:
+    """Return the states of the pages that a buffer lies on; None where the kernel does not tell."""
+    np: Any = sys.modules["numpy"]
+    start, length = place
+    first, last = start // mmap.PAGESIZE, (start + length - 1) // mmap.PAGESIZE
+    left = (last - first + 1) * _ENTRY_BYTES
+    states: set[int] = set()
+    try:
+        with _PAGEMAP.open("rb", buffering=0) as pagemap:
+            pagemap.seek(first * _ENTRY_BYTES)
+            while left:
+                entries = pagemap.read(min(left, _READ_BYTES))
+                if not entries or len(entries) % _ENTRY_BYTES:
+                    return None
+                left -= len(entries)
+                found = (np.frombuffer(entries, np.uint64) >> np.uint64(_STATE_SHIFT)).astype(np.intp)
+                states.update(np.flatnonzero(np.bincount(found)).tolist())
+    except OSError:
+        return None
+    return states
+
+
+@functools.cache
+def _is_told() -> bool:
+    """Return whether this kernel tells of a page that was only read and of one that was written what it should."""
+    if sys.platform != "linux":
+        return False
+    with contextlib.suppress(OSError), tempfile.TemporaryFile() as file:
+        file.write(os.urandom(2 * mmap.PAGESIZE))
+        file.flush()
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY) as pages:
+            pages[mmap.PAGESIZE] = pages[0] ^ 1  # the first is read, the second written
+            with memoryview(pages) as view:
+                places = [place_of(view[: mmap.PAGESIZE]), place_of(view[mmap.PAGESIZE :])]
+            return [place and _states(place) for place in places] == [{_OF_FILE}, {_WRITTEN}]
+    return False
