@@ -60,6 +60,25 @@ def test_a_task_that_changes_its_input_is_computed_in_every_run(lab, load, score
     assert "changed its argument 'df' in place" in run.warnings["mutation:lab:wipe:df"]
 
 
+@pytest.mark.parametrize("harmless", [True, False])
+def test_what_is_mapped_from_the_store_is_seen_to_be_changed_where_it_is(lab, harmless):
+    make = lab.task(lambda: np.arange(1 << 20), name="make")
+    mean = lab.task(lambda x, by: float(x.mean()) + by, name="mean")
+    shift = lab.task(lambda x, by: x.sort() if harmless else x.__iadd__(by).sum(), name="shift")
+
+    def flow(by: int):
+        x = make.submit()
+        before = mean.submit(x, by).result()
+        return before, shift.submit(x, by).result(), mean.submit(x, -by).result()
+
+    lab.run(lambda: mean.submit(make.submit(), 0).result())
+    for by in (1, 2, 3):
+        run = lab.run(flow, by=by)
+        assert run.value == lab.scratch(flow, by=by)
+        assert run.bodies == ["mean", "shift", "mean"]
+        assert ("mutation:lab:shift:x" in run.warnings) == (not harmless)
+
+
 @pytest.mark.parametrize("make", [lambda: {"x": np.ones(3)}, frame], ids=["dict", "frame"])
 def test_a_task_that_changes_a_literal_is_computed_in_every_run(lab, score, make):
     wipe = lab.task(lambda df: df.__setitem__("x", np.zeros(3)) if type(df) is dict else zero(df), name="wipe")
