@@ -1,0 +1,156 @@
+"""What was loaded and left alone is known without being read, and what was changed never."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from prefect_helix.core import digest_writer
+from prefect_helix.core.digest import digest
+from prefect_helix.storage import mapped
+from prefect_helix.storage.codec import encode
+from prefect_helix.storage.local import MAP_FROM_BYTES
+from prefect_helix.storage.mapped import known_among, known_hash
+from prefect_helix.storage.store import open_store
+
+LENGTH = MAP_FROM_BYTES // 4
+
+pytestmark = pytest.mark.skipif(not mapped._is_told(), reason="this kernel does not tell which pages were written")
+
+
+@pytest.fixture
+def hashed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Lengths of the long buffers that were read to be hashed."""
+    lengths: list[int] = []
+
+    def count(buffer: Any) -> bytes:
+        lengths.append(len(buffer))
+        return content_hash(buffer)
+
+    content_hash = digest_writer.content_hash
+    monkeypatch.setattr(digest_writer, "content_hash", count)
+    return lengths
+
+
+def stored(folder: Path, value: object) -> Callable[[], Any]:
+    """Store a value; return what loads it."""
+    store, encoded = open_store(folder), encode(value)
+    store.put_blob(encoded)
+    return lambda: store.get_blob(encoded.name)
+
+
+def frame() -> pd.DataFrame:
+    return pd.DataFrame({"a": np.arange(LENGTH) * 0.5, "b": np.arange(LENGTH, 0, -1) * 0.5, "c": np.arange(LENGTH)})
+
+
+VALUES = {
+    "array": lambda: np.arange(LENGTH),
+    "fortran": lambda: np.asfortranarray(np.arange(LENGTH).reshape(-1, 64)),
+    "arrays": lambda: [np.arange(LENGTH), {"b": np.arange(LENGTH) * 0.5}],
+    "frame": frame,
+}
+
+
+@pytest.mark.parametrize("make", VALUES.values(), ids=VALUES)
+def test_what_was_loaded_is_known_without_being_read(tmp_path: Path, make: Any, hashed: list[int]) -> None:
+    loaded = stored(tmp_path, make())()
+    assert digest(loaded, known_hash) == digest(make())
+    read = sum(hashed)
+    assert digest(loaded, known_hash) == digest(make())
+    assert sum(hashed) == 2 * read == 2 * sum(map(len, (buffer for buffer in _buffers(make()))))
+
+
+def _buffers(value: object) -> list[Any]:
+    return [chunk for chunk in encode(value).chunks if len(chunk) >= digest_writer.LONG_BYTES]
+
+
+@pytest.mark.parametrize("at", [0, LENGTH // 2, LENGTH - 1])
+def test_one_changed_element_is_seen(tmp_path: Path, at: int) -> None:
+    loaded = stored(tmp_path, np.arange(LENGTH))()
+    loaded.sum()
+    loaded[at] = -1
+    expected = np.arange(LENGTH)
+    expected[at] = -1
+    assert digest(loaded, known_hash) == digest(expected)
+
+
+def test_a_change_that_was_taken_back_is_none(tmp_path: Path, hashed: list[int]) -> None:
+    loaded = stored(tmp_path, np.arange(LENGTH))()
+    loaded[5] += 1
+    loaded[5] -= 1
+    assert digest(loaded, known_hash) == digest(np.arange(LENGTH))
+    assert len(hashed) == 2
+
+
+def test_who_loads_the_same_again_does_not_see_the_change(tmp_path: Path) -> None:
+    load = stored(tmp_path, np.arange(LENGTH))
+    first, second = load(), load()
+    first[:] = 0
+    assert digest(second, known_hash) == digest(np.arange(LENGTH))
+    assert digest(first, known_hash) == digest(np.zeros(LENGTH, int))
+
+
+def test_a_part_of_it_is_read(tmp_path: Path) -> None:
+    loaded = stored(tmp_path, np.arange(LENGTH))()
+    for part in (loaded[1:], loaded[:-1], loaded[::2]):
+        assert digest(part, known_hash) == digest(part)
+        assert digest(part.copy(), known_hash) == digest(part.copy())
+
+
+def test_nothing_is_known_of_a_map_that_is_gone(tmp_path: Path) -> None:
+    load = stored(tmp_path, np.arange(LENGTH))
+    before = len(mapped._parts)
+    loaded = load()
+    assert len(mapped._parts) == before + 1
+    del loaded
+    assert len(mapped._parts) == before
+
+
+def removed(path: Path) -> None:
+    path.unlink()
+
+
+def written(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.seek(path.stat().st_size // 2)
+        file.write(b"damage")
+
+
+def touched(path: Path) -> None:
+    os.utime(path, (1, 1))
+
+
+@pytest.mark.parametrize("harm", [removed, written, touched])
+def test_of_a_file_that_was_touched_nothing_is_known(tmp_path: Path, harm: Any, hashed: list[int]) -> None:
+    loaded = stored(tmp_path, np.arange(LENGTH))()
+    harm(next(path for path in tmp_path.rglob("blobs/*/*") if path.is_file()))
+    assert digest(loaded, known_hash) == digest(loaded)
+    assert len(hashed) == 2
+
+
+def test_where_the_kernel_does_not_tell_everything_is_read(
+    tmp_path: Path, hashed: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = stored(tmp_path, np.arange(LENGTH))()
+    monkeypatch.setattr(mapped, "_PAGEMAP", tmp_path / "pagemap")
+    assert digest(loaded, known_hash) == digest(np.arange(LENGTH))
+    assert len(hashed) == 2
+    mapped._is_told.cache_clear()
+    assert not mapped._is_told()
+    mapped._is_told.cache_clear()
+
+
+@pytest.mark.parametrize("make", VALUES.values(), ids=VALUES)
+def test_what_was_just_encoded_is_not_read_again(make: Any, hashed: list[int]) -> None:
+    value = make()
+    known = known_among([encode(value)])
+    expected = digest(value)
+    hashed.clear()
+    assert digest(value, known) == expected
+    assert not hashed
