@@ -30,6 +30,7 @@ from prefect_helix.compat import (
     parent_flow_run_id,
 )
 from prefect_helix.core.errors import HelixError, UpstreamFailedError, VerificationError
+from prefect_helix.core.garbage import garbage_kept
 from prefect_helix.core.lineage import Lineage, RunStatus
 from prefect_helix.engine import Dependencies, PrefectEngine
 from prefect_helix.futures import linked
@@ -160,7 +161,8 @@ class HelixRun:
             hide(self._row)
             self._program.end()
         try:
-            report(self.engine, lineage, self._prior, self._log, self._ui_url)
+            with garbage_kept():
+                report(self.engine, lineage, self._prior, self._log, self._ui_url)
         except Exception as error:  # what is shown of a run must not fail it
             self._log.warning("helix: The run is not shown in the Prefect UI: %s: %s", type(error).__name__, error)
         self._log.info("helix: %s", run_line(lineage.traces))
