@@ -235,7 +235,8 @@ class Objects:
             part = result if result is None or cell.leaf is None else result.leaves[cell.leaf]
             if part is not None and part.digest is not None:
                 content = try_digest(value)
-                cell.diverged = content is None or content.hex != part.digest
+                if content is None or content.hex != part.digest:
+                    cell.diverged = True  # and never the other way: who looked before may come to its end later
                 cell.seen = changes
         return cell.diverged
 

@@ -29,7 +29,9 @@ _NONE = name_of_type(None)
 
 
 class Observer:
-    """Takes note of computed values for the session, which calls it under its lock.
+    """Takes note of computed values for the session.
+
+    What changes the world is called under the session's lock: `note`, `tell`.
 
     Args:
         world: The run's nodes.
@@ -185,7 +187,7 @@ class Observer:
         parts = {id(part) for part in (value, *described.leaves) if not _is_one_for_all(part)}
         found: dict[str, None] = {}
         for edge in node.edges:
-            given_back = edge.cell.present and id(edge.cell.value) in parts
+            given_back = id(edge.cell.get()) in parts
             if given_back or self._objects.diverged(edge.cell, look=True):
                 found[edge.parameter] = None
         for argument in node.arguments:

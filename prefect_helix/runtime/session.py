@@ -303,9 +303,10 @@ class Session:
             NondeterministicTaskError: If it contradicts results that were already used.
         """
         described = describe(value, self._value_code)
+        changed_inputs = self._observer.changed_inputs(node, value, described)  # it may read a lot: others go on
         with self._scheduler.lock:
             node.tainted = not reusable
-            node.changed_inputs = self._observer.changed_inputs(node, value, described)
+            node.changed_inputs = changed_inputs
             if node.changed_inputs:
                 self._objects.changed()
             self._objects.keep(node, value, described)
