@@ -184,7 +184,7 @@ def main() -> None:
                 age(store)
                 if number % APART_EVERY:
                     measured.append(found)
-                if number % EVERY == 0:
+                if number % EVERY == 0 or number == runs:
                     show(number, measured[-(EVERY - EVERY // APART_EVERY) :])
         settled = measured[len(measured) // 5 :]
         print(f"growth in a hundred runs, after the first fifth of {number}:")

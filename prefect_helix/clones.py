@@ -12,12 +12,15 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from prefect.cache_policies import NO_CACHE
+from prefect.context import TagsContext
 from prefect.tasks import Task
 from prefect.utilities.annotations import NotSet
+from prefect.utilities.timeout import timeout, timeout_async
 
 from prefect_helix.compat import run_task_async, run_task_sync
 from prefect_helix.runtime.nodes import Node
 from prefect_helix.runtime.session import now_us
+from prefect_helix.views.units import format_us
 
 VERIFY_TAG = "helix-verify"
 """Tag of task runs that compute a reused result again."""
@@ -77,28 +80,67 @@ def clone_with(task: Task[..., Any], fn: Callable[..., Any]) -> Task[..., Any]:
     return clone
 
 
-def run_beside(task: Task[..., Any], arguments: Mapping[str, Any], timeout_s: float | None) -> Any:
+def run_beside(task: Task[..., Any], arguments: Mapping[str, Any], timeout_s: float) -> Any:
     """Return what a task gives in a task run of its own, in this thread and the context it is in.
 
-    It has the task's name, tags and timeout. It is tried once, no hook hears of it, and nothing is kept of it.
+    It has the task's name and timeout, and none of its tags: it takes no slot of a concurrency limit, and waits for
+    none. It is tried once, no hook hears of it, and nothing is kept of it.
 
     Args:
         task: The task.
         arguments: Its arguments by parameter.
-        timeout_s: How long it may take, if that is less than the task's own timeout; None for no other bound.
+        timeout_s: How long its function may take, if that is less than the task's own timeout. As with that one, what
+            does not come back to Python in a thread, or to the event loop, is not stopped.
 
     Raises:
         Exception: What the task raises.
+        TimeoutError: If it took too long.
     """
-    clone = clone_with(task, task.fn)
+    clone = clone_with(task, (_stopped_async if task.isasync else _stopped)(task.fn, timeout_s))
     name = f"{task.name}-verify"
-    clone.task_run_name, clone.tags = (lambda: name), {*task.tags, VERIFY_TAG}
+    clone.task_run_name, clone.tags = (lambda: name), {VERIFY_TAG}
     clone.retries, clone.cache_policy, clone.persist_result, clone.result_storage_key = 0, NO_CACHE, False, None
     for hooks in _HOOKS:
         setattr(clone, hooks, [])
-    clone.timeout_seconds = min((s for s in (task.timeout_seconds, timeout_s) if s is not None), default=None)
     call: dict[str, Any] = {"task": clone, "parameters": dict(arguments), "return_type": "result"}
-    return run_to_the_end(functools.partial(run_task_async, **call)) if task.isasync else run_task_sync(**call)
+    with TagsContext(current_tags=set()):
+        return run_to_the_end(functools.partial(run_task_async, **call)) if task.isasync else run_task_sync(**call)
+
+
+class _StoppedError(TimeoutError):
+    """What a function is stopped with that takes too long."""
+
+
+def _stopped(fn: Callable[..., Any], timeout_s: float) -> Callable[..., Any]:
+    """Return a function that is stopped after a time; Prefect's own timeout of a task in a thread has the log warn."""
+
+    @functools.wraps(fn)
+    def stopped(*args: Any, **kwargs: Any) -> Any:
+        try:
+            with timeout(timeout_s, timeout_exc_type=_StoppedError):
+                return fn(*args, **kwargs)
+        except _StoppedError:
+            raise _too_long(timeout_s) from None
+
+    return stopped
+
+
+def _stopped_async(fn: Callable[..., Any], timeout_s: float) -> Callable[..., Any]:
+    """Do the same for an async function."""
+
+    @functools.wraps(fn)
+    async def stopped(*args: Any, **kwargs: Any) -> Any:
+        try:
+            with timeout_async(timeout_s, timeout_exc_type=_StoppedError):
+                return await fn(*args, **kwargs)
+        except _StoppedError:
+            raise _too_long(timeout_s) from None
+
+    return stopped
+
+
+def _too_long(timeout_s: float) -> TimeoutError:
+    return TimeoutError(f"it was stopped after {format_us(int(1e6 * timeout_s))}.")
 
 
 def run_to_the_end(start: Callable[[], Coroutine[Any, Any, Any]]) -> Any:

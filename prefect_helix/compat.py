@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
 
@@ -53,6 +54,7 @@ __all__ = [
     "is_resolving_for",
     "link_state_to_task_run_result",
     "note_of",
+    "outer_flow_contexts",
     "parent_flow_run_id",
     "raise_if_flow_run_suspension_requested",
     "run_task",
@@ -102,10 +104,18 @@ def parent_flow_run_id(context: FlowRunContext) -> UUID | None:
 
     Prefect keeps it with the server only, as the flow run of the task run that stands for the subflow.
     """
-    if context.flow_run is None or context.flow_run.parent_task_run_id is None or context._token is None:
+    if context.flow_run is None or context.flow_run.parent_task_run_id is None:
         return None
-    outer = context._token.old_value
-    return outer.flow_run.id if isinstance(outer, FlowRunContext) and outer.flow_run else None
+    outer = next(outer_flow_contexts(context), None)
+    return outer.flow_run.id if outer and outer.flow_run else None
+
+
+def outer_flow_contexts(context: FlowRunContext) -> Iterator[FlowRunContext]:
+    """Yield the contexts that a flow run's was entered in, innermost first."""
+    outer = context._token.old_value if context._token else None
+    while isinstance(outer, FlowRunContext):
+        yield outer
+        outer = outer._token.old_value if outer._token else None
 
 
 def custom_task_run_name(task: Task[..., Any], task_run: TaskRun, parameters: dict[str, Any]) -> str:

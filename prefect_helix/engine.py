@@ -65,6 +65,7 @@ class PrefectEngine:
 
     Attributes:
         ends_at: When the flow's timeout runs out, by the monotonic clock; None if it has none.
+        must_end_at: The same of the first that runs out of its own and those of the flows that called it.
     """
 
     apart = False
@@ -74,6 +75,7 @@ class PrefectEngine:
         self.calls: dict[str, Call] = {}
         self.errors: list[BaseException] = []
         self.ends_at: float | None = None
+        self.must_end_at: float | None = None
         self._submit = submit
 
     # -- calls ---------------------------------------------------------------------------------------------------
@@ -290,15 +292,18 @@ class PrefectEngine:
     # -- once more, beside the run -------------------------------------------------------------------------------
 
     def may_repeat(self, node: Node) -> bool:
-        """Return whether a node's code is what it was at its call, and computing it again fits into half of the time.
-
-        That is, of what is left of the flow's timeout, which is not to run out because of this.
-        """
+        """Return whether a node's code is what it was at its call."""
         task, spec = self.calls[node.key].task, node.spec
-        if spec.code.may_change and cast("Versioned", task).spec().fingerprint != spec.fingerprint:
-            return False
-        left_s = self._left_s()
-        return left_s is None or node.compute_us is None or node.compute_us / 1e6 < left_s
+        return not spec.code.may_change or cast("Versioned", task).spec().fingerprint == spec.fingerprint
+
+    def left_s(self) -> float | None:
+        """Return how long it is until a timeout ends the flow; None if it has none."""
+        return None if self.must_end_at is None else self.must_end_at - time.monotonic()
+
+    @property
+    def timed_out(self) -> bool:
+        """Whether the flow's own timeout has run out."""
+        return self.ends_at is not None and time.monotonic() >= self.ends_at
 
     def inputs(self, node: Node, load: Callable[[Cell], object]) -> dict[str, Any]:
         """Return the arguments of a node as objects that nobody else has; ignored ones are those of the call.
@@ -315,14 +320,10 @@ class PrefectEngine:
 
         return {name: own(name, value) for name, value in node.parameters.items()}
 
-    def repeat(self, node: Node, arguments: Mapping[str, Any]) -> object:
+    def repeat(self, node: Node, arguments: Mapping[str, Any], timeout_s: float) -> object:
         """Compute a node once more in this thread, as a task run of its own; raises what its task raises."""
         call = self.calls[node.key]
-        return call.context.copy().run(run_beside, call.task, arguments, self._left_s())
-
-    def _left_s(self) -> float | None:
-        """Return half of the time that is left until the flow's timeout; None if it has none."""
-        return None if self.ends_at is None else max(0.0, self.ends_at - time.monotonic()) / 2
+        return call.context.copy().run(run_beside, call.task, arguments, timeout_s)
 
     def _arguments(self, node: Node, call: Call) -> dict[str, Any]:
         # A reference carries its own edge; other edges can only be told for parameters.

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from contextvars import copy_context
 from datetime import datetime, timedelta, timezone
 from string import Formatter
@@ -49,10 +50,13 @@ def report(engine: PrefectEngine, lineage: Lineage, prior: Lineage | None, log: 
         log: Where the flow run logs to.
         ui_url: Where our own pages are; empty if they are nowhere.
     """
+    with _harmless(log):
+        _report(engine, lineage, prior, log, ui_url)
+
+
+def _report(engine: PrefectEngine, lineage: Lineage, prior: Lineage | None, log: Log, ui_url: str) -> None:
     traces = {trace.call: trace for trace in lineage.traces}
-    spared = [node for node in engine.session.world.called if not node.started]
-    shown, others = _divided(spared)
-    left_out = unshown([traces[node.call] for node in others], len(shown)) if others else ""
+    shown, left_out = _shown(engine, traces)
     runs = [*engine.session.world.history.latest(lineage.run.flow, MAX_VERSIONS - 1), lineage.run]
     with ThreadPoolExecutor(2) as beside:  # the server takes the artifacts while the task runs are told
         artifacts = [
@@ -65,6 +69,28 @@ def report(engine: PrefectEngine, lineage: Lineage, prior: Lineage | None, log: 
             artifact.result()
     if left_out:
         log.info("helix: %s", left_out)
+
+
+def report_problems(engine: PrefectEngine, lineage: Lineage, prior: Lineage | None, log: Log, ui_url: str) -> None:
+    """Show in the Prefect UI what was found wrong with a run that is shown already; for the arguments see `report`."""
+    with _harmless(log):
+        _, left_out = _shown(engine, {trace.call: trace for trace in lineage.traces})
+        _create_artifact(lineage, prior, left_out, ui_url)
+
+
+@contextmanager
+def _harmless(log: Log) -> Iterator[None]:
+    """Tell what goes wrong: what is shown of a run must not fail it."""
+    try:
+        yield
+    except Exception as error:
+        log.warning("helix: The run is not shown in the Prefect UI: %s: %s", type(error).__name__, error)
+
+
+def _shown(engine: PrefectEngine, traces: Mapping[int, Trace]) -> tuple[list[Node], str]:
+    """Return the spared nodes that become task runs, and what is told of the others."""
+    shown, others = _divided([node for node in engine.session.world.called if not node.started])
+    return shown, unshown([traces[node.call] for node in others], len(shown)) if others else ""
 
 
 def _divided(nodes: Sequence[Node]) -> tuple[list[Node], list[Node]]:

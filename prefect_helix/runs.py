@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import functools
 import inspect
 import threading
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from types import FunctionType
@@ -36,26 +37,32 @@ from prefect_helix.engine import Dependencies, PrefectEngine
 from prefect_helix.futures import linked
 from prefect_helix.outlooks import outlook_line, plan_ahead
 from prefect_helix.progress import Row, hide, show
-from prefect_helix.reporting import Log, report
+from prefect_helix.reporting import Log, report, report_problems
 from prefect_helix.runners import engine_for
 from prefect_helix.runtime.nodes import Node
 from prefect_helix.runtime.opening import Warnings, open_session
 from prefect_helix.runtime.progress import Gauge
-from prefect_helix.runtime.session import Session
+from prefect_helix.runtime.session import WRITING, Session
 from prefect_helix.runtime.specs import Specs, Versioned
 from prefect_helix.settings import FlowOptions, resolve
 from prefect_helix.storage.lookup import Program
+from prefect_helix.verifying import deadlines, verify, verify_async
 from prefect_helix.views.steps import run_line
 
 _WRAPPED = "__helix_body__"
-
 
 _lock = threading.RLock()
 _runs: dict[UUID, HelixRun | None] = {}
 
 
 class HelixRun:
-    """One flow run: its session, and the engine that computes for it."""
+    """One flow run: its session, and the engine that computes for it.
+
+    Attributes:
+        session: What decides.
+        engine: What computes.
+        log: Where the flow run logs to.
+    """
 
     def __init__(
         self,
@@ -75,7 +82,7 @@ class HelixRun:
         self._program = program
         self._specs = specs
         self._prior = prior
-        self._log = log
+        self.log = log
 
     def call(self, task: Task[..., Any], parameters: dict[str, Any], wait_for: Any, *, return_state: bool) -> Any:
         """Make a direct call of a helix task."""
@@ -150,28 +157,33 @@ class HelixRun:
         runner.submit = adopted  # type: ignore[method-assign]
 
     def close(self, status: RunStatus) -> None:
-        """End the run: wait for what computes, write what is kept, commit the lineage and show it.
+        """End the run: wait for what computes, write what is kept, and show it; `end` is to follow in any case.
 
         Raises:
             VerificationError: In mode ``verify``, if results differ from the recorded ones.
         """
-        try:
-            lineage = self.session.finish(status, self._end)
-        finally:
-            hide(self._row)
-            self._program.end()
-        try:
-            with garbage_kept():
-                report(self.engine, lineage, self._prior, self._log, self._ui_url)
-        except Exception as error:  # what is shown of a run must not fail it
-            self._log.warning("helix: The run is not shown in the Prefect UI: %s: %s", type(error).__name__, error)
-        self._log.info("helix: %s", run_line(lineage.traces))
-        if self.session.sample is not None and self.session.sample.told:
-            self._log.info("helix: %s", self.session.sample.told)
+        lineage = self.session.finish(status, self.tell)
+        with garbage_kept():
+            report(self.engine, lineage, self._prior, self.log, self._ui_url)
+        self.log.info("helix: %s", run_line(lineage.traces))
         if self.session.mismatched and lineage.run.mode == "verify":
             raise VerificationError(self.session.mismatched, self.session.differences)
 
-    def _end(self, doing: str) -> None:
+    def end(self) -> None:
+        """Take leave of a run that was closed; tell what a sample has shown, if there is one."""
+        try:
+            if self.session.sampler is not None:
+                self.tell(WRITING)
+                lineage = self.session.commit()
+                if told := self.session.sampler.sample.told:
+                    self.log.info("helix: %s", told)
+                if lineage.run.problems:
+                    report_problems(self.engine, lineage, self._prior, self.log, self._ui_url)
+        finally:
+            hide(self._row)
+            self._program.end()
+
+    def tell(self, doing: str) -> None:
         """Show what is done now that the body has ended."""
         if self._row is not None:
             self._row.ending = doing
@@ -267,7 +279,17 @@ async def _running_async(options: FlowOptions) -> AsyncIterator[HelixRun | None]
     except BaseException as error:
         await asyncio.shield(asyncio.to_thread(_close, context.flow_run.id, _status(error)))
         raise
-    await asyncio.to_thread(_close, context.flow_run.id, "completed")
+    if (run := _runs.pop(context.flow_run.id, None)) is None:
+        return
+    in_turn, beside = ThreadPoolExecutor(1), contextvars.copy_context().run
+    try:
+        await asyncio.shield(asyncio.wrap_future(in_turn.submit(beside, run.close, "completed")))
+        if run.session.sampler is not None:
+            await verify_async(run.session.sampler, run.engine, run.tell, run.log)
+    finally:  # also where whoever awaits it is cancelled meanwhile
+        ended = in_turn.submit(beside, run.end)
+        in_turn.shutdown(wait=False)
+        await asyncio.shield(asyncio.wrap_future(ended))
 
 
 def _raise_escaped(run: HelixRun | None) -> None:
@@ -318,8 +340,7 @@ def _opened(context: FlowRunContext, options: FlowOptions, logger: Log, program:
     logger.info(outlook_line(outlook))
     adopted = engine_for(context.task_runner)
     engine = adopted or PrefectEngine(None)
-    if context.flow.timeout_seconds is not None:
-        engine.ends_at = time.monotonic() + context.flow.timeout_seconds
+    engine.ends_at, engine.must_end_at = deadlines(context)
     engine.session = open_session(outlook, engine, warn, logger.info)
     row = show(
         flow_run,
@@ -348,8 +369,14 @@ def _opened(context: FlowRunContext, options: FlowOptions, logger: Log, program:
 
 def _close(flow_run_id: UUID, status: RunStatus) -> None:
     run = _runs.pop(flow_run_id, None)
-    if run is not None:
+    if run is None:
+        return
+    try:
         run.close(status)
+        if run.session.sampler is not None:
+            verify(run.session.sampler, run.engine, run.tell, run.log)
+    finally:
+        run.end()
 
 
 def _close_with_hooks(flow: Flow[..., Any]) -> None:

@@ -95,7 +95,7 @@ def resolve(options: FlowOptions) -> Resolved:
     store = options.store or settings.store or home
     block = load_storage(store) if is_block_name(store) else None
     of_block = (block.budget, block.policy) if block else (None, None)
-    budget = next((one for one in (options.budget, of_block[0], settings.budget) if one is not None), None)
+    budget = next((one for one in (options.budget, of_block[0], settings.budget or None) if one is not None), None)
     policy = options.policy or of_block[1] or settings.policy or DEFAULT_POLICY
     return Resolved(
         store=block.url if block else store,
@@ -103,10 +103,10 @@ def resolve(options: FlowOptions) -> Resolved:
         policy=policy_named(policy),
         mode=checked_mode(options.mode or settings.mode or "auto"),
         storage_options=options.storage_options if block is None else block.options(),
-        compression=block.compression if block else settings.compression,
+        compression=block.compression if block else settings.compression or None,
         key=block.key() if block else load_key(settings.signing_key),
-        wait_seconds=_seconds(settings.wait),
-        verify=checked_share(settings.verify if options.verify is None else options.verify),
+        wait_seconds=_seconds(settings.wait or 0),
+        verify=checked_share((settings.verify or 0) if options.verify is None else options.verify),
         progress=_shown(settings.progress or "auto"),
         ui_url=_url(settings.ui_url),
     )
@@ -137,7 +137,7 @@ def checked_share(verify: str | float) -> float:
     Raises:
         ConfigurationError: If it is none.
     """
-    with contextlib.suppress(ValueError, TypeError):
+    with contextlib.suppress(ValueError, TypeError, OverflowError):
         if not isinstance(verify, bool) and 0 <= (share := float(verify)) <= 1:
             return share
     remedy = "Give the share of the reused results to compute again, from 0 to 1: 0.01 for one in a hundred."

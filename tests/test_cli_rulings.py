@@ -143,6 +143,7 @@ def test_revoke_tells_programs_what_it_did(helix: Helix, store: Path) -> None:
         "runs": ["cccc3333", "aaaa1111"],
         "since": told["since"],
         "until": None,
+        "results": [],
         "note": "",
         "undone": None,
         "covered": {"fit": 2},
@@ -180,14 +181,17 @@ def test_rulings_are_listed_newest_first_with_what_was_taken_back(helix: Helix, 
     limits = (NOON_US - DAY_US, NOON_US)
     catalog.rule(Revocation("bb", NOON_US + 1, ("scan",), tuple(f"{i}" * 8 for i in range(5)), *limits))
     catalog.rule(Revocation("cc", NOON_US + 2, runs=("aaaa1111",)))
+    catalog.rule(Revocation("dd", NOON_US + 3, ("plot",), results=("s1 d1", "s2 d2")))
     helix("undo", "c")
     text = " ".join(helix("rulings").stdout.split())
-    assert text.startswith("id when what cc 2026-01-01 ")
+    assert text.startswith("id when what dd 2026-01-01 ")
+    assert "revoked plot, 2 results cc" in text
     assert "revoked all tasks, of run aaaa1111 (taken back 2" in text
     assert "revoked scan, of run 00000000, 11111111, 22222222 and 2 more, computed since 2025-12-31" in text
     assert text.endswith("accepted fit, code 01234567 → abcdefab: renamed")
     listed = json.loads(helix("rulings", "--json").stdout)
     assert [(one["id"], one["kind"], one["undone"] is not None) for one in listed] == [
+        ("dd", "revocation", False),
         ("cc", "revocation", True),
         ("bb", "revocation", False),
         ("aa", "acceptance", False),

@@ -15,7 +15,7 @@ def test_runs_wait_for_others_as_long_as_they_are_told(
     assert resolve(FlowOptions()).wait_seconds == seconds
 
 
-@pytest.mark.parametrize("said", ["long", "-1", "inf", "nan", ""])
+@pytest.mark.parametrize("said", ["long", "-1", "inf", "nan"])
 def test_a_wait_that_makes_no_sense_is_told(monkeypatch: pytest.MonkeyPatch, said: str) -> None:
     monkeypatch.setenv("PREFECT_INTEGRATIONS_HELIX_WAIT", said)
     with pytest.raises(ConfigurationError, match="Give a number of seconds"):
@@ -46,7 +46,14 @@ def test_the_share_to_verify_is_as_told(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv("PREFECT_INTEGRATIONS_HELIX_VERIFY", "0.01")
     assert resolve(FlowOptions()).verify == 0.01
     assert [resolve(FlowOptions(verify=share)).verify for share in (0, 1, 0.5)] == [0, 1, 0.5]
-    for nonsense in ("1.01", "-1", "nan", "one in a hundred", ""):
+    for nonsense in ("1.01", "-1", "nan", "one in a hundred"):
         monkeypatch.setenv("PREFECT_INTEGRATIONS_HELIX_VERIFY", nonsense)
         with pytest.raises(ConfigurationError, match="Give the share of the reused results"):
             resolve(FlowOptions())
+
+
+def test_what_is_set_to_nothing_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    unset = resolve(FlowOptions())
+    for name in ("STORE", "BUDGET", "POLICY", "MODE", "VERIFY", "COMPRESSION", "WAIT", "PROGRESS"):
+        monkeypatch.setenv(f"PREFECT_INTEGRATIONS_HELIX_{name}", "")
+    assert resolve(FlowOptions()) == unset

@@ -136,7 +136,7 @@ def ruling_json(ruling: Ruling, among: Rulings) -> dict[str, Any]:
             data |= {"task": ruling.task, "before": ruling.before, "after": ruling.after}
         case Revocation():
             data |= {"tasks": list(ruling.tasks), "runs": list(ruling.runs)}
-            data |= {"since": iso(ruling.since_us), "until": iso(ruling.until_us)}
+            data |= {"since": iso(ruling.since_us), "until": iso(ruling.until_us), "results": list(ruling.results)}
     withdrawal = among.withdrawn.get(ruling.id)
     return data | {"note": getattr(ruling, "note", ""), "undone": iso(withdrawal.at_us) if withdrawal else None}
 
@@ -214,6 +214,8 @@ def _what(ruling: Acceptance | Revocation, archive: Archive) -> str:
 
 def _criteria(ruling: Revocation, archive: Archive) -> Iterator[str]:
     yield ", ".join(ruling.tasks) or "all tasks"
+    if ruling.results:
+        yield format_count(len(ruling.results), "result")
     if ruling.runs:
         short = archive.short_ids()
         more = f" and {len(ruling.runs) - SHOWN_RUNS} more" if len(ruling.runs) > SHOWN_RUNS else ""

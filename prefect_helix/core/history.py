@@ -7,7 +7,7 @@ it does not need. What an index cannot be asked for call by call is kept in it a
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import NamedTuple, Protocol
@@ -293,6 +293,11 @@ class History:
         began = [(head.started_us, position) for position, head in enumerate(self.heads) if head.flow == flow]
         runs = (self.lineage(position).run for _, position in sorted(began, reverse=True))
         return [*islice((run for run in runs if run.status != "running"), count)][::-1]
+
+    def runs(self, run_ids: Collection[str]) -> dict[str, Run]:
+        """Return those of these runs that are remembered, by id. O(runs)."""
+        runs = (self.lineage(position).run for position in range(len(self.heads)))
+        return {run.run_id: run for run in runs if run.run_id in run_ids}
 
     @property
     def heads(self) -> Sequence[Head]:

@@ -234,6 +234,7 @@ class Run:
         parent_run_id: The flow run that called the flow; None if it is no subflow.
         changed: Keys of the tasks that had changed since the prior run, in code, in an argument or in a file.
         summary: The run in a few figures; None while it runs, and where it was killed or an early version wrote it.
+        apart: Whether workers of a cluster computed some of its steps, on machines that are not recorded.
     """
 
     run_id: str
@@ -256,6 +257,7 @@ class Run:
     parent_run_id: str | None = None
     changed: tuple[str, ...] = ()
     summary: Summary | None = None
+    apart: bool = False
 
 
 @dataclass(frozen=True, slots=True)

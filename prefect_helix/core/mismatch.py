@@ -6,7 +6,6 @@ loaded them.
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -15,7 +14,7 @@ from typing import Any
 
 from prefect_helix.core.digest import digest
 from prefect_helix.core.errors import UndigestibleError
-from prefect_helix.core.short import HIDDEN, excerpts, has_shape, is_secret, short_form
+from prefect_helix.core.short import HIDDEN, attributes, excerpts, has_shape, is_secret, short_form
 
 MAX_PARTS = 3
 """Differences that are told one by one."""
@@ -73,17 +72,17 @@ def _comparison(value: Any) -> Callable[[str, Any, Any, int], _Parts] | None:
     np, pd = sys.modules.get("numpy"), sys.modules.get("pandas")
     if isinstance(value, Mapping):
         return _mappings
-    if isinstance(value, (list, tuple)):
+    if isinstance(value, (list, tuple)) and not attributes(value):
         return _sequences
     if isinstance(value, (set, frozenset)):
         return _sets
-    if np is not None and type(value) in (np.ndarray, np.memmap):
+    if np is not None and type(value) in (np.ndarray, np.memmap, np.recarray):
         return _arrays
     if pd is not None and isinstance(value, pd.DataFrame):
         return _frames
     if pd is not None and isinstance(value, pd.Series):
         return _series
-    return _attributes if _fields(value) else None
+    return _attributes if attributes(value) else None
 
 
 def _mappings(path: str, recorded: Any, now: Any, depth: int) -> _Parts:
@@ -111,21 +110,14 @@ def _sets(path: str, recorded: Any, now: Any, depth: int) -> _Parts:
 
 
 def _attributes(path: str, recorded: Any, now: Any, depth: int) -> _Parts:
-    before, after = _fields(recorded), _fields(now)
+    before, after = attributes(recorded), attributes(now)
     for name in (name for name in before if name in after):
         yield from _named(f"{path}.{name}", name, before[name], after[name], depth)
 
 
-def _fields(value: Any) -> Mapping[str, Any]:
-    """Return the attributes that an object holds its content in."""
-    if isinstance(value, type) or callable(value):
-        return {}
-    if dataclasses.is_dataclass(value):
-        return {one.name: getattr(value, one.name) for one in dataclasses.fields(value)}
-    return getattr(value, "__dict__", {})
-
-
 def _is_secret(name: object) -> bool:
+    if isinstance(name, tuple):  # a label of several levels
+        return any(map(_is_secret, name))
     return isinstance(name, str) and is_secret(name)
 
 
@@ -145,6 +137,9 @@ def _arrays(path: str, recorded: Any, now: Any, depth: int) -> _Parts:
     np: Any = sys.modules["numpy"]
     if recorded.dtype != now.dtype or recorded.shape != now.shape:
         yield path, f"recorded {recorded.dtype} {[*recorded.shape]}, now {now.dtype} {[*now.shape]}"
+    elif now.dtype.names:
+        for name in now.dtype.names:
+            yield from _named(f"{path}[{_shown(name)}]", name, recorded[name], now[name], depth)
     elif now.dtype.hasobject:
         yield from _unlike(path, recorded.tolist(), now.tolist(), depth)
     else:
@@ -190,7 +185,7 @@ def _series(path: str, recorded: Any, now: Any, depth: int) -> _Parts:
         yield path, f"recorded {len(recorded)} values, now {len(now)}"
         return
     yield from _labels(path, recorded.index, now.index)
-    yield from _cells(path, recorded, now)
+    yield from _named(path, now.name, recorded, now, depth) if _is_secret(now.name) else _cells(path, recorded, now)
 
 
 def _labels(path: str, recorded: Any, now: Any) -> _Parts:
@@ -213,6 +208,9 @@ def _cells(path: str, recorded: Any, now: Any) -> _Parts:
     places = np.flatnonzero(unlike)
     if len(places):
         first = int(places[0])
+        if any(map(_is_secret, now.index[places] if now.index.dtype.kind == "O" else ())):
+            yield path, f"{len(places)} of {len(now)} cells differ: recorded {HIDDEN}, now others"
+            return
         numbers = (np.asarray(one)[unlike] for one in (before, after))
         most = _at_most(*numbers) if now.dtype.kind in "iuf" else ""
         shown = f"recorded {_shown(before[first])}, now {_shown(after[first])}"
@@ -257,7 +255,7 @@ def _shown(value: Any, other: Any = None) -> str:
         return excerpts(repr(value), repr(other), _SHOWN_CHARACTERS)[0]
     np = sys.modules.get("numpy")
     if np is not None and isinstance(value, np.generic):
-        return str(value)
+        return HIDDEN if any(map(is_secret, value.dtype.names or ())) else str(value)
     text = short_form(value)
     return text if has_shape(value) or len(text) <= _SHOWN_CHARACTERS else text[: _SHOWN_CHARACTERS - 1] + "…"
 

@@ -48,6 +48,7 @@ class Revocation:
         since_us: Computed then or later; None for no limit.
         until_us: Computed before then; None for no limit.
         note: What its author says of it.
+        results: Names of results, as `name_of_result` gives them; empty for all.
     """
 
     kind: ClassVar[str] = "revocation"
@@ -59,6 +60,7 @@ class Revocation:
     since_us: int | None = None
     until_us: int | None = None
     note: str = ""
+    results: tuple[str, ...] = ()
 
     def covers(self, trace: Trace) -> bool:
         """Return whether the result of `trace` is one of these, by when and where it was computed."""
@@ -69,6 +71,7 @@ class Revocation:
             and (not self.runs or trace.computed_in in self.runs)
             and (self.since_us is None or at_us >= self.since_us)
             and (self.until_us is None or at_us < self.until_us)
+            and (not self.results or name_of_result(trace) in self.results)
         )
 
 
@@ -133,6 +136,11 @@ class Rulings(Records[Ruling]):
             kept, joined = (classes.setdefault(code, code) for code in (one.before, one.after))
             classes.update({code: kept for code, name in classes.items() if name == joined})
         return classes
+
+
+def name_of_result(trace: Trace) -> str:
+    """Return what all computations have in common that gave one result for one call."""
+    return f"{trace.signature} {trace.result.digest if trace.result else None}"
 
 
 def day(us: int) -> str:

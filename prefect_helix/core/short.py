@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import reprlib
+from collections.abc import Mapping
 from typing import Any
 
 HIDDEN = "********"
@@ -18,6 +20,17 @@ _SHAPED = {("numpy", "ndarray"), ("pandas", "DataFrame"), ("pandas", "Series")}
 def is_secret(name: str) -> bool:
     """Return whether a variable or parameter of that name is likely to hold a secret."""
     return _SECRET.search(name) is not None
+
+
+def attributes(value: object) -> Mapping[str, Any]:
+    """Return the attributes that an object holds its content in, fields of a named tuple included."""
+    if isinstance(value, type) or callable(value):
+        return {}
+    if isinstance(value, tuple):
+        return dict(zip(getattr(value, "_fields", ()), value, strict=False))
+    if dataclasses.is_dataclass(value):
+        return {one.name: getattr(value, one.name, None) for one in dataclasses.fields(value)}
+    return getattr(value, "__dict__", {})
 
 
 def has_shape(value: object) -> bool:
@@ -50,6 +63,13 @@ def _cut(text: str, start: int, limit: int) -> str:
     return f"{_CUT if start else ''}{text[start:end]}{_CUT if end < len(text) else ''}"
 
 
+class _Hidden:
+    """What stands for a secret."""
+
+
+_HIDDEN = _Hidden()
+
+
 class _Forms(reprlib.Repr):
     def __init__(self) -> None:
         super().__init__()
@@ -61,8 +81,17 @@ class _Forms(reprlib.Repr):
         huge = x.bit_length() > 4 * self.maxlong  # Python refuses to write it out
         return f"<int of {x.bit_length()} bits>" if huge else super().repr_int(x, level)
 
+    def repr_dict(self, x: dict[Any, Any], level: int) -> str:
+        named = {key: _HIDDEN if isinstance(key, str) and is_secret(key) else value for key, value in x.items()}
+        return super().repr_dict(named, level)
+
+    def repr__Hidden(self, x: _Hidden, level: int) -> str:
+        return HIDDEN
+
     def repr1(self, x: Any, level: int) -> str:
         if not has_shape(x):
+            if type(x).__module__ != "builtins" and any(is_secret(str(name)) for name in attributes(x)):
+                return f"<{type(x).__qualname__}>"
             return super().repr1(x, level)
         dtype = f" {x.dtype}" if hasattr(x, "dtype") else ""
         ends = ""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from typing import Any
 
-from prefect_helix.core.fingerprint import Component
+from prefect_helix.core.fingerprint import Component, Fingerprint
 from prefect_helix.core.garbage import garbage_kept
 from prefect_helix.core.graph import Decision
 from prefect_helix.core.habits import changed
@@ -18,7 +19,7 @@ from prefect_helix.runtime.world import World
 
 
 def close(head: Run, prior: Lineage | None, world: World, keeper: Keeper, status: RunStatus, at_us: int) -> Lineage:
-    """Finish writing, commit the lineage of a run whose tasks have ended, and return it.
+    """Finish writing, and return the lineage of a run whose tasks have ended, for who commits it.
 
     Args:
         head: What was known of the run at its start.
@@ -30,10 +31,19 @@ def close(head: Run, prior: Lineage | None, world: World, keeper: Keeper, status
     """
     keeper.drain(completed=status == "completed")
     with garbage_kept():
-        return _commit(head, prior, world, keeper, status, at_us)
+        return _lineage(head, prior, world, keeper, status, at_us)
 
 
-def _commit(head: Run, prior: Lineage | None, world: World, keeper: Keeper, status: RunStatus, at_us: int) -> Lineage:
+def code_of(world: World) -> Mapping[str, Mapping[str, Any]]:
+    """Return what the code of the tasks is made of that a run has begun, by fingerprint."""
+    return {name: {"components": [asdict(c) for c in one.components]} for name, one in _begun_code(world).items()}
+
+
+def _begun_code(world: World) -> dict[str, Fingerprint]:
+    return {node.spec.fingerprint: node.spec.code for node in world.called if node.done or node.failed}
+
+
+def _lineage(head: Run, prior: Lineage | None, world: World, keeper: Keeper, status: RunStatus, at_us: int) -> Lineage:
     called = world.called
     traces = tuple(_final(node, world, keeper) for node in called)
     head = replace(
@@ -42,16 +52,15 @@ def _commit(head: Run, prior: Lineage | None, world: World, keeper: Keeper, stat
         finished_us=at_us,
         metrics=metrics(traces),
         changed=changed([node.prior for node in world.nodes if node.prior], traces) if head.prior_run_id else (),
+        apart=any(node.elsewhere for node in called),
     )
-    code = {node.spec.fingerprint: node.spec.code for node in called if node.done or node.failed}
+    code = _begun_code(world)
 
     def components_of(fingerprint: str) -> Sequence[Component] | None:
         return code[fingerprint].components if fingerprint in code else keeper.components_of(fingerprint)
 
     summary = summarise(Lineage(head, traces), prior, keeper.written_bytes, components_of)
-    lineage = Lineage(replace(head, summary=summary), traces)
-    keeper.commit(lineage, {name: {"components": [asdict(c) for c in one.components]} for name, one in code.items()})
-    return lineage
+    return Lineage(replace(head, summary=summary), traces)
 
 
 def _final(node: Node, world: World, keeper: Keeper) -> Trace:

@@ -38,7 +38,10 @@ class Engine(Protocol):
         """Return the value of a node that was computed on a worker; raises what stands in the way."""
 
     def may_repeat(self, node: Node) -> bool:
-        """Return whether a node can be computed once more: its code is what it was at the call, and there is time."""
+        """Return whether a node's code is what it was at its call, so that it can be computed once more."""
+
+    def left_s(self) -> float | None:
+        """Return how long the run may still take; None if nothing bounds it."""
 
     def inputs(self, node: Node, load: Callable[[Cell], object]) -> Mapping[str, Any]:
         """Return the arguments of a node as objects that nobody else has, the results in them given by `load`.
@@ -47,5 +50,14 @@ class Engine(Protocol):
             NotStorableError: If one cannot be copied.
         """
 
-    def repeat(self, node: Node, arguments: Mapping[str, Any]) -> object:
-        """Compute a node once more, beside the run, in this thread; raises what its task raises."""
+    def repeat(self, node: Node, arguments: Mapping[str, Any], timeout_s: float) -> object:
+        """Compute a node once more, beside the run, in this thread; raises what its task raises.
+
+        Args:
+            node: Which.
+            arguments: What `inputs` gave.
+            timeout_s: How long it may take.
+
+        Raises:
+            TimeoutError: If it took longer.
+        """

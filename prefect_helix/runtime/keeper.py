@@ -269,6 +269,11 @@ class Keeper:
             self._warn("components", f"{error} So the list of runs does not name what changed in code before this run.")
             return None
 
+    def secure(self, lineage: Lineage) -> None:
+        """Journal the final lineage of the run, in case it is killed before that is committed."""
+        self._head = lineage.run
+        self._journal(lineage.traces)
+
     def commit(self, lineage: Lineage, code: Mapping[str, Mapping[str, Any]]) -> None:
         """Write the lineage of the run, and the code of its tasks by fingerprint."""
         if not self._writable:

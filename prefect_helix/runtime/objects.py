@@ -86,7 +86,7 @@ class Objects:
         self.load(copy.cell(cell.leaf))
         value = copy.cell(cell.leaf).value
         for part in copy.cells.values():
-            self._forget(part)
+            self.drop(part)
         self._skeletons.pop(copy.key, None)
         return value
 

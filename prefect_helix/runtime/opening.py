@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib.metadata
 import logging
+import os
 import platform
+import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
+from prefect_helix.core.environment import PROCESSOR
 from prefect_helix.core.errors import UndigestibleError
 from prefect_helix.core.fingerprint import Fingerprint
 from prefect_helix.core.garbage import garbage_kept
@@ -254,12 +259,26 @@ def _parameter_digest(name: str, value: Any, value_code: ValueCode) -> str:
 
 
 def _versions() -> dict[str, str]:
-    versions = {"python": platform.python_version(), "platform": platform.platform()}
+    versions = {"python": platform.python_version(), "platform": platform.platform(), PROCESSOR: _processor()}
     for module, distribution in _DISTRIBUTIONS.items():
         if module in sys.modules:
             with contextlib.suppress(importlib.metadata.PackageNotFoundError):  # a checkout that is not installed
                 versions[distribution] = importlib.metadata.version(distribution)
     return versions
+
+
+def _processor() -> str:
+    """Return the kind of processor and how many this process may use: sums of either need not have the same bits."""
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 0
+    return f"{_processor_kind()}, {format_count(count, 'core')}"
+
+
+@functools.cache
+def _processor_kind() -> str:
+    with contextlib.suppress(OSError):  # there is such a file on Linux only
+        if named := re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE):
+            return named[1]
+    return platform.processor() or platform.machine()
 
 
 def _past(trace: Trace) -> TaskSpec:

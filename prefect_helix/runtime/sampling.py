@@ -1,17 +1,18 @@
-"""Computes some of the results that a run reused again, beside it, and distrusts those that come out otherwise."""
+"""Computes some of the results that a run reused again, beside it, and compares."""
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
 from prefect_helix.core.digest import hash_parts
 from prefect_helix.core.errors import ArgumentChangedError, FileChangedError, NotStorableError, StoreError
 from prefect_helix.core.lineage import Result
-from prefect_helix.core.rulings import Revocation, noted
 from prefect_helix.runtime.computing import Engine
+from prefect_helix.runtime.doubts import Doubts
 from prefect_helix.runtime.keeper import Keeper
 from prefect_helix.runtime.nodes import Node
 from prefect_helix.runtime.objects import Objects
@@ -20,8 +21,11 @@ from prefect_helix.runtime.results import difference, try_digest
 from prefect_helix.runtime.values import name_of_type
 from prefect_helix.runtime.world import World
 from prefect_helix.storage.codec import DecodingError
-from prefect_helix.storage.documents import new_id
-from prefect_helix.views.units import format_count, format_us, moment
+from prefect_helix.views.units import format_count, format_us
+
+TIMES_AS_LONG = 10
+SECONDS_MORE = 60.0
+"""A result may take so many times as long as when it was recorded to be computed again, and so many seconds more."""
 
 _NONE = name_of_type(None)
 
@@ -33,19 +37,19 @@ class Sample:
     Attributes:
         reused: Number of results of earlier runs that the run reused.
         chosen: How many of them were to be computed again.
+        begun: How many were begun to be.
         compared: Names of the tasks whose results were, and were compared.
         failed: Names of the tasks that failed this time.
         differing: Names of the tasks that gave something else.
-        problems: What is to be known of those, in sentences.
         spent_us: How long all of it took.
     """
 
-    reused: int
-    chosen: int
+    reused: int = 0
+    chosen: int = 0
+    begun: int = 0
     compared: list[str] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
     differing: list[str] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
     spent_us: int = 0
 
     @property
@@ -71,7 +75,7 @@ def _each(tasks: Sequence[str]) -> str:
 
 
 class Sampler:
-    """Verifies a run's reused results once its steps have ended, in the thread that ends it.
+    """Verifies a run's reused results once its steps have ended, in one thread.
 
     Args:
         run_id: Id of the run; which results are chosen follows from it.
@@ -81,7 +85,11 @@ class Sampler:
         observer: Knows whether arguments are what they were.
         keeper: The store.
         engine: What computes.
+        doubts: Told of what comes out otherwise.
         warn: Called with a key and a sentence; the same key is told once.
+
+    Attributes:
+        sample: What has become of them.
     """
 
     def __init__(
@@ -94,8 +102,10 @@ class Sampler:
         observer: Observer,
         keeper: Keeper,
         engine: Engine,
+        doubts: Doubts,
         warn: Callable[[str, str], None],
     ) -> None:
+        self.sample = Sample()
         self._run_id = run_id
         self._share = share
         self._world = world
@@ -103,28 +113,56 @@ class Sampler:
         self._observer = observer
         self._keeper = keeper
         self._engine = engine
+        self._doubts = doubts
         self._warn = warn
+        self._until = math.inf
+        self._ranked: list[Node] = []
 
-    def verify(self, tell: Callable[[str], None]) -> Sample:
-        """Compute a sample again, and rule that what comes out otherwise is not used any more.
+    def choose(self) -> bool:
+        """Choose a share of the reused results; return whether there are any in it."""
+        if self._share:
+            reused = self._reused()
+            ranks = {node.key: self._rank(node) for node in reused}
+            self._ranked = sorted(reused, key=lambda node: ranks[node.key])
+            self.sample.reused, self.sample.chosen = len(reused), sum(rank < self._share for rank in ranks.values())
+        return self.sample.chosen > 0
 
-        Where an input of a chosen result is not at hand, another result is taken in its place. Nothing that the run
-        gave is touched, and whatever goes wrong is told.
+    def verify(self, tell: Callable[[str], None] = lambda doing: None) -> None:
+        """Compute what was chosen again, in half of the time that is left to the run at most.
+
+        Where an input of a chosen result is not at hand, or there is too little time for it, another result is taken in
+        its place. Nothing that the run gave is touched, and whatever goes wrong is told.
 
         Args:
             tell: Called with what is being done.
         """
-        reused = self._reused()
-        ranks = {node.key: self._rank(node) for node in reused}
-        sample = Sample(len(reused), sum(rank < self._share for rank in ranks.values()))
-        started = time.perf_counter_ns()
-        for node in sorted(reused, key=lambda node: ranks[node.key]):
-            if len(sample.compared) + len(sample.failed) >= sample.chosen:
+        started, left_s = time.monotonic(), self._engine.left_s()
+        if left_s is not None:
+            self._until = min(self._until, started + left_s / 2)
+        for node in self._ranked:
+            if self.sample.begun >= self.sample.chosen or self._left_s() <= 0:
                 break
             tell(f"verifying {node.spec.name}")
-            self._verify(node, sample)
-        sample.spent_us = (time.perf_counter_ns() - started) // 1000
-        return sample
+            try:
+                self._verify(node)
+            except Exception as error:  # whatever it is, the flow has come to its end
+                self._warn("sample", f"{node.spec.name} could not be verified: {type(error).__name__}: {error}")
+            self.sample.spent_us = int(1e6 * (time.monotonic() - started))
+
+    def settle(self) -> tuple[str, ...]:
+        """Rule about what has come out otherwise so far, and return what is to be known of it, in sentences."""
+        try:
+            return self._doubts.settle()
+        except Exception as error:
+            self._warn("doubts", f"What came out otherwise was not revoked: {type(error).__name__}: {error}")
+            return ()
+
+    def stop(self) -> None:
+        """Begin nothing more."""
+        self._until = -math.inf
+
+    def _left_s(self) -> float:
+        return self._until - time.monotonic()
 
     def _reused(self) -> list[Node]:
         """Return the first call of each result of an earlier run that stands for one of this run."""
@@ -139,25 +177,33 @@ class Sampler:
         drawn = hash_parts("verify", self._run_id, node.signature)
         return int(drawn, 16) / float(16 ** len(drawn))
 
-    def _verify(self, node: Node, sample: Sample) -> None:
-        recorded = node.result
+    def _verify(self, node: Node) -> None:
+        recorded, task, sample = node.result, node.spec.name, self.sample
         if recorded is None or not self._can_tell(node, recorded) or not self._engine.may_repeat(node):
+            return
+        if self._expected_s(node) > self._left_s():
             return
         try:
             self._observer.check_arguments(node)
             arguments = self._engine.inputs(node, self._objects.fresh)
         except (StoreError, NotStorableError, DecodingError, ArgumentChangedError, FileChangedError):
             return  # another one takes its place, and the last line of the run counts those that are missing
+        timeout_s = min(TIMES_AS_LONG * (node.compute_us or 0) / 1e6 + SECONDS_MORE, self._left_s())
+        if timeout_s <= 0:
+            return
+        sample.begun += 1
         try:
-            value = self._engine.repeat(node, arguments)
+            value = self._engine.repeat(node, arguments, timeout_s)
         except (Exception, SystemExit) as error:  # it is the user's function
-            sample.failed.append(node.spec.name)
+            sample.failed.append(task)
             self._warn(
                 f"verify failed:{node.spec.key}",
-                f"{node.spec.name} failed when it was computed again to verify its result: {type(error).__name__}: "
-                f"{error} The run has used the recorded result, which is neither confirmed nor refuted.",
+                f"{task} failed when it was computed again to verify its result: {type(error).__name__}: {error} The "
+                "run has used the recorded result, which is neither confirmed nor refuted.",
             )
             return
+        finally:
+            del arguments  # they may be large, and the recorded result is loaded next
         found = try_digest(value)
         try:
             self._observer.check_arguments(node)
@@ -165,11 +211,11 @@ class Sampler:
             return  # a file changed while the task read it
         if found is None:
             return
-        sample.compared.append(node.spec.name)
+        sample.compared.append(task)
         if found.hex != recorded.digest:
+            sample.differing.append(task)
             before = partial(self._objects.fresh, node.cell())
-            told = difference(node.spec.name, before, lambda: value, recorded.digest, found.hex)
-            self._distrust(node, told, sample)
+            self._doubts.add(node, difference(task, before, lambda: value, recorded.digest, found.hex))
 
     def _can_tell(self, node: Node, recorded: Result) -> bool:
         """Return whether the task promises this very result, does nothing else by giving it, and can be given inputs.
@@ -177,56 +223,14 @@ class Sampler:
         A task that gives a `File` would write it, and one that gives nothing has effects.
         """
         return (
-            not node.spec.by_digest
+            not (node.by_digest or self._world.history.ambiguous(node.signature))
             and recorded.digest is not None
             and not recorded.files
             and recorded.type_name != _NONE
             and all(cell.node.result and self._keeper.loadable(cell.node.result) for cell in node.given)
         )
 
-    def _distrust(self, node: Node, told: str, sample: Sample) -> None:
-        """Tell of a result that came out otherwise, and rule that it is not used any more, whoever computed it."""
-        task = node.spec.name
-        rulings = [*self._revocations(node, told)]
-        cause = ""
-        try:
-            for ruling in rulings:
-                self._keeper.catalog.rule(ruling)
-            undo = " and ".join(f"`prefect-helix undo {ruling.id}`" for ruling in rulings)
-            follows = f"It is not used any more; {undo} takes that back."
-        except StoreError as error:
-            follows = f"It could not be revoked, and is used again: {error}"
-        trace, accepted = node.trace, self._world.accepted(node)
-        if trace is not None:
-            at_us = trace.computed_at_us or trace.started_us
-            cause = f", computed {moment(at_us)} by the run {trace.computed_in or 'of an early version'},"
-        remedy = (
-            "Seed the task, name what it depends on with depends_on=, or declare it with "
-            "@helix_task(deterministic=False)."
-            if accepted is None
-            else f"A change of its code was accepted as a refactoring {noted(accepted)}. If it is none, take that back "
-            f"with `prefect-helix undo {accepted.id}`."
-        )
-        problem = (
-            f"{task} gave something else when it was computed again: {told}. The recorded result{cause} was used in "
-            f"this run. {follows} {remedy} `prefect-helix revoke {task}` has all results of the task computed anew."
-        )
-        sample.differing.append(task)
-        sample.problems.append(problem)
-        self._warn(f"verify:{node.spec.key}:{node.signature}", problem)
-
-    def _revocations(self, node: Node, told: str) -> Iterator[Revocation]:
-        """Yield a revocation for each computation that gave the result: the next run must find none of them."""
-        recorded = node.result.digest if node.result else None
-        traces = [trace for trace in self._world.equivalents(node) if trace.result and trace.result.digest == recorded]
-        made = {(trace.task, trace.computed_in, trace.computed_at_us or trace.started_us) for trace in traces}
-        for task, run_id, at_us in sorted(made):
-            yield Revocation(
-                new_id(),
-                time.time_ns() // 1000,
-                tasks=(task,),
-                runs=(run_id,) if run_id else (),
-                since_us=at_us,
-                until_us=at_us + 1,
-                note=f"computed again by the run {self._run_id}: {told}",
-            )
+    def _expected_s(self, node: Node) -> float:
+        """Return what loading the inputs of a node and computing it is expected to take, as far as known."""
+        loads = {cell.node.key: self._world.expected_load_us(cell.node) or 0 for cell in node.given}
+        return ((node.compute_us or 0) + sum(loads.values())) / 1e6

@@ -13,9 +13,10 @@ from prefect_helix.core.graph import Decision
 from prefect_helix.core.lineage import Lineage, Run, RunStatus
 from prefect_helix.runtime.appraisal import Appraiser
 from prefect_helix.runtime.arguments import Given, bind
-from prefect_helix.runtime.closing import close
+from prefect_helix.runtime.closing import close, code_of
 from prefect_helix.runtime.code import ValueCode
 from prefect_helix.runtime.computing import Engine
+from prefect_helix.runtime.doubts import Doubts
 from prefect_helix.runtime.execution import Account
 from prefect_helix.runtime.keeper import Keeper, Put
 from prefect_helix.runtime.memory import Memory
@@ -24,13 +25,13 @@ from prefect_helix.runtime.objects import Objects
 from prefect_helix.runtime.observation import Observer
 from prefect_helix.runtime.planning import demand, replan
 from prefect_helix.runtime.results import describe
-from prefect_helix.runtime.sampling import Sample, Sampler
+from prefect_helix.runtime.sampling import Sampler
 from prefect_helix.runtime.scheduler import Scheduler, freeze
 from prefect_helix.runtime.steps import Do, Steps, walk_async
 from prefect_helix.runtime.waiting import Waiting
 from prefect_helix.runtime.world import World
 
-_WRITING = "writing results"
+WRITING = "writing results"
 
 
 class Session:
@@ -46,6 +47,9 @@ class Session:
         warn: Called with a key and a sentence for whatever goes wrong; the same key is told once.
         waiting: Waits for other runs; None where they are not waited for.
         verify: Share of the reused results that is computed again.
+
+    Attributes:
+        sampler: Verifies them, once the run has finished; None if there are none to verify.
     """
 
     def __init__(
@@ -75,19 +79,19 @@ class Session:
             world, self._objects, keeper, appraiser, self._value_code, warn, verify=head.mode == "verify"
         )
         self._memory = Memory(world, self._objects, keeper, is_mapped=not keeper.store.is_remote)
-        self._sampler = None
-        if verify:
-            self._sampler = Sampler(
-                head.run_id,
-                verify,
-                world=world,
-                objects=self._objects,
-                observer=self._observer,
-                keeper=keeper,
-                engine=engine,
-                warn=warn,
-            )
-        self.sample: Sample | None = None
+        self._sampler = Sampler(
+            head.run_id,
+            verify,
+            world=world,
+            objects=self._objects,
+            observer=self._observer,
+            keeper=keeper,
+            engine=engine,
+            doubts=Doubts(head, world, keeper.catalog, warn),
+            warn=warn,
+        )
+        self.sampler: Sampler | None = None
+        self._lineage: Lineage | None = None
         self._scheduler = Scheduler(world, self._objects, self._observer, self._memory, keeper, engine, warn, waiting)
 
     @property
@@ -256,13 +260,15 @@ class Session:
         self._scheduler.when_settled(node, then)
 
     def finish(self, status: RunStatus, tell: Callable[[str], None] = lambda doing: None) -> Lineage:
-        """Wait for what is running, verify a sample, finish writing, commit the lineage and return it.
+        """Wait for what is running, finish writing, and return the lineage, committed.
+
+        Where a sample is to be verified, it is only journaled: `commit` commits it after that.
 
         Args:
             status: How the run ended.
             tell: Called with what is being done.
         """
-        tell(_WRITING)
+        tell(WRITING)
         if status != "completed":
             self._scheduler.abandon()
             self.keeper.end(status)  # whoever cancels a run may not wait for a task that cannot be stopped
@@ -270,23 +276,21 @@ class Session:
         self.finished = True
         with self._scheduler.lock:
             self._memory.end()
-        try:
-            if status == "completed":
-                self._verify_sample(tell)
-        finally:
-            tell(_WRITING)
-            lineage = close(self.head, self._prior, self.world, self.keeper, status, now_us())
-        return lineage
+        self._lineage = close(self.head, self._prior, self.world, self.keeper, status, now_us())
+        if status != "completed" or not self._sampler.choose():
+            return self.commit()
+        self.sampler = self._sampler
+        self.keeper.secure(self._lineage)
+        return self._lineage
 
-    def _verify_sample(self, tell: Callable[[str], None]) -> None:
-        """Compute some of what was reused again; whatever goes wrong with that, the flow has come to its end."""
-        if self._sampler is None:
-            return
-        try:
-            self.sample = self._sampler.verify(tell)
-            self.head = replace(self.head, problems=(*self.head.problems, *self.sample.problems))
-        except Exception as error:
-            self.warn("sample", f"Reused results were not verified to the end: {type(error).__name__}: {error}")
+    def commit(self) -> Lineage:
+        """Commit the lineage, with what verifying a sample has shown so far, and return it."""
+        lineage = self._lineage
+        assert lineage is not None, "the run has finished"
+        if self.sampler is not None:
+            lineage = replace(lineage, run=replace(lineage.run, problems=self.sampler.settle()))
+        self.keeper.commit(lineage, code_of(self.world))
+        return lineage
 
     # -- what the engine tells -----------------------------------------------------------------------------------
 

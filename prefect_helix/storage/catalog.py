@@ -183,7 +183,7 @@ class Catalog(Documents):
         closed = [
             dataclasses.replace(lineage, run=dataclasses.replace(lineage.run, status=_ended_as(lineage.run)))
             for run_id, lineage in self.read().recent.items()
-            if lineage.run.finished_us is None and run_id not in running and written.get(run_id, 0) < now_us - GRACE_US
+            if run_id not in running and written.get(run_id, now_us) < now_us - GRACE_US
         ]
         for lineage in closed:
             self.commit(lineage)

@@ -22,7 +22,7 @@ class Known:
 
     Attributes:
         recent: The readable lineages that the index does not cover, oldest first, by the stems of their segments'
-            paths; runs that have not ended have the status ``running`` and the run's id for a stem.
+            paths; runs whose lineage is not committed have the run's id for a stem.
         problems: What could not be read and what follows, in sentences.
         rulings: What people have ruled about results.
         index: The index that covers most; None if there is none.
@@ -49,8 +49,8 @@ class Known:
 
     @property
     def uncovered(self) -> dict[str, Lineage]:
-        """The lineages of runs that have ended and that the index does not cover."""
-        return {name: lineage for name, lineage in self.recent.items() if lineage.run.status != "running"}
+        """The committed lineages that the index does not cover."""
+        return {name: lineage for name, lineage in self.recent.items() if name != lineage.run.run_id}
 
     @property
     def backlog(self) -> Backlog:

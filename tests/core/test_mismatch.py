@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -17,6 +17,11 @@ from prefect_helix.core.mismatch import by_digest, mismatch
 class Fit:
     reg: float
     weights: Any = field(default_factory=list)
+
+
+class Login(NamedTuple):
+    user: str
+    password: str
 
 
 class Model:
@@ -124,6 +129,25 @@ CASES = [
         ".coef_: 1 of 1 elements differ by up to 0.5; first [0]: recorded 1.0, now 1.5",
     ),
     (Model(1, "t1"), Model(1, "t2"), ".api_token: recorded ********, now another one"),
+    (
+        [Login("a", "s1")],
+        [Login("b", "s2")],
+        "[0].user: recorded 'a', now 'b'; [0].password: recorded ********, now another one",
+    ),
+    (Login("a", "s1"), ("a", "s2"), "recorded Login <Login>, now tuple ('a', 's2')"),
+    ({"a": {"password": "s1"}}, {"a": None}, "['a']: recorded dict {'password': ********}, now NoneType None"),
+    (
+        np.array([(1, "s1")], [("n", "i4"), ("password", "U9")]),
+        np.array([(2, "s2")], [("n", "i4"), ("password", "U9")]),
+        "['n']: 1 of 1 elements differ by up to 1; first [0]: recorded 1, now 2; "
+        "['password']: recorded ********, now another one",
+    ),
+    (pd.Series(["s1"], name="password"), pd.Series(["s2"], name="password"), "recorded ********, now another one"),
+    (
+        pd.Series({"user": "a", "password": "s1"}),
+        pd.Series({"user": "b", "password": "s2"}),
+        "2 of 2 cells differ: recorded ********, now others",
+    ),
 ]
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from prefect_helix.core.graph import Decision
 from prefect_helix.core.lineage import Result, Trace
-from prefect_helix.core.rulings import RULING_KINDS, Acceptance, Revocation, Ruling, Rulings, noted
+from prefect_helix.core.rulings import RULING_KINDS, Acceptance, Revocation, Ruling, Rulings, name_of_result, noted
 from prefect_helix.core.written import Withdrawal, record_from_json, record_to_json
 
 NEW_YEAR_US = 1_767_268_800_000_000
@@ -101,6 +101,8 @@ def trace(**fields: Any) -> Trace:
         ({"tasks": ("scan",), "runs": ("run",)}, False),
         ({"tasks": ("fit",), "runs": ("other",)}, False),
         ({"tasks": ("fit",), "since_us": 60}, False),
+        ({"results": (name_of_result(trace()), "another")}, True),
+        ({"results": ("another",)}, False),
     ],
 )
 def test_a_revocation_covers_what_meets_every_criterion_and_was_there(criteria: dict[str, Any], covered: bool) -> None:

@@ -5,25 +5,31 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import os
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from prefect import task
+from prefect import flow, tags, task
+from prefect.artifacts import Artifact
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.objects import TaskRun
+from prefect.concurrency.sync import concurrency
 from prefect.context import FlowRunContext
 from prefect.logging import get_run_logger
 from prefect.runtime import task_run
 
 from prefect_helix import ConfigurationError, File, helix_flow, helix_task
 from prefect_helix.archive import Archive, read_archive
+from prefect_helix.runs import current_run
+from prefect_helix.runtime import sampling
 from prefect_helix.settings import FlowOptions, resolve
 from prefect_helix.views.tables import run_markdown
 
@@ -127,6 +133,8 @@ def test_a_stale_result_is_named_with_its_difference_and_computed_in_the_next_ru
     (problem,) = found.lineages[0].run.problems
     assert problem in told
     assert "**Problem:** " in run_markdown(found.lineages[0], found.lineages[1])
+    artifact = Artifact.get("helix-sums")
+    assert artifact is not None and "**Problem:** scan gave something else" in str(artifact.data)
     (revoked,) = found.rulings.revocations
     assert f"prefect-helix undo {revoked.id}" in problem
     assert f"computed again by the run {found.lineages[0].run.run_id}" in revoked.note
@@ -166,7 +174,7 @@ def test_what_is_computed_again_is_a_task_run_that_hooks_do_not_hear_of(store: s
     assert (ran.take(), HEARD) == (["number"], ["number"])
     runs = {run.name: run for run in task_runs(run_id)}
     assert runs.keys() == {"number-1", "number-verify"}
-    assert {*runs["number-verify"].tags} == {"own", "helix-verify"}
+    assert {*runs["number-verify"].tags} == {"helix-verify"}
     assert [run.state_name for run in (runs["number-1"], runs["number-verify"])] == ["Loaded", "Completed"]
 
 
@@ -258,6 +266,162 @@ def test_what_took_longer_than_is_left_of_the_timeout_is_not_begun(
     assert ran.take() == []
     helix_flow(store=store, name="numbers", verify=1.0, timeout_seconds=3 * 3_600)(numbers)()
     assert ran.take() == ["endless"]
+
+
+def test_what_hangs_is_stopped_without_any_timeout(
+    store: str, ran: Any, said: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sampling, "TIMES_AS_LONG", 0)
+    monkeypatch.setattr(sampling, "SECONDS_MORE", 1.0)
+
+    @helix_task(code_version="1")
+    async def endless_async(x: int) -> int:
+        RAN.info("endless async")
+        while HIDDEN["hangs"]:
+            await asyncio.sleep(0.01)
+        return x
+
+    @helix_flow(store=store, verify=1.0)
+    def numbers() -> int:
+        return endless(1) + endless_async.submit(2).result()
+
+    numbers()
+    HIDDEN["hangs"] = True
+    ran.take()
+    assert numbers() == 3
+    assert sorted(ran.take()) == ["endless", "endless async"]
+    assert [line.partition("TimeoutError: ")[2][:27] for line in said.warnings] == ["it was stopped after 1.0 s."] * 2
+
+
+class Heavy:
+    """An object that takes long to load while something hangs."""
+
+    def __init__(self, x: int) -> None:
+        self.x = x
+
+    def __reduce__(self) -> Any:
+        return lifted, (self.x,)
+
+
+def lifted(x: int) -> Heavy:
+    while "HANGS" in os.environ:  # of its globals it has copies
+        time.sleep(0.01)
+    return Heavy(x)
+
+
+@helix_task(code_version="1")
+def heavy(x: int) -> Heavy:
+    RAN.info("heavy")
+    return Heavy(x)
+
+
+@helix_task(code_version="1")
+def weighed(one: Heavy) -> int:
+    RAN.info("weighed")
+    return one.x
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_the_timeout_of_a_flow_does_not_run_out_because_of_what_is_loaded(
+    store: str, ran: Any, said: Any, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    def flow() -> int:
+        return weighed(heavy.submit(1))
+
+    async def async_flow() -> int:
+        return await asyncio.to_thread(weighed.submit(heavy.submit(1)).result)
+
+    def run(**options: Any) -> Any:
+        made = helix_flow(store=store, name="weights", **options)(flow if kind == "sync" else async_flow)
+        state = made(return_state=True)
+        return asyncio.run(state) if kind == "async" else state
+
+    run()
+    monkeypatch.setenv("HANGS", "1")
+    ran.take()
+    state = run(verify=1.0, timeout_seconds=12)
+    monkeypatch.delenv("HANGS")
+    assert state.name == "Completed"
+    assert ran.take() in ([], ["heavy"])
+    assert any("Verifying was given up, since the flow's timeout is near" in line for line in said.warnings)
+    assert [lineage.run.status for lineage in archive(store).lineages] == ["completed", "completed"]
+
+
+def test_a_flow_that_is_cancelled_while_it_verifies_has_completed(store: str, ran: Any) -> None:
+    begun = threading.Event()
+
+    @helix_task(code_version="1")
+    async def held(x: int) -> int:
+        RAN.info("held")
+        begun.set()
+        while HIDDEN.get("hangs"):
+            await asyncio.sleep(0.01)
+        return x
+
+    @helix_flow(store=store, verify=1.0)
+    async def flow() -> int:
+        return await held(1)
+
+    async def cancelled() -> None:
+        running = asyncio.create_task(flow())
+        await asyncio.to_thread(begun.wait)
+        running.cancel()
+        with suppress(asyncio.CancelledError):
+            await running
+
+    asyncio.run(flow())
+    begun.clear()
+    ran.take()
+    HIDDEN["hangs"] = True
+    asyncio.run(cancelled())
+    assert ran.take() == ["held"]
+    assert [lineage.run.status for lineage in archive(store).lineages] == ["completed", "completed"]
+    assert [*Path(store, "journal").rglob("*.jsonl")] == []
+
+
+def test_the_timeout_of_who_calls_a_flow_counts_too(store: str) -> None:
+    left: list[float | None] = []
+
+    @helix_flow(store=store, timeout_seconds=3_000)
+    def inner() -> None:
+        run = current_run()
+        assert run is not None
+        left.append(run.engine.left_s())
+
+    @task
+    def middle() -> None:
+        inner()
+
+    @flow(timeout_seconds=2_000)
+    def outer() -> None:
+        inner()
+        middle.with_options(timeout_seconds=1_000)()
+
+    inner()
+    outer()
+    assert [round(left_s or 0, -3) for left_s in left] == [3_000, 2_000, 1_000]
+
+
+def test_no_slot_of_a_tag_is_waited_for(store: str, ran: Any, said: Any) -> None:
+    @helix_task(code_version="1", tags=["scarce"])
+    def number(x: int) -> int:
+        RAN.info("number")
+        return x
+
+    @helix_flow(store=store, verify=1.0)
+    def numbers() -> int:
+        with tags("scarce too"):
+            return number(1)
+
+    numbers()
+    ran.take()
+    with get_client(sync_client=True) as client:
+        for tag in ("scarce", "scarce too"):
+            client.create_concurrency_limit(tag, 1)
+    with concurrency(["tag:scarce", "tag:scarce too"], strict=True):
+        numbers()
+    assert ran.take() == ["number"]
+    assert any("verified 1 of 1 reused result" in line for line in said.lines)
 
 
 def test_async_mapped_and_submitted_calls_are_verified_like_others(store: str, ran: Any, said: Any) -> None:
@@ -352,7 +516,7 @@ def test_the_environment_says_it_for_flows_that_do_not(
     assert ran.take() == []
 
 
-@pytest.mark.parametrize("verify", [-0.1, 1.5, float("nan"), "often", True, [0.1]])
+@pytest.mark.parametrize("verify", [-0.1, 1.5, float("nan"), "often", True, [0.1], 10**400])
 def test_what_is_no_share_is_refused_when_the_flow_is_defined(verify: Any) -> None:
     with pytest.raises(ConfigurationError, match=r"verify=.* cannot be used\. Give the share .* from 0 to 1"):
         helix_flow(verify=verify)(body)

@@ -213,6 +213,9 @@ class Run:
     def may_repeat(self, node: Node) -> bool:
         return True
 
+    def left_s(self) -> float | None:
+        return self.lab.left_s
+
     def inputs(self, node: Node, load: Callable[[Cell], object]) -> Mapping[str, Any]:
         def own(value: Any) -> Any:
             whole = _visit(value, lambda x: load(x) if isinstance(x, Cell) else x)
@@ -220,7 +223,7 @@ class Run:
 
         return {name: own(value) for name, value in node.parameters.items()}
 
-    def repeat(self, node: Node, arguments: Mapping[str, Any]) -> object:
+    def repeat(self, node: Node, arguments: Mapping[str, Any], timeout_s: float) -> object:
         self.again.append(node.spec.name)
         return node.spec.fn(**arguments)
 
@@ -281,6 +284,7 @@ class Lab:
         self.current: Run | None = None
         self.wait_seconds = 0.0
         self.verify = 0.0
+        self.left_s: float | None = None
         self._runs = 0
 
     @property
@@ -369,6 +373,9 @@ class Lab:
             raise
         else:
             run.lineage = run.session.finish("completed")
+            if run.session.sampler is not None:
+                run.session.sampler.verify()
+                run.lineage = run.session.commit()
         finally:
             self.current = None
             run.pool.close()
