@@ -479,10 +479,10 @@ TARGETS = (
         raw("blobs"),
         plain(decode),
         (DecodingError,),
-        ("storage.codec:_verified_parts", "storage.codec:header_bytes"),
+        ("storage.codec:_table", "storage.codec:header_bytes"),
     ),
     Target("a blob to check", raw("blobs"), plain(lambda data: check(data, name="ab" * 16)), (DecodingError,)),
-    Target("a header", forged_headers, plain(_header), (DecodingError,), ("storage.codec:stated_bytes",)),
+    Target("a header", forged_headers, plain(_header), (DecodingError,), ("storage.codec:_table",)),
     Target(
         "a blob of zstd",
         compressed_blobs("zstd"),
