@@ -227,7 +227,8 @@ def branching(rows, at=2, by=10, least=0, more=0):
     scaled |= {f"more {number}": scale(last, number) for number in range(more)}
     found = highest({name: rows for name, rows in scaled.items() if name != "unused"})
     best = [name for name, value in found.items() if value >= least]
-    return {"best": best, "count": count.submit([(scaled[name], True) for name in best]).result()}
+    counted = count.submit([(scaled[name], True) for name in best]).result()
+    return {"best": best, "count": counted, "last": count([(last, True)])}
 """
 
 
@@ -238,23 +239,22 @@ def test_hamilton_reuses_by_code_and_contents_and_computes_what_the_flow_asks_fo
     same_parts = source.replace("rows[:at], rows[at:]", "[*rows][:at], rows[at:]")
     other_helper = same_parts.replace('step + " "', 'step + "! "')
     rows = {"rows": [1, 2, 3, 4]}
-    both, one, third = ["first", "last"], ["last"], ["first", "last", "more 0"]
+    both, third = ["first", "last"], ["first", "last", "more 0"]
     runs = (
-        (source, rows, both, 4, "part scale scale highest count"),
-        (source, rows, both, 4, ""),
-        (source, {**rows, "least": 30}, one, 2, "count"),
-        (same_parts, rows, both, 4, "part"),  # with the same parts, and nothing further is computed
-        (f"{same_parts}# A comment.", rows, both, 4, ""),
-        (same_parts, {**rows, "more": 1}, third, 6, "scale highest count"),  # the others keep their names
-        (same_parts, {**rows, "at": 1}, both, 4, "part scale scale highest count"),
-        (other_helper, rows, both, 4, ""),  # of which its documentation warns
-        (other_helper, {**rows, "by": 7}, both, 4, "scale! scale! highest! count!"),
+        (source, rows, (both, 4, 2), "part scale scale highest count count"),
+        (f"{source}# A comment.", rows, (both, 4, 2), ""),
+        (source, {**rows, "least": 30}, (["last"], 2, 2), "count"),
+        (same_parts, rows, (both, 4, 2), "part"),  # what follows depends on what comes out
+        (same_parts, {**rows, "more": 1}, (third, 6, 2), "scale highest count"),  # other calls keep their names
+        (same_parts, {**rows, "at": 1}, (both, 4, 3), "part scale scale highest count count"),
+        (other_helper, rows, (both, 4, 2), ""),  # of which its documentation warns
+        (other_helper, {**rows, "by": 7}, (both, 4, 2), "scale! scale! highest! count!"),
     )
     versions = [Version("", {"branching.py": text}, parameters) for text, parameters, *_ in runs]
     home = tmp_path / "home"
     track = Track(SYSTEMS["hamilton"], "branching", 0, versions, home, this_python(), environment({}), int)
-    for iteration, (_, _, best, total, computed) in enumerate(runs):
+    for iteration, (_, _, (best, counted, last), computed) in enumerate(runs):
         log.write_text("")
         measurement = track.measure(iteration)
         assert (measurement.failure, log.read_text().strip()) == ("", computed)
-        assert measurement.digest == hash_of({"best": best, "count": total})
+        assert measurement.digest == hash_of({"best": best, "count": counted, "last": last})
