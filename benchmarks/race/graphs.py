@@ -12,7 +12,8 @@ is unpacked into a node for each part, as by Hamilton's `unpack_fields`.
 
 All else is Hamilton's at its defaults: each result is pickled, and each execution loads the results of all nodes
 upstream of what it is asked for. Its documentation advises to register a fingerprint for types that it warns of. For
-the types in these flows it does not; what it does not know, it fingerprints by `__dict__`.
+the types in these flows it does not; what it does not know, it fingerprints by `__dict__`. It says, too, that the code
+version of a node is that of its function alone, without what the function calls; results stale by that are wrong here.
 """
 
 from __future__ import annotations
