@@ -173,11 +173,12 @@ def tiny(log, number):
 """
 
 
-def test_a_track_goes_on_from_where_it_was_or_from_its_start_and_failures_are_told(tmp_path: Path) -> None:
-    pytest.importorskip("joblib")
+@pytest.mark.parametrize("system", ["joblib", "hamilton"])
+def test_a_track_goes_on_from_where_it_was_or_from_its_start_and_failures_are_told(tmp_path: Path, system: str) -> None:
+    pytest.importorskip(system)
     log = tmp_path / "log"
     versions = [Version("", {"tiny.py": TINY}, {"log": str(log), "number": number}) for number in (4, 0, 5)]
-    track = Track(SYSTEMS["joblib"], "tiny", 0, versions, tmp_path / "home", this_python(), environment({}), int)
+    track = Track(SYSTEMS[system], "tiny", 0, versions, tmp_path / "home", this_python(), environment({}), int)
     first, failed = track.measure(0), track.measure(1)
     assert (first.digest, first.failure) == (hash_of(0.25), "")
     assert first.body_seconds is not None
@@ -189,3 +190,71 @@ def test_a_track_goes_on_from_where_it_was_or_from_its_start_and_failures_are_to
     (tmp_path / "home" / "reached").unlink()  # as when the race ends in the middle of a run
     assert track.measure(2).digest == hash_of(0.2)
     assert log.read_text() == "40405"
+
+
+BRANCHING = """
+from prefect_helix import helix_flow, helix_task
+
+def note(step):
+    with open(LOG, "a") as stream:
+        stream.write(step + " ")
+
+@helix_task
+def part(rows: list[int], at: int) -> tuple[list[int], list[int]]:
+    note("part")
+    return rows[:at], rows[at:]
+
+@helix_task(lazy=True)
+def scale(rows: list[int], by: int) -> list[int]:
+    note("scale")
+    return [row * by for row in rows]
+
+@helix_task
+def highest(groups: dict[str, list[int]]) -> dict[str, int]:
+    note("highest")
+    return {name: max(rows) for name, rows in groups.items()}
+
+@helix_task
+def count(groups: list[tuple[list[int], bool]]) -> int:
+    note("count")
+    return sum(map(len, (rows for rows, counts in groups if counts)))
+
+@helix_flow
+def branching(rows, at=2, by=10, least=0, more=0):
+    parts = part(rows, at)
+    first, last = parts
+    scaled = {"first": scale(first, by), "last": scale.submit(last, by), "unused": scale(first, -1)}
+    scaled |= {f"more {number}": scale(last, number) for number in range(more)}
+    found = highest({name: rows for name, rows in scaled.items() if name != "unused"})
+    best = [name for name, value in found.items() if value >= least]
+    counted = count.submit([(scaled[name], True) for name in best]).result()
+    return {"best": best, "count": counted, "last": count([(last, True)])}
+"""
+
+
+def test_hamilton_reuses_by_code_and_contents_and_computes_what_the_flow_asks_for(tmp_path: Path) -> None:
+    pytest.importorskip("hamilton")
+    log = tmp_path / "log"
+    source = f"LOG = {str(log)!r}\n{BRANCHING}"
+    same_parts = source.replace("rows[:at], rows[at:]", "[*rows][:at], rows[at:]")
+    other_helper = same_parts.replace('step + " "', 'step + "! "')
+    rows = {"rows": [1, 2, 3, 4]}
+    both, third = ["first", "last"], ["first", "last", "more 0"]
+    runs = (
+        (source, rows, (both, 4, 2), "part scale scale highest count count"),
+        (f"{source}# A comment.", rows, (both, 4, 2), ""),
+        (source, {**rows, "least": 30}, (["last"], 2, 2), "count"),
+        (same_parts, rows, (both, 4, 2), "part"),  # what follows depends on what comes out
+        (same_parts, {**rows, "more": 1}, (third, 6, 2), "scale highest count"),  # other calls keep their names
+        (same_parts, {**rows, "at": 1}, (both, 4, 3), "part scale scale highest count count"),
+        (other_helper, rows, (both, 4, 2), ""),  # of which its documentation warns
+        (other_helper, {**rows, "by": 7}, (both, 4, 2), "scale! scale! highest! count!"),
+    )
+    versions = [Version("", {"branching.py": text}, parameters) for text, parameters, *_ in runs]
+    home = tmp_path / "home"
+    track = Track(SYSTEMS["hamilton"], "branching", 0, versions, home, this_python(), environment({}), int)
+    for iteration, (_, _, (best, counted, last), computed) in enumerate(runs):
+        log.write_text("")
+        measurement = track.measure(iteration)
+        assert (measurement.failure, log.read_text().strip()) == ("", computed)
+        assert measurement.digest == hash_of({"best": best, "count": counted, "last": last})

@@ -39,6 +39,7 @@ from .systems import ALWAYS, SYSTEMS, System
 SMALL_ITERATIONS = 3
 SMALL_QUIET_SECONDS = 0.5
 LIBRARIES = ("prefect-helix", "prefect", "numpy", "scipy", "pandas", "scikit-learn")
+PEERS = ("joblib", "redun", "apache-hamilton")
 
 
 def main() -> None:
@@ -143,9 +144,10 @@ def _session(python: str) -> dict[str, str]:
     processor = ", ".join(sorted(names)) or platform.machine()
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     versions = {name: metadata.version(name) for name in LIBRARIES}
-    asked = "from importlib.metadata import version as v; print(v('joblib'), v('redun'))"
-    peers = subprocess.run([python, "-c", asked], capture_output=True, text=True, check=False).stdout.split()
-    versions |= dict(zip(("joblib", "redun"), peers, strict=False))
+    asked = "from importlib.metadata import distributions; print(*(f'{d.name} {d.version}' for d in distributions()))"
+    found = subprocess.run([python, "-c", asked], capture_output=True, text=True, check=False).stdout.split()
+    peers = dict(zip(found[::2], found[1::2], strict=True))
+    versions |= {name: peers[name] for name in PEERS if name in peers}
     return {
         "date": f"{datetime.datetime.now():%Y-%m-%d %H:%M}",
         "machine": f"{os.cpu_count()} cores ({processor}), {memory:.0f} GiB memory",
@@ -165,7 +167,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--data", metavar="FOLDER", help="where the full data are (else HELIX_DATA, else samples)")
     parser.add_argument("--results", type=Path, help="a line for each measurement (benchmarks/results/race-SIZE.jsonl)")
     parser.add_argument("--work", type=Path, metavar="FOLDER", help="what systems keep between runs (beside results)")
-    parser.add_argument("--python", default=this_python(), help="that has joblib and redun (the one that runs this)")
+    parser.add_argument("--python", default=this_python(), help="that has the other libraries (the one that runs this)")
     options = parser.parse_args()
     for chosen, known in ((options.workloads, WORKLOADS), (options.systems, SYSTEMS)):
         if unknown := [name for name in chosen if name not in known]:

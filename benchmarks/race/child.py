@@ -62,12 +62,12 @@ def _noting(what: str, times: dict[str, float]) -> Callable[..., None]:
 
 
 def _direct(request: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
-    from benchmarks.workloads.plain import play_by
+    from benchmarks.workloads.plain import play_in
 
     from .shims import cached_by
 
-    calling = cached_by(request["choice"], Path(request["store"]))
-    returned, seconds = play_by(calling, request["flow"], request["parameters"], Path(request["folder"]))
+    cached = cached_by(request["choice"], Path(request["store"]))
+    returned, seconds = play_in(cached, request["flow"], request["parameters"], Path(request["folder"]))
     return returned, {"body_seconds": seconds}
 
 

@@ -4,7 +4,7 @@ A flow imports `helix_task`, `helix_flow` and `File`. Under another system these
 in their place: `prefect.task` with a cache policy and `prefect.flow`, or a cached call of the function. That is fair,
 because nothing else differs: the same source, the same bodies, the same calls, in a process that does not import
 prefect_helix. Options that prefect_helix alone has are dropped. Libraries are imported where they are used: a process
-imports what its system needs and nothing else, and the Python that has joblib and redun need not have Prefect.
+imports what its system needs and nothing else, and the Python that has the other libraries need not have Prefect.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.workloads.plain import Calling, PlainFile
+from benchmarks.workloads.plain import Calling, PlainFile, stand_in
 
 OF_TASKS = {"code_version", "deterministic", "lazy", "materialize", "ignore", "depends_on", "max_age"}
 OF_FLOWS = {"store", "budget", "policy", "mode", "storage_options"}
@@ -67,13 +67,17 @@ def as_prefect(choice: str, computed: Counter[str]) -> types.ModuleType:
     return module
 
 
-def cached_by(library: str, store: Path) -> Calling:
-    """Return how the library calls a step's function, with its cache in the folder `store`.
+def cached_by(library: str, store: Path) -> types.ModuleType:
+    """Make a module whose tasks are cached by the library, in the folder `store`.
 
     Raises:
         ModuleNotFoundError: If the library is not installed.
     """
-    return {"joblib": _by_joblib, "redun": _by_redun}[library](store)
+    if library == "hamilton":
+        from . import graphs
+
+        return graphs.stand_in(store)
+    return stand_in({"joblib": _by_joblib, "redun": _by_redun}[library](store))
 
 
 def _by_joblib(store: Path) -> Calling:

@@ -1,13 +1,10 @@
 """The systems that are raced, and the settings of each.
 
 None is tuned to a workload. Plain Prefect and its own caching run as their documentation has them; prefect_helix, at
-its defaults but for policy and budget; joblib.Memory and redun, at their defaults, with larger values of redun beside
-its database, as its documentation advises. Those two call the steps one after the other, as the lower bound does, where
-Prefect runs submitted steps side by side.
-
-Apache Hamilton is not raced. Its caching knows the versions of data from a graph of functions by name; these flows
-make their graphs as they go. A graph of one function for each call would deny it what its caching is good at, and a
-flow written anew for it would be another program.
+its defaults but for policy and budget; joblib.Memory, redun and Apache Hamilton, at their defaults, with larger values
+of redun beside its database, as its documentation advises. joblib and redun call the steps one after the other, as the
+lower bound does, where Prefect runs submitted steps side by side. So does Hamilton, which is given the calls as nodes
+of a graph and executes it when the flow reads a value (`graphs.py`): what is lazy and not needed it need not compute.
 """
 
 from __future__ import annotations
@@ -81,5 +78,6 @@ SYSTEMS = {
         *_ours("auto"),
         System("joblib", "direct", "joblib.Memory, without Prefect", "joblib"),
         System("redun", "direct", "redun with SQLite and a local value store, without Prefect", "redun"),
+        System("hamilton", "direct", "Apache Hamilton with its cache, without Prefect", "hamilton"),
     )
 }

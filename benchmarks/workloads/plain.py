@@ -130,13 +130,21 @@ def _lies_in(module: types.ModuleType, folder: Path) -> bool:
     return file is not None and Path(file).parent == folder
 
 
-def play_by(calling: Calling, flow: str, parameters: Mapping[str, Any], folder: Path = FLOWS) -> tuple[Any, float]:
-    """Run the flow of that name, as it is in `folder`, in this process; return what it gave, and the seconds."""
-    with _importing(folder, stand_in(calling)):
+def play_in(standing_in: types.ModuleType, flow: str, parameters: Mapping[str, Any], folder: Path) -> tuple[Any, float]:
+    """Run the flow of that name, as it is in `folder`, in this process, with another `prefect_helix`.
+
+    Return what it gave, and the seconds.
+    """
+    with _importing(folder, standing_in):
         body = getattr(importlib.import_module(flow), flow)
         started = time.perf_counter()
         result = body(**parameters)
         return result, time.perf_counter() - started
+
+
+def play_by(calling: Calling, flow: str, parameters: Mapping[str, Any], folder: Path = FLOWS) -> tuple[Any, float]:
+    """Run the flow of that name, as it is in `folder`, in this process; return what it gave, and the seconds."""
+    return play_in(stand_in(calling), flow, parameters, folder)
 
 
 def play(flow: str, parameters: Mapping[str, Any], folder: Path = FLOWS) -> Played:
