@@ -151,9 +151,13 @@ class Program:
         return (*plain, *(self.source(module) for module in range(max(modules) + 1)))
 
     def as_value(self, name: str) -> tuple[str, ...]:
-        """Return all that a definition is when it is given to a task: also where it lives and how it is written."""
+        """Return all that a definition is when it is given to a task: also where it lives and how it is written.
+
+        A function that is given is known by its bytecode, and there stand the names of the modules that it names:
+        where one of these moves, it is another argument.
+        """
         reached = [self.definitions[each] for each in sorted(self.reached([name]))]
-        written = [self._text(each, lambda use: use, each.looks) for each in reached]
+        written = [self._as_written(each) for each in reached]
         return (self.module_name(self.definitions[name].module), *self.version(name), *written)
 
     def _plain(self, name: str) -> str:
@@ -167,7 +171,7 @@ class Program:
         return {f"{path}.py": self.source(module) for module, path in paths.items()}
 
     def source(self, module: int) -> str:
-        chunks = [self._text(d, lambda use: self._name_in(module, use), d.looks) for d in self.in_module(module)]
+        chunks = [self._as_written(d) for d in self.in_module(module)]
         chunks += self.unused.get(module, [])
         if module == self.modules:
             chunks.append(self._flow())
@@ -235,6 +239,9 @@ class Program:
             case "alias":
                 return f"the_m{home}.{use}"
         return use
+
+    def _as_written(self, definition: Definition) -> str:
+        return self._text(definition, lambda use: self._name_in(definition.module, use), definition.looks)
 
     def _text(self, definition: Definition, name_of: Callable[[str], str], looks: dict[str, int]) -> str:
         kind, inside = definition.of, ""
