@@ -21,9 +21,10 @@ from pathlib import Path
 from benchmarks.settling import settle
 from tests.attack.attack import NotJudgedError, Runner, WrongError, attack
 from tests.attack.series import SCENES
-from tests.attack.trouble import COUNTED
 
-ROWS = ("flows", "runs", "edits", "bodies", "concurrent pairs", *COUNTED.values())
+FAULTS = ("failed", "cut", "removed", "damaged")
+COLUMNS = ("flows", "runs", "pairs", "edits", "bodies", *FAULTS, "aged", "cleaned", "verified", "kills")
+ENDS = ("not judged", "wrong")
 
 
 def main() -> int:
@@ -32,21 +33,21 @@ def main() -> int:
     scenes = [options.scene] if options.scene else [*SCENES]
     if options.without_prefect:
         scenes = [scene for scene in scenes if SCENES[scene].backend == "lab"]
-    tally: Counter[str] = Counter(dict.fromkeys(ROWS, 0))
-    wrong = not_judged = 0
+    tallies: dict[str, Counter[str]] = {scene: Counter() for scene in scenes}
+    since = time.monotonic()
     with _home(), Runners() as runners:
         for scene, seed in _plan(scenes, options):
             try:
-                attack(scene, seed, runners.of(scene), tally)
+                attack(scene, seed, runners.of(scene), tallies[scene])
             except WrongError as error:
-                wrong += 1
+                tallies[scene]["wrong"] += 1
                 print(f"{error}\n", file=sys.stderr, flush=True)
             except NotJudgedError as error:
-                not_judged += 1
+                tallies[scene]["not judged"] += 1
                 print(f"not judged: --scene '{scene}' --seed {seed}: {error}\n", file=sys.stderr, flush=True)
                 runners.renew()
-    print(table({**tally, "not judged": not_judged, "wrong": wrong}))
-    return bool(wrong)
+    print("\n".join(table(tallies, (time.monotonic() - since) / 60)))
+    return any(tally["wrong"] for tally in tallies.values())
 
 
 def _options() -> argparse.Namespace:
@@ -82,14 +83,12 @@ def _home() -> Iterator[None]:
         os.environ.update(
             HOME=home,
             XDG_CACHE_HOME=str(Path(home, ".cache")),
-            TMPDIR=home,
             PREFECT_HOME=str(Path(home, ".prefect")),
             PREFECT_SERVER_ANALYTICS_ENABLED="false",
             PREFECT_LOGGING_LEVEL="CRITICAL",
             PREFECT_LOGGING_TO_API_ENABLED="false",
             PREFECT_SERVER_LOGGING_LEVEL="CRITICAL",
         )
-        tempfile.tempdir = None  # found out again
         yield
 
 
@@ -147,10 +146,17 @@ class Runners:
             self._runners.pop(key).close()
 
 
-def table(tally: Mapping[str, int]) -> str:
-    """Return what was done as a table."""
-    width = max(len(name) for name in tally)
-    return "\n".join(f"{name:<{width}}  {count:>9,}" for name, count in tally.items())
+def table(tallies: Mapping[str, Mapping[str, int]], minutes: float) -> Iterator[str]:
+    """Yield the lines of what was done, scene by scene, and of the sum in words."""
+    total = sum((Counter(tally) for tally in tallies.values()), Counter())
+    columns = (*COLUMNS, *ENDS)
+    yield " ".join(["scene         ", *(f"{name:>{max(len(name), 6)}}" for name in columns)])
+    for scene, tally in [*tallies.items(), ("all", total)]:
+        yield " ".join([f"{scene:<14}", *(f"{tally[name]:>{max(len(name), 6)},}" for name in columns)])
+    faults = sum(total[name] for name in FAULTS)
+    done = ", ".join(f"{total[name]:,} {name}" for name in ("flows", "runs", "edits", "bodies"))
+    ends = ", ".join(f"{total[name]:,} {name}" for name in ENDS)
+    yield f"In {minutes:.0f} minutes: {done}, {faults:,} faults, {total['kills']:,} kills; {ends}."
 
 
 if __name__ == "__main__":

@@ -57,7 +57,13 @@ class Runner:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.attack.runner", backend],
             cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": str(ROOT), **self.place.environment, **environment},
+            env={
+                **os.environ,
+                "PYTHONPATH": str(ROOT),
+                "TMPDIR": str(self.place.folder),  # what killed runs leave
+                **self.place.environment,
+                **environment,
+            },
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -150,7 +156,7 @@ class Attack:
         for got in gots[:1] if turn.threads else gots:  # each process once
             self._tally.update(COUNTED[what] for what in got["befell"])
             self._tally[COUNTED["kills"]] += os.WIFSIGNALED(got["status"])
-        self._tally["concurrent pairs"] += len(runs) > 1
+        self._tally["pairs"] += len(runs) > 1
         return wrong
 
     # -- what is asked for ----------------------------------------------------------------------------------------

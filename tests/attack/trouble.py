@@ -16,14 +16,8 @@ from prefect_helix.storage import local, remote, store
 from prefect_helix.storage.backend import Data, Entry
 from prefect_helix.storage.codec import Chunk
 
-COUNTED = {
-    "fails": "store operations failed",
-    "tears": "reads and writes cut",
-    "removes": "files removed",
-    "damages": "files damaged",
-    "kills": "kills",
-}
-"""What is counted of each kind of trouble when it befalls a run, and of each kind of harm between runs."""
+COUNTED = {"fails": "failed", "tears": "cut", "removes": "removed", "damages": "damaged", "kills": "kills"}
+"""What is counted where trouble befalls a run or harm is done between runs: operations, files, processes."""
 
 TELLS = ("read", "write", "list", "delete")
 FOLDERS = ("", "blobs", "blobs", "lineage", "journal", "index", "leases", "code")

@@ -50,19 +50,19 @@ class Vandal:
             case "removes one" | "damages one":
                 files = [rng.choice(files)] if files else []
             case "ages":
-                self._tally["times that days passed"] += 1
+                self._tally["aged"] += 1
                 self._age(files)
                 return []
             case "cleans":
-                self._tally["store gc"] += 1
+                self._tally["cleaned"] += 1
                 return self._clean()
             case "verifies":
-                self._tally["store verify"] += 1
+                self._tally["verified"] += 1
                 return self._verify()
             case _:
                 for file in sorted(self._files.iterdir()):
                     if rng.random() < 0.5:
-                        self._tally["files of tasks removed"] += 1
+                        self._tally["removed"] += 1
                         file.unlink()
                 return []
         self._tally[trouble.COUNTED[harm.what.split()[0]]] += len(files)
