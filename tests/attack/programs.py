@@ -310,7 +310,8 @@ class Program:
                 one = f"{call.task}{submit}({given}, {call.literal} + i{waits}){result}"
                 yield f"{call.target} = [{one} for i in range({times})]"
             case "map":
-                mapped = f"{call.task}.map([{', '.join([*call.inputs, 'p'])}], {call.literal})"
+                given = [looked] if self._would_share(call) else call.inputs
+                mapped = f"{call.task}.map([{', '.join([*given, 'p'])}], {call.literal})"
                 yield f"{call.target} = {mapped if later else f'[each.result() for each in {mapped}]'}"
             case _:
                 yield f"{call.target} = {call.task}{submit}({given}, b={call.literal}{waits}){result}"
@@ -358,7 +359,8 @@ class Program:
         """
         holds_many = any(each.is_many for each in self.flow if each.target in call.inputs)
         shares = any(self.definitions[task].kind in SHARING for task in call.tasks)
-        return shares and (call.given in ("list", "dict") or (call.given == "plain" and holds_many))
+        as_it_is = call.given == "plain" or call.shape == "map"
+        return shares and (call.given in ("list", "dict") or (as_it_is and holds_many))
 
     def form(self, call: Call) -> str:
         """Return how a call is given its inputs: which of them as futures, and in what."""

@@ -56,7 +56,8 @@ def random_trouble(rng: Random, *, kills: bool) -> Trouble:
         what = "kills"
     at = rng.choice(["body", "write", "write"] if kills else ["read", "write"] if what == "tears" else TELLS)
     under = "" if at == "body" else rng.choice(FOLDERS)
-    return Trouble(what, at, under, rng.randint(0, 7), rng.choice([1, 1, 2, 1000]), rng.randrange(1 << 30))
+    nth = rng.randint(0, 7) if kills else rng.randint(0, 7) // 3  # soon: of many kinds a run has few
+    return Trouble(what, at, under, nth, rng.choice([1, 1, 2, 1000]), rng.randrange(1 << 30))
 
 
 class Hexed:

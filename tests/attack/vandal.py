@@ -73,6 +73,7 @@ class Vandal:
                 trouble.damage(file, rng)
             path = str(file.relative_to(self._store))
             self.harmed[path] = _stat(file)
+            self.aged.discard(path)  # what is damaged is written
         trouble.show(self._place.server)
         return []
 
