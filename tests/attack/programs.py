@@ -203,7 +203,9 @@ class Program:
         return sorted({other for other in uses if other > module})
 
     def _style(self, module: int, use: str) -> str:
-        style = self.styles.get((module, use), "from")
+        style, home = self.styles.get((module, use), "from"), self.definitions[use].module
+        if style == "module" and home in self.packed and self._late(home):
+            return "alias"  # while a module of a package is imported, the package does not have it yet
         if style != "via":
             return style
         handed_on = self.definitions[use].module < module - 1 and "." not in self._name_in(module - 1, use)

