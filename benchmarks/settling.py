@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from pathlib import Path
@@ -10,17 +11,21 @@ QUIET_SECONDS = 3.0
 BUSY_SHARE = 0.1
 
 
-def settle(quiet_seconds: float = QUIET_SECONDS) -> None:
+def settle(quiet_seconds: float = QUIET_SECONDS, patience_seconds: float = math.inf) -> bool:
     """Wait until the server is idle: its processes use less than a tenth of a processor for so many seconds.
+
+    Returns whether it is; False once patience is over.
 
     Counting what the server has recorded does not do: its queues are long when ten thousand task runs were told, and
     the count stands still while it works on other parts of them.
     """
-    while True:
+    until = time.monotonic() + patience_seconds
+    while time.monotonic() < until:
         before = _children_cpu_seconds()
         time.sleep(quiet_seconds)
         if _children_cpu_seconds() - before < BUSY_SHARE * quiet_seconds:
-            return
+            return True
+    return False
 
 
 def _children_cpu_seconds() -> float:

@@ -29,6 +29,8 @@ def close(head: Run, prior: Lineage | None, world: World, keeper: Keeper, status
         status: How it ended.
         at_us: When, since the epoch.
     """
+    for node in world.called:  # what was expected to be asked for, and was not
+        node.demanded = node.asked
     keeper.drain(completed=status == "completed")
     with garbage_kept():
         return _lineage(head, prior, world, keeper, status, at_us)

@@ -235,7 +235,8 @@ class Node:
         result: What is known of its result: computed in this run, or the trace's.
         decision: What the plan says; None before there is one.
         reason: Why it is original, in words.
-        demanded: Whether its value is needed outside of helix tasks.
+        demanded: Whether its value is needed outside of helix tasks, or expected to be.
+        asked: Whether somebody outside of helix tasks has asked for its value.
         wanted: Whether this run turned out to need its value, whoever for.
         submitted: Whether the call was made through a task runner.
         started: Whether somebody computes it, or did.
@@ -279,6 +280,7 @@ class Node:
     decision: Decision | None = None
     reason: str = ""
     demanded: bool = False
+    asked: bool = False
     wanted: bool = False
     submitted: bool = False
     started: bool = False

@@ -230,7 +230,7 @@ class Session:
         """Plan together for the values of `nodes`, which somebody outside of helix tasks needs."""
         with self._scheduler.lock:
             for node in nodes:
-                node.demanded = True
+                node.demanded = node.asked = True
             demand(self.world, nodes)
 
     def supply(self, nodes: Sequence[Node]) -> None:

@@ -166,6 +166,8 @@ class Catalog(Documents):
     def close_abandoned(self, running: Collection[str], now_us: int) -> list[Lineage]:
         """Write the lineages of runs that were killed, and remove their journals; return them.
 
+        The journals of runs that ended and could not remove them go, too.
+
         A run counts as killed if it holds no lease and wrote nothing to its journal for `GRACE_US`. Should it end after
         all, its own lineage takes the place of this one.
 
@@ -177,16 +179,23 @@ class Catalog(Documents):
             StoreError: If the store refuses.
         """
         written: dict[str, int] = {}
-        for entry in self._store.list("journal"):
+        journaled = self._store.list("journal")
+        for entry in journaled:
             run_id = PurePosixPath(entry.path).parent.name
             written[run_id] = max(written.get(run_id, 0), entry.modified_us)
+        known = self.read()
         closed = [
             dataclasses.replace(lineage, run=dataclasses.replace(lineage.run, status=_ended_as(lineage.run)))
-            for run_id, lineage in self.read().recent.items()
+            for run_id, lineage in known.recent.items()
             if run_id not in running and written.get(run_id, now_us) < now_us - GRACE_US
         ]
         for lineage in closed:
             self.commit(lineage)
+        ended = {lineage.run.run_id for lineage in known.lineages if lineage.run.finished_us is not None}
+        for entry in journaled:
+            run_id = PurePosixPath(entry.path).parent.name
+            if run_id in ended.difference(running) and written[run_id] < now_us - GRACE_US:
+                self._store.delete(entry.path)
         return closed
 
     def _write_index(self, known: Known) -> None:

@@ -216,7 +216,7 @@ class StoredIndex:
             yield from ((row, lines[row - base] if row - base < len(lines) else b"") for row in rows)
 
     def stored_blocks(self) -> Iterator[bytes]:
-        """Yield its blocks as they are stored.
+        """Yield its blocks as they are stored; what was cut off is filled up, or what follows would be misplaced.
 
         Raises:
             StoreError: If they cannot be read.
@@ -225,7 +225,7 @@ class StoredIndex:
         for block in everything:
             if block not in self._stored:
                 self._fetch(everything[block : block + _COPIED_BLOCKS])
-            yield self._stored.pop(block)
+            yield self._stored.pop(block).ljust(self.blocks[block].size_bytes, b"\0")
 
     # -- what is there ---------------------------------------------------------------------------------------------
 

@@ -127,7 +127,11 @@ class Remote:
         _, root = self._connect()
         bucket, *prefix = root.split("/")
         ours = tuple("/".join((*prefix, folder, "")) for folder in _FOLDERS_OF_LARGE)  # others use the bucket, too
-        for upload in self._ask("list_multipart_uploads", bucket):
+        try:
+            uploads = self._ask("list_multipart_uploads", bucket)
+        except FileNotFoundError:  # what rclone's server says of a bucket without any
+            return
+        for upload in uploads:
             if upload["Key"].startswith(ours):
                 at_us = int(upload["Initiated"].timestamp() * 1e6)
                 yield Entry(f"{upload['Key']}{_UPLOAD}{upload['UploadId']}", 0, at_us)

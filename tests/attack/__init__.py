@@ -8,10 +8,13 @@ changes in place by tasks and by the flow's body. `edits` change it, with effect
 A **series** (`series`) is some versions of a program, with the budget, policy and mode of each run, what is done to the
 store between runs (`vandal`), and what befalls runs while they go on (`trouble`): writes and reads that fail or are
 cut, files that go, kills, another run at the same time in a thread or process. It follows from its scene and its seed.
+It is played in one of the `places`: a folder, or a bucket of an S3 server that gives out a folder, so that its files
+can be harmed and looked at behind the server's back.
 
 Each run is a process of its own (`runner`), on the flow runner without Prefect of ``tests/runtime`` or on Prefect.
 Beside it the same version runs without reuse, and then `predicate` says what is wrong, if anything is. A series that
-goes wrong is made smaller before it is told, as a program with its edits and the command that plays it again.
+goes wrong is made smaller before it is told, as a program with its edits and the command that plays it again. A run
+that failed or hung while a request to Prefect's server had no answer is not judged, and told.
 
 `wrong` holds systems that are known to be wrong; the attack has to find each of them out.
 

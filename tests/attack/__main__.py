@@ -15,13 +15,16 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from tests.attack.attack import Runner, WrongError, attack
+from benchmarks.settling import settle
+from tests.attack.attack import NotJudgedError, Runner, WrongError, attack
 from tests.attack.series import SCENES
 
-ROWS = ("flows", "runs", "edits", "bodies", "concurrent pairs", "killed")
+FAULTS = ("failed", "cut", "removed", "damaged")
+COLUMNS = ("flows", "runs", "pairs", "edits", "bodies", *FAULTS, "aged", "cleaned", "verified", "kills")
+ENDS = ("not judged", "wrong")
 
 
 def main() -> int:
@@ -30,17 +33,21 @@ def main() -> int:
     scenes = [options.scene] if options.scene else [*SCENES]
     if options.without_prefect:
         scenes = [scene for scene in scenes if SCENES[scene].backend == "lab"]
-    tally: Counter[str] = Counter()
-    wrong = 0
-    with _runners({SCENES[scene].backend for scene in scenes}) as runners:
+    tallies: dict[str, Counter[str]] = {scene: Counter() for scene in scenes}
+    since = time.monotonic()
+    with _home(), Runners() as runners:
         for scene, seed in _plan(scenes, options):
             try:
-                attack(scene, seed, runners[SCENES[scene].backend], tally)
+                attack(scene, seed, runners.of(scene), tallies[scene])
             except WrongError as error:
-                wrong += 1
+                tallies[scene]["wrong"] += 1
                 print(f"{error}\n", file=sys.stderr, flush=True)
-    print(table(tally, wrong))
-    return bool(wrong)
+            except NotJudgedError as error:
+                tallies[scene]["not judged"] += 1
+                print(f"not judged: --scene '{scene}' --seed {seed}: {error}\n", file=sys.stderr, flush=True)
+                runners.renew()
+    print("\n".join(table(tallies, (time.monotonic() - since) / 60)))
+    return any(tally["wrong"] for tally in tallies.values())
 
 
 def _options() -> argparse.Namespace:
@@ -68,37 +75,88 @@ def _plan(scenes: list[str], options: argparse.Namespace) -> Iterator[tuple[str,
 
 
 @contextlib.contextmanager
-def _runners(backends: set[str]) -> Iterator[dict[str, Runner]]:
-    """Start what runs flows, with a home of its own and a Prefect server if one is needed."""
-    with contextlib.ExitStack() as stack:
-        home = stack.enter_context(tempfile.TemporaryDirectory(prefix="attack-home"))
+def _home() -> Iterator[None]:
+    """Give this process and those it starts a home of their own, and a quiet Prefect."""
+    with tempfile.TemporaryDirectory(prefix="attack-home") as home:
+        for name in [name for name in os.environ if name.startswith("PREFECT_")]:
+            del os.environ[name]
         os.environ.update(
             HOME=home,
             XDG_CACHE_HOME=str(Path(home, ".cache")),
             PREFECT_HOME=str(Path(home, ".prefect")),
             PREFECT_SERVER_ANALYTICS_ENABLED="false",
             PREFECT_LOGGING_LEVEL="CRITICAL",
+            PREFECT_LOGGING_TO_API_ENABLED="false",
             PREFECT_SERVER_LOGGING_LEVEL="CRITICAL",
         )
-        environments: dict[str, dict[str, str]] = {"lab": {}}
-        if "prefect" in backends:
-            from prefect.settings import PREFECT_API_URL  # noqa: PLC0415 - slow to import, and reads the home
-            from prefect.testing.utilities import prefect_test_harness  # noqa: PLC0415
-
-            stack.enter_context(prefect_test_harness(server_startup_timeout=300))
-            environments["prefect"] = {"PREFECT_API_URL": PREFECT_API_URL.value()}
-        runners = {backend: Runner(backend, **environments[backend]) for backend in backends}
-        yield runners
-        for runner in runners.values():
-            runner.close()
+        yield
 
 
-def table(tally: Counter[str], wrong: int) -> str:
-    """Return what was done as a table."""
-    faults = sorted(name for name in tally if name not in ROWS)
-    rows = [*((name, tally[name]) for name in (*ROWS, *faults)), ("wrong", wrong)]
-    width = max(len(name) for name, _ in rows)
-    return "\n".join(f"{name:<{width}}  {count:>9,}" for name, count in rows)
+class Runners:
+    """What runs flows, each started when it is first asked for; a Prefect server with those that need one.
+
+    A server has to be idle before each series: it answers late while it works on what earlier ones have told it. It is
+    given up where it did not answer, or is not idle in `PATIENCE_S`, and after `SERIES` series.
+    """
+
+    SERIES = 40
+    PATIENCE_S = 120
+
+    def __init__(self) -> None:
+        self._runners: dict[tuple[str, str], Runner] = {}
+        self._server = contextlib.ExitStack()
+        self._series = 0
+
+    def __enter__(self) -> Runners:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._close({backend for backend, _ in self._runners})
+        self._server.close()
+
+    def of(self, scene: str) -> Runner:
+        """Return what runs the flows of a scene."""
+        backend, place = SCENES[scene].backend, SCENES[scene].place
+        environment = {}
+        if backend == "prefect":
+            environment["PREFECT_API_URL"] = self._idle_server()
+        if (backend, place) not in self._runners:
+            self._runners[backend, place] = Runner(backend, place, **environment)
+        return self._runners[backend, place]
+
+    def renew(self) -> None:
+        """Give up the Prefect server, and what runs flows on it."""
+        self._close({"prefect"})
+        self._server.close()
+        self._series = 0
+
+    def _idle_server(self) -> str:
+        from prefect.settings import PREFECT_API_URL  # noqa: PLC0415 - slow to import, and reads the home
+        from prefect.testing.utilities import prefect_test_harness  # noqa: PLC0415
+
+        if self._series == self.SERIES or (self._series and not settle(1, self.PATIENCE_S)):
+            self.renew()
+        if not self._series:
+            self._server.enter_context(prefect_test_harness(server_startup_timeout=300))
+        self._series += 1
+        return PREFECT_API_URL.value()
+
+    def _close(self, backends: set[str]) -> None:
+        for key in [key for key in self._runners if key[0] in backends]:
+            self._runners.pop(key).close()
+
+
+def table(tallies: Mapping[str, Mapping[str, int]], minutes: float) -> Iterator[str]:
+    """Yield the lines of what was done, scene by scene, and of the sum in words."""
+    total = sum((Counter(tally) for tally in tallies.values()), Counter())
+    columns = (*COLUMNS, *ENDS)
+    yield " ".join(["scene         ", *(f"{name:>{max(len(name), 6)}}" for name in columns)])
+    for scene, tally in [*tallies.items(), ("all", total)]:
+        yield " ".join([f"{scene:<14}", *(f"{tally[name]:>{max(len(name), 6)},}" for name in columns)])
+    faults = sum(total[name] for name in FAULTS)
+    done = ", ".join(f"{total[name]:,} {name}" for name in ("flows", "runs", "edits", "bodies"))
+    ends = ", ".join(f"{total[name]:,} {name}" for name in ENDS)
+    yield f"In {minutes:.0f} minutes: {done}, {faults:,} faults, {total['kills']:,} kills; {ends}."
 
 
 if __name__ == "__main__":

@@ -9,16 +9,18 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from tests.attack import trouble
 from tests.attack.kinds import UNTIMELY
+from tests.attack.places import PLACES, Place
 from tests.attack.predicate import Body, Case, Known, Ran, Snapshot, judge, snapshot
 from tests.attack.programs import Program
-from tests.attack.series import AMPLE_BYTES, SCENES, Asked, Harm, Series, Turn, make_series, smaller, told
+from tests.attack.series import AMPLE_BYTES, SCENES, Asked, Series, Turn, make_series, smaller, told
+from tests.attack.trouble import COUNTED
 from tests.attack.vandal import Vandal
 
 ROOT = Path(__file__).parents[2]
@@ -31,20 +33,37 @@ class WrongError(AssertionError):
     """A promise was broken."""
 
 
+class NotJudgedError(Exception):
+    """Prefect's server did not answer, so that a run could not be done: nothing is known of it."""
+
+
 class Runner:
     """A process that runs versions of projects; see `runner`.
 
     Args:
         backend: What runs flows: ``lab`` or ``prefect``.
+        place: Where series are played: one of `PLACES`.
         environment: Further environment variables.
+
+    Attributes:
+        backend: What runs flows.
+        place: Where series are played.
     """
 
-    def __init__(self, backend: str = "lab", **environment: str) -> None:
+    def __init__(self, backend: str = "lab", place: str = "folder", **environment: str) -> None:
         self.backend = backend
+        self._servers = ExitStack()
+        self.place: Place = self._servers.enter_context(PLACES[place]())
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.attack.runner", backend],
             cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+            env={
+                **os.environ,
+                "PYTHONPATH": str(ROOT),
+                "TMPDIR": str(self.place.folder),  # what killed runs leave
+                **self.place.environment,
+                **environment,
+            },
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -62,6 +81,7 @@ class Runner:
 
     def close(self) -> None:
         self._process.communicate()
+        self._servers.close()
 
 
 class Attack:
@@ -78,8 +98,9 @@ class Attack:
     def __init__(self, series: Series, runner: Runner, folder: Path, tally: Counter[str], system: str) -> None:
         self._series, self._runner, self._folder, self._tally, self._system = series, runner, folder, tally, system
         self._store = folder / "store"
+        self._url = f"{runner.place.url}/{folder.name}/store"
         self._known = Known()
-        self._vandal = Vandal(self._store, folder / "files")
+        self._vandal = Vandal(self._store, self._url, runner.place, folder / "files", tally)
         scene = SCENES[series.scene]
         self._calm = not any((scene.room, scene.harm, scene.trouble, scene.crowd))
         self._remade = any("task_object" in a.program.kinds for turn in series.turns for a in turn.runs)
@@ -90,6 +111,7 @@ class Attack:
 
         Raises:
             WrongError: If a promise is broken; says which, and how it came to that.
+            NotJudgedError: If a run could not be done.
         """
         self._store.mkdir()
         for place in ("files", "plain"):
@@ -102,13 +124,14 @@ class Attack:
 
     def _turn(self, turn: Turn) -> list[str]:
         self._tally["edits"] += sum(edit not in ("nothing", "first version") for edit in turn.edits)
-        wrong = [each for harm in turn.harms for each in self._harm(harm)]
+        wrong = [each for harm in turn.harms for each in self._vandal.do(harm)]
         before = snapshot(self._store)
         orders = [self._order(turn, [asked], which) for which, asked in enumerate(turn.runs)]
         if turn.threads:
             orders = [self._order(turn, turn.runs, 0)]
         plain = [self._plain(asked, which) for which, asked in enumerate(turn.runs)]
         answers = self._runner.run([*plain, *orders])
+        _check_answered(answers)
         wants = [_told(answer, self._runs + 1 + which) for which, answer in enumerate(answers[: len(plain)])]
         for want in wants:
             if want["outcome"] is None:
@@ -126,10 +149,14 @@ class Attack:
         ]
         case = Case(runs, before, after, self._known, self._vandal.harmed, self._calm)
         wrong += [f"broke: {each}" for each in broke] + judge(case) + self._tidied(case)
-        for run, got in zip(runs, gots, strict=True):
+        for run in runs:
             self._known.take(run, run.run_id or _run_id(after, before) if len(runs) == 1 else run.run_id)
-            self._count(run, got)
-        self._tally["concurrent pairs"] += len(runs) > 1
+            self._tally["runs"] += 1
+            self._tally["bodies"] += len(run.executed)
+        for got in gots[:1] if turn.threads else gots:  # each process once
+            self._tally.update(COUNTED[what] for what in got["befell"])
+            self._tally[COUNTED["kills"]] += os.WIFSIGNALED(got["status"])
+        self._tally["pairs"] += len(runs) > 1
         return wrong
 
     # -- what is asked for ----------------------------------------------------------------------------------------
@@ -138,7 +165,9 @@ class Attack:
         one = asked[0]
         return {
             "folder": str(self._write(one.program, which)),
-            "store": str(self._store),
+            "store": self._url,
+            "files": str(self._store),
+            "server": self._runner.place.server,
             "place": str(self._folder / "files"),
             "map_from": turn.map_from,
             "trouble": trouble.to_json(one.trouble),
@@ -164,6 +193,8 @@ class Attack:
         return {
             "folder": str(self._folder / f"place{asked.program.folder}-{which}"),
             "store": str(self._folder / "nothing"),
+            "files": "",
+            "server": 0,
             "place": str(self._folder / "plain"),
             "map_from": 1 << 22,
             "trouble": None,
@@ -225,21 +256,6 @@ class Attack:
         left = sorted(path for path in self._vandal.aged & case.after.files.keys() if path.startswith(".aside/"))
         return [f"left: {path} of a run that was killed days ago" for path in left]
 
-    def _harm(self, harm: Harm) -> list[str]:
-        self._tally[f"harm: {harm.what}"] += 1
-        return self._vandal.do(harm)
-
-    def _count(self, run: Ran, got: Mapping[str, Any]) -> None:
-        self._tally["runs"] += 1
-        self._tally["bodies"] += len(run.executed)
-        if run.trouble:
-            what = run.trouble.split()[0]
-            died = run.outcome is None
-            if what == "kills":
-                self._tally["killed"] += died
-            else:
-                self._tally[f"trouble: {what}"] += 1
-
 
 _TOLD = ("run_id", "warnings", "most_bytes", "mismatched", "escaped")
 
@@ -251,10 +267,25 @@ def _told(answer: Mapping[str, Any], number: int) -> dict[str, Any]:
     return {
         **ended,
         "ran": [told[1:] for what, told in lines if what == "ran" and told[0] == number],
+        "befell": [told for what, told in lines if what == "befell"],
         "harmed": [told for what, told in lines if what == "harmed"],
         "broke": [told for what, told in lines if what == "broke"],
         "status": answer["status"],
     }
+
+
+def _check_answered(answers: Sequence[Mapping[str, Any]]) -> None:
+    """Make sure that no run went without an answer of Prefect's server, and failed or did not end.
+
+    Raises:
+        NotJudgedError: If one did.
+    """
+    for answer in answers:
+        lines = answer["told"]
+        unanswered = [told for what, told in lines if what == "unanswered"]
+        ends = [told["outcome"] for what, told in lines if what == "ended"]
+        if unanswered and any(gave[0] != "gave" for gave in ends or [("nothing",)]):
+            raise NotJudgedError(f"Prefect's server did not answer: {unanswered}; the run: {ends}")
 
 
 def _run_id(after: Snapshot, before: Snapshot) -> str:
@@ -273,23 +304,18 @@ def _key(program: Program, task: str, arguments: Any) -> str:
     return json.dumps([task, program.version(task), arguments, brought, forms])
 
 
-@contextmanager
-def _folder() -> Iterator[Path]:
-    folder = Path(tempfile.mkdtemp(prefix="attack"))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
 def play(series: Series, runner: Runner, tally: Counter[str], system: str) -> None:
     """Play a series in a folder of its own.
 
     Raises:
         WrongError: If a promise is broken.
+        NotJudgedError: If a run could not be done.
     """
-    with _folder() as folder:
+    folder = Path(tempfile.mkdtemp(dir=runner.place.folder))
+    try:
         Attack(series, runner, folder, tally, system).play()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def attack(
@@ -299,6 +325,7 @@ def attack(
 
     Raises:
         WrongError: If a promise is broken.
+        NotJudgedError: If a run could not be done.
     """
     series = make_series(scene, seed)
     try:
@@ -325,6 +352,8 @@ def shrunk(series: Series, wrong: str, runner: Runner, system: str, tries: int) 
         except WrongError as error:
             if _kind(str(error)) == kind:
                 series, wrong, candidates = one, str(error), smaller(one)
+        except NotJudgedError:
+            continue
     return series, wrong
 
 

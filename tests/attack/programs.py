@@ -151,9 +151,13 @@ class Program:
         return (*plain, *(self.source(module) for module in range(max(modules) + 1)))
 
     def as_value(self, name: str) -> tuple[str, ...]:
-        """Return all that a definition is when it is given to a task: also where it lives and how it is written."""
+        """Return all that a definition is when it is given to a task: also where it lives and how it is written.
+
+        A function that is given is known by its bytecode, and there stand the names of the modules that it names:
+        where one of these moves, it is another argument.
+        """
         reached = [self.definitions[each] for each in sorted(self.reached([name]))]
-        written = [self._text(each, lambda use: use, each.looks) for each in reached]
+        written = [self._as_written(each) for each in reached]
         return (self.module_name(self.definitions[name].module), *self.version(name), *written)
 
     def _plain(self, name: str) -> str:
@@ -167,7 +171,7 @@ class Program:
         return {f"{path}.py": self.source(module) for module, path in paths.items()}
 
     def source(self, module: int) -> str:
-        chunks = [self._text(d, lambda use: self._name_in(module, use), d.looks) for d in self.in_module(module)]
+        chunks = [self._as_written(d) for d in self.in_module(module)]
         chunks += self.unused.get(module, [])
         if module == self.modules:
             chunks.append(self._flow())
@@ -199,7 +203,9 @@ class Program:
         return sorted({other for other in uses if other > module})
 
     def _style(self, module: int, use: str) -> str:
-        style = self.styles.get((module, use), "from")
+        style, home = self.styles.get((module, use), "from"), self.definitions[use].module
+        if style == "module" and home in self.packed and self._late(home):
+            return "alias"  # while a module of a package is imported, the package does not have it yet
         if style != "via":
             return style
         handed_on = self.definitions[use].module < module - 1 and "." not in self._name_in(module - 1, use)
@@ -235,6 +241,9 @@ class Program:
             case "alias":
                 return f"the_m{home}.{use}"
         return use
+
+    def _as_written(self, definition: Definition) -> str:
+        return self._text(definition, lambda use: self._name_in(definition.module, use), definition.looks)
 
     def _text(self, definition: Definition, name_of: Callable[[str], str], looks: dict[str, int]) -> str:
         kind, inside = definition.of, ""
@@ -303,7 +312,8 @@ class Program:
                 one = f"{call.task}{submit}({given}, {call.literal} + i{waits}){result}"
                 yield f"{call.target} = [{one} for i in range({times})]"
             case "map":
-                mapped = f"{call.task}.map([{', '.join([*call.inputs, 'p'])}], {call.literal})"
+                given = [looked] if self._would_share(call) else call.inputs
+                mapped = f"{call.task}.map([{', '.join([*given, 'p'])}], {call.literal})"
                 yield f"{call.target} = {mapped if later else f'[each.result() for each in {mapped}]'}"
             case _:
                 yield f"{call.target} = {call.task}{submit}({given}, b={call.literal}{waits}){result}"
@@ -351,7 +361,8 @@ class Program:
         """
         holds_many = any(each.is_many for each in self.flow if each.target in call.inputs)
         shares = any(self.definitions[task].kind in SHARING for task in call.tasks)
-        return shares and (call.given in ("list", "dict") or (call.given == "plain" and holds_many))
+        as_it_is = call.given == "plain" or call.shape == "map"
+        return shares and (call.given in ("list", "dict") or (as_it_is and holds_many))
 
     def form(self, call: Call) -> str:
         """Return how a call is given its inputs: which of them as futures, and in what."""

@@ -12,14 +12,16 @@ from __future__ import annotations
 import contextlib
 import faulthandler
 import gc
+import importlib
 import inspect
 import json
 import logging
 import os
 import sys
 import threading
+import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
@@ -36,6 +38,9 @@ from tests.attack.workbench import workbench
 
 SECONDS = {"lab": 60, "prefect": 240}
 """A run that takes longer hangs; under load Prefect's server with SQLite may not answer for a minute."""
+
+UNANSWERED_S = 30
+"""A request of Prefect that has waited for so long when the time of a run is up is why the run did not end."""
 
 _OF_TASKS = ("deterministic", "lazy", "ignore")
 
@@ -64,7 +69,7 @@ class Stage:
         self._trouble: trouble.Trouble | None = made
         self._bodies = 0
         if made is not None and made.at != "body":
-            trouble.bring(made, pipe.tell)
+            trouble.bring(made, pipe.tell, Path(order["files"]), order["server"])
         sys.modules["workbench"] = workbench(self.task, order["place"])
         sys.path.insert(0, order["folder"])
 
@@ -275,6 +280,10 @@ def prefect_stage() -> type[Stage]:
     class PrefectStage(Stage):
         number = -1
 
+        def __init__(self, pipe: Pipe, order: dict[str, Any]) -> None:
+            super().__init__(pipe, order)
+            watch_server(pipe)
+
         def task(self, name: str, **options: Any) -> Any:
             return helix_task(name=name, **options)
 
@@ -305,6 +314,50 @@ def prefect_stage() -> type[Stage]:
     return PrefectStage
 
 
+def watch_server(pipe: Pipe) -> None:
+    """Tell what Prefect's server has not answered: requests given up, and such that wait when the time is nearly up."""
+    import httpx  # noqa: PLC0415
+    from prefect.client.base import PrefectHttpxAsyncClient, PrefectHttpxSyncClient  # noqa: PLC0415
+
+    waiting: dict[object, tuple[float, str]] = {}
+    send, send_async = PrefectHttpxSyncClient.send, PrefectHttpxAsyncClient.send
+
+    @contextlib.contextmanager
+    def asked(request: httpx.Request) -> Iterator[None]:
+        key, what = object(), f"{request.method} {request.url.path}"
+        waiting[key] = time.monotonic(), what
+        try:
+            yield
+        except httpx.TransportError as error:
+            pipe.tell("unanswered", f"{what}: {error!r}")
+            raise
+        except httpx.HTTPStatusError as error:
+            if error.response.is_server_error:
+                pipe.tell("unanswered", f"{what}: {error}")
+            raise
+        finally:
+            del waiting[key]
+
+    def sent(self: Any, request: httpx.Request, *args: Any, **more: Any) -> Any:
+        with asked(request):
+            return send(self, request, *args, **more)
+
+    async def sent_async(self: Any, request: httpx.Request, *args: Any, **more: Any) -> Any:
+        with asked(request):
+            return await send_async(self, request, *args, **more)
+
+    PrefectHttpxSyncClient.send, PrefectHttpxAsyncClient.send = sent, sent_async
+
+    def tell() -> None:
+        for since, what in [*waiting.values()]:
+            if time.monotonic() - since > UNANSWERED_S:
+                pipe.tell("unanswered", f"{what}: for {time.monotonic() - since:.0f} s")
+
+    timer = threading.Timer(SECONDS["prefect"] - 10, tell)
+    timer.daemon = True
+    timer.start()
+
+
 def answer(stage: Callable[[Pipe, dict[str, Any]], Stage], pipe: Pipe, order: dict[str, Any]) -> None:
     """Do what is ordered in this process, which ends with it."""
     faulthandler.dump_traceback_later(SECONDS[sys.argv[1]], exit=True)
@@ -318,6 +371,8 @@ def answer(stage: Callable[[Pipe, dict[str, Any]], Stage], pipe: Pipe, order: di
 
 def serve(stage: Callable[[Pipe, dict[str, Any]], Stage]) -> None:
     """Answer orders: each is a list of processes, which go on at the same time."""
+    if "AWS_ENDPOINT_URL_S3" in os.environ:
+        importlib.import_module("s3fs")
     fingerprint(shown)  # reads the lists of files of installed libraries, once for all
     known.COVERED_LINEAGES = 3
     gc.collect()

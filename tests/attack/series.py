@@ -33,6 +33,7 @@ class Scene:
         crowd: That two runs go on at the same time.
         changes: That the flow's body changes an object in place, for each of its calls.
         backend: What runs the flows.
+        place: Where the store is.
     """
 
     room: int = 0
@@ -42,6 +43,7 @@ class Scene:
     crowd: int = 0
     changes: int = 10
     backend: str = "lab"
+    place: str = "folder"
 
 
 SCENES = {
@@ -52,8 +54,10 @@ SCENES = {
     "trouble": Scene(room=40, harm=20, trouble=70),
     "kills": Scene(room=40, harm=30, trouble=60, kills=100),
     "crowd": Scene(room=40, harm=20, trouble=20, kills=50, crowd=100),
+    "remote": Scene(room=40, harm=40, trouble=50, kills=30, crowd=20, place="bucket"),
     "prefect": Scene(backend="prefect"),
     "prefect harm": Scene(room=40, harm=40, trouble=30, kills=40, backend="prefect"),
+    "prefect remote": Scene(room=40, harm=40, trouble=30, kills=40, backend="prefect", place="bucket"),
 }
 
 

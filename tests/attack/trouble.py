@@ -12,9 +12,12 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from prefect_helix.storage import local
+from prefect_helix.storage import local, remote, store
 from prefect_helix.storage.backend import Data, Entry
 from prefect_helix.storage.codec import Chunk
+
+COUNTED = {"fails": "failed", "tears": "cut", "removes": "removed", "damages": "damaged", "kills": "kills"}
+"""What is counted where trouble befalls a run or harm is done between runs: operations, files, processes."""
 
 TELLS = ("read", "write", "list", "delete")
 FOLDERS = ("", "blobs", "blobs", "lineage", "journal", "index", "leases", "code")
@@ -53,14 +56,17 @@ def random_trouble(rng: Random, *, kills: bool) -> Trouble:
         what = "kills"
     at = rng.choice(["body", "write", "write"] if kills else ["read", "write"] if what == "tears" else TELLS)
     under = "" if at == "body" else rng.choice(FOLDERS)
-    return Trouble(what, at, under, rng.randint(0, 7), rng.choice([1, 1, 2, 1000]), rng.randrange(1 << 30))
+    nth = rng.randint(0, 7) if kills else rng.randint(0, 7) // 3  # soon: of many kinds a run has few
+    return Trouble(what, at, under, nth, rng.choice([1, 1, 2, 1000]), rng.randrange(1 << 30))
 
 
-class Hexed(local.Local):
-    """A folder as a store, with trouble. What is done to its files is told by path."""
+class Hexed:
+    """A place for a store, with trouble. What is done to the files that it keeps is told by path."""
 
     trouble: Trouble
     tell: Callable[[str, Any], None]
+    files: Path
+    server: int
     _count = 0
     _lock = threading.Lock()
 
@@ -71,10 +77,8 @@ class Hexed(local.Local):
         if self.trouble.what == "kills":
             return super().write(path, self._killing(chunks))
         whole = b"".join(bytes(chunk) for chunk in chunks)
-        target = self._root / path
-        target.parent.mkdir(parents=True, exist_ok=True)
         self.tell("harmed", path)
-        target.write_bytes(whole[: self._rng(path).randrange(len(whole))])
+        super().write(path, [whole[: self._rng(path).randrange(len(whole))]])
         raise OSError(errno.EIO, "torn")
 
     def read(self, path: str) -> Data:
@@ -113,6 +117,8 @@ class Hexed(local.Local):
         if one.what in ("removes", "damages"):
             self._harm_another(count)
             return False
+        if one.what != "kills":
+            self.tell("befell", one.what)
         return True
 
     def _act(self, path: str) -> None:
@@ -129,26 +135,34 @@ class Hexed(local.Local):
 
     def _harm_another(self, count: int) -> None:
         rng = Random(self.trouble.seed + count)
-        files = [file for file in harmable(self._root) if file.is_file()]
+        files = [file for file in harmable(self.files) if file.is_file()]
         if not files:
             return
         file = rng.choice(files)
-        self.tell("harmed", str(file.relative_to(self._root)))
+        self.tell("befell", self.trouble.what)
+        self.tell("harmed", str(file.relative_to(self.files)))
         if self.trouble.what == "removes":
             file.unlink(missing_ok=True)
         else:
             damage(file, rng)
+        show(self.server)
 
     def _rng(self, path: str) -> Random:
         return Random(f"{self.trouble.seed} {path}")
 
 
-def bring(trouble: Trouble, tell: Callable[[str, Any], None]) -> None:
-    """Let trouble befall the stores that this process opens from now on."""
-    Hexed.trouble, Hexed.tell = trouble, staticmethod(tell)  # type: ignore[assignment]
-    from prefect_helix.storage import store  # noqa: PLC0415
+class HexedLocal(Hexed, local.Local):
+    """A folder with trouble."""
 
-    store.Local = Hexed  # type: ignore[misc]
+
+class HexedRemote(Hexed, remote.Remote):
+    """A place of a file system that is not local, with trouble: in what it does, however often it tries."""
+
+
+def bring(trouble: Trouble, tell: Callable[[str, Any], None], files: Path, server: int) -> None:
+    """Let trouble befall the stores that this process opens from now on, which keep their files there."""
+    Hexed.trouble, Hexed.tell, Hexed.files, Hexed.server = trouble, staticmethod(tell), files, server
+    store.Local, store.Remote = HexedLocal, HexedRemote
 
 
 def befalls_body(trouble: Trouble, number: int) -> None:
@@ -160,6 +174,12 @@ def befalls_body(trouble: Trouble, number: int) -> None:
 def kill() -> None:
     """End this process as nobody expects."""
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def show(server: int) -> None:
+    """Have a server look anew at its files, which were changed behind its back; 0 is none."""
+    if server:
+        os.kill(server, signal.SIGHUP)
 
 
 def harmable(root: Path) -> list[Path]:

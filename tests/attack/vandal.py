@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from pathlib import Path
 from random import Random
 
@@ -11,6 +12,7 @@ from typer.testing import CliRunner
 
 from prefect_helix.cli import app
 from tests.attack import trouble
+from tests.attack.places import Place
 from tests.attack.predicate import Stat, snapshot
 from tests.attack.series import Harm
 
@@ -21,16 +23,20 @@ class Vandal:
     """Harms one store.
 
     Args:
-        store: Where it is.
+        store: Where its files are.
+        url: What runs call it.
+        place: Where it is.
         files: Where tasks write files.
+        tally: Counts what is done.
 
     Attributes:
         harmed: Files of the store that were damaged or removed by hand, as that left them.
         aged: Those that are days old.
     """
 
-    def __init__(self, store: Path, files: Path) -> None:
-        self._store, self._files = store, files
+    def __init__(self, store: Path, url: str, place: Place, files: Path, tally: Counter[str]) -> None:
+        self._store, self._url, self._place, self._files = store, url, place, files
+        self._tally = tally
         self.harmed: dict[str, Stat | None] = {}
         self.aged: set[str] = set()
 
@@ -44,17 +50,22 @@ class Vandal:
             case "removes one" | "damages one":
                 files = [rng.choice(files)] if files else []
             case "ages":
+                self._tally["aged"] += 1
                 self._age(files)
                 return []
             case "cleans":
+                self._tally["cleaned"] += 1
                 return self._clean()
             case "verifies":
+                self._tally["verified"] += 1
                 return self._verify()
             case _:
                 for file in sorted(self._files.iterdir()):
                     if rng.random() < 0.5:
+                        self._tally["removed"] += 1
                         file.unlink()
                 return []
+        self._tally[trouble.COUNTED[harm.what.split()[0]]] += len(files)
         for file in files:
             if harm.what.startswith("removes"):
                 file.unlink()
@@ -62,6 +73,8 @@ class Vandal:
                 trouble.damage(file, rng)
             path = str(file.relative_to(self._store))
             self.harmed[path] = _stat(file)
+            self.aged.discard(path)  # what is damaged is written
+        trouble.show(self._place.server)
         return []
 
     def _age(self, files: list[Path]) -> None:
@@ -73,6 +86,7 @@ class Vandal:
             self.aged.add(path)
             if self.harmed.get(path):
                 self.harmed[path] = _stat(file)
+        trouble.show(self._place.server)
 
     def _clean(self) -> list[str]:
         self._command("gc", "--yes")
@@ -99,7 +113,7 @@ class Vandal:
         return [f"store: {name} is damaged, also after `store verify --remove`" for name in damaged]
 
     def _command(self, *arguments: str) -> None:
-        done = CliRunner().invoke(app, ["store", *arguments, "--store", str(self._store)])
+        done = CliRunner(env=self._place.environment).invoke(app, ["store", *arguments, "--store", self._url])
         if done.exception is not None and not isinstance(done.exception, SystemExit):
             raise done.exception
 

@@ -353,7 +353,7 @@ class Lab:
 
         def weighed(encoded: Encoded) -> None:
             put_blob(encoded)
-            run.most_bytes = max(run.most_bytes, self.blob_bytes())
+            run.most_bytes = max(run.most_bytes, sum(store.blobs().values()))
 
         def counted(name: str) -> object:
             run.loads[name] += 1

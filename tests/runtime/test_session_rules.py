@@ -356,6 +356,17 @@ def test_failed_traces_make_nothing_equivalent(lab):
 # -- options -----------------------------------------------------------------------------------------------------
 
 
+def test_what_the_flow_does_not_ask_for_any_more_is_not_recorded_as_demanded(lab):
+    table = lab.task(lambda: frame(), name="table", lazy=True)
+
+    def flow(asks: bool) -> float:
+        made = table.submit()
+        return total(made.result()) if asks else 0.0
+
+    demanded = [[trace.demanded for trace in lab.run(flow, asks=asks).lineage.traces] for asks in (True, False)]
+    assert demanded == [[True], [False]]
+
+
 def test_a_lazy_task_computes_only_when_it_is_touched(lab):
     table = lab.task(lambda: frame(), name="table", lazy=True, returns=pd.DataFrame)
     assert lab.run(lambda: is_stand_in(table())).bodies == []

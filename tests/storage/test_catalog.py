@@ -28,7 +28,7 @@ from prefect_helix.core.lineage import (
 from prefect_helix.core.remarks import Note, Remarks, Tag
 from prefect_helix.core.rulings import Acceptance, Revocation, Rulings
 from prefect_helix.core.written import Withdrawal, record_to_json
-from prefect_helix.storage.catalog import Catalog
+from prefect_helix.storage.catalog import GRACE_US, Catalog
 from prefect_helix.storage.codec import checksum
 from prefect_helix.storage.known import Known
 from prefect_helix.storage.segments import encode_line
@@ -152,10 +152,15 @@ def test_commit_replaces_the_journal_of_its_run_only(store: Store, catalog: Cata
     assert [known.run.status for known in catalog.read().lineages] == ["completed", "running"]
 
 
-def test_a_journal_left_beside_its_lineage_is_ignored(store: Store, catalog: Catalog) -> None:
+def test_a_journal_left_beside_its_lineage_is_ignored_and_goes_after_a_day(store: Store, catalog: Catalog) -> None:
     catalog.commit(lineage())
     catalog.append(make_run(), [make_trace(7)])
     assert catalog.read().lineages == (lineage(),)
+    (entry,) = store.list("journal")
+    later_us = entry.modified_us + GRACE_US
+    for running, now_us, left in (((), later_us, 1), (["run-1"], later_us + 1, 1), ((), later_us + 1, 0)):
+        assert catalog.close_abandoned(running, now_us) == []
+        assert len(store.list("journal")) == left
 
 
 def test_the_journal_of_a_later_attempt_of_the_same_flow_run_counts(catalog: Catalog) -> None:

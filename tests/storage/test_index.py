@@ -239,6 +239,21 @@ def test_an_index_that_goes_on_from_another_holds_both(store: Store) -> None:
     assert Catalog(store).read().lineages == tuple(made)
 
 
+def test_an_index_that_goes_on_from_one_that_was_cut_short_holds_what_is_new(store: Store) -> None:
+    past = Past(1)
+    made = [past.run() for _ in range(8)]
+    for lineage in made[:4]:
+        Catalog(store).commit(lineage)
+    Catalog(store).compact()
+    (entry,) = store.list("index")
+    store.write(entry.path, [store.read(entry.path)[:-9]])
+    for lineage in made[4:]:
+        Catalog(store).commit(lineage)
+    Catalog(store).compact()
+    assert [int(one.path[6:14]) for one in store.list("index")] == [4, 8]
+    assert Catalog(store).read().lineages[4:] == tuple(made[4:])
+
+
 def test_who_writes_an_index_does_not_matter(store: Store) -> None:
     made = committed(Catalog(store), 3)
     start = threading.Barrier(4)

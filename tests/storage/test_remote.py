@@ -54,6 +54,11 @@ def test_a_large_blob_is_uploaded_in_parts(opens: OpenStore, monkeypatch: pytest
     assert store.blobs() == {encoded.name: encoded.size_bytes}
 
 
+def test_where_nothing_was_begun_nothing_is_unfinished(store: Store) -> None:
+    store.write("x", [b"1"])
+    assert store.unfinished() == ()
+
+
 def test_only_uploads_to_the_store_are_its_unfinished_writes(moto_options: Mapping[str, Any]) -> None:
     bucket = f"helix-{uuid.uuid4().hex}"
     server = s3fs.S3FileSystem(**moto_options, skip_instance_cache=True)
