@@ -29,7 +29,8 @@ from prefect_helix.core.naming import type_name
 
 __all__ = ["Digest", "digest", "hash_parts", "is_registered", "register_digest", "registrations"]
 
-_FORMAT = "prefect_helix.digest.2"
+FORMAT = "prefect_helix.digest.2"
+"""Digests of another format tell nothing beside these."""
 # Small composites are hashed again where they are shared: remembering each would cost more.
 _REMEMBERED_PARTS = 32
 _CYCLIC_PARTS = 1_000_000
@@ -83,7 +84,7 @@ def digest(value: object, known: Known = lambda buffer: None) -> Digest:
         raise UndigestibleError(_dotted(type(value)), "", "it is nested too deeply") from error
     except Refused as refused:
         raise UndigestibleError(_dotted(refused.cls), refused.path, refused.cause) from refused
-    return Digest(hash_parts(_FORMAT, token), exact)
+    return Digest(hash_parts(FORMAT, token), exact)
 
 
 def register_digest(cls: type, reduce: Callable[[Any], object], *, exact: bool = True) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from prefect_helix.core.digest import hash_parts
+from prefect_helix.core.digest import FORMAT, hash_parts
 from prefect_helix.core.lineage import Argument, ParentLink, Trace
 
 
@@ -56,8 +56,11 @@ class Match(Enum):
 
 
 def literals_hash(arguments: Iterable[Argument]) -> str:
-    """Return one hash over the literal arguments of a call, in order."""
-    return hash_parts("literals", *(part for a in arguments for part in (a.parameter, a.digest)))
+    """Return one hash over the literal arguments of a call, in order.
+
+    By it and the code calls are found again, so what holds digests of another format is not.
+    """
+    return hash_parts("literals", FORMAT, *(part for a in arguments for part in (a.parameter, a.digest)))
 
 
 def signature(fingerprint: str, literals: str, inputs: Iterable[Input], wait_for: Iterable[str]) -> str:

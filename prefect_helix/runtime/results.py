@@ -48,8 +48,8 @@ class Described:
 def describe(value: object, value_code: ValueCode) -> Described:
     """Take a freshly computed value apart, digest it and serialise it, before anybody else sees it.
 
-    Complexity: one pass for the checksums of the serialised form, by which the digest knows long buffers, and another
-    one for what has none.
+    Complexity: one pass for the checksums of the serialised form; the digest knows long buffers by these, and takes
+    another pass over everything else.
     """
     problems: list[str] = []
     skeleton, leaves = take_apart(value)

@@ -214,11 +214,15 @@ def check(data: Chunk | bytearray, *, name: str) -> None:
     _verified_parts(memoryview(data).cast("B"), name, content=True)
 
 
-def checksums(data: Chunk | bytearray) -> Iterator[tuple[memoryview, bytes]]:
-    """Yield the parts of a blob that was checked, each with its checksum."""
+def checksums(data: Chunk | bytearray, least_bytes: int) -> Iterator[tuple[memoryview, bytes]]:
+    """Yield the parts of a blob that was checked, each with its checksum; those that are shorter are left out."""
     view = memoryview(data).cast("B")
-    for (_, found), part in zip(_table(view), _verified_parts(view, None, content=False), strict=True):
-        yield part, found
+    end = header_bytes(view)
+    for size, found in _table(view):
+        start = end + _padding(end)
+        end = start + size
+        if size >= least_bytes:
+            yield view[start:end], found
 
 
 def header_bytes(front: Chunk | bytearray) -> int:

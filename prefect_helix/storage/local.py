@@ -115,7 +115,7 @@ class Local:
         """Remember that the object is whole, and what of it lies in memory."""
         if not self._verified.holds(path, stamp):
             self._verified.note(path, stamp)
-        mapped.note(blob, checksums(blob), self._root / path, stamp)
+        mapped.note(blob, checksums(blob, mapped.NOTED_BYTES), self._root / path, stamp)
 
     @functools.cached_property
     def _verified(self) -> Verified:

@@ -5,7 +5,8 @@ tells of each page whether it is still the file's (bit 61 of `/proc/self/pagemap
 that was loaded has the checksum that it was stored with. So it need not be read to know that a task which was given it
 left it alone.
 
-Where the kernel does not tell, or not as expected, nothing is known here, and content is hashed.
+Where the kernel does not tell, or not as expected, nothing is known here, and content is hashed. Files of a store are
+written once: one that somebody changes in place by a shared map of it may pass for what it was, here as in `verified`.
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ from typing import Any, NamedTuple
 from prefect_helix.core.digest_writer import LONG_BYTES, Known
 from prefect_helix.storage.codec import Encoded
 from prefect_helix.storage.verified import Stamp, stamp_of
+
+NOTED_BYTES = 1 << 18
+"""Of parts that are shorter nothing is noted: hashing them is as quick as asking."""
 
 _PAGEMAP = Path("/proc/self/pagemap")
 _ENTRY_BYTES = 8
@@ -61,7 +65,7 @@ def note(data: memoryview, parts: Iterable[tuple[memoryview, bytes]], file: Path
 
     Args:
         data: The map.
-        parts: Parts of it, and the checksum that each was found to have.
+        parts: Parts of it, and the checksum of each in a blob that was found whole.
         file: The file.
         stamp: What the file was when it was mapped.
     """
@@ -77,7 +81,7 @@ def note(data: memoryview, parts: Iterable[tuple[memoryview, bytes]], file: Path
 
     of_map = weakref.ref(source, forget)
     for part, checksum in parts:
-        place = place_of(part) if len(part) >= LONG_BYTES else None
+        place = place_of(part)
         if place is not None:
             noted[place[0]] = _Part(place[1], checksum, of_map, file, stamp)
     _parts.update(noted)
@@ -93,22 +97,23 @@ def known_hash(buffer: Any) -> bytes | None:
     if place is None or part is None or part.length != place[1]:
         return None
     held = part.map()  # while it is held nothing else can lie there
-    if held is None or _has_changed(part.file, part.stamp) or not _is_untouched(place):
+    if held is None or held.closed or _has_changed(part.file, part.stamp) or not _is_untouched(place):
         return None
     return part.checksum
 
 
 def known_among(blobs: Iterable[Encoded]) -> Known:
     """Return what knows the checksums of the buffers of values that were just encoded, and that nobody else has."""
+    held = tuple(blobs)  # and with them their buffers, so that nothing else can lie there
     checksums = {
         place_of(chunk): checksum
-        for blob in blobs
+        for blob in held
         for chunk, checksum in zip(blob.chunks, blob.checksums, strict=True)
         if len(chunk) >= LONG_BYTES
     }
 
     def known(buffer: Any) -> bytes | None:
-        place = place_of(buffer) if checksums else None
+        place = place_of(buffer) if held else None
         return None if place is None else checksums.get(place)
 
     return known

@@ -23,6 +23,7 @@ PIPELINE = """
     @helix_task
     def scan(rows: int) -> pd.DataFrame:
         RAN.info("scan")
+        np.linalg.svd(np.ones((500, 500)))  # dear, so that loading is the better choice on a busy machine too
         return pd.DataFrame({"a": np.arange(rows)})
 
     @helix_task

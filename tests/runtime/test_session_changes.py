@@ -259,3 +259,18 @@ def test_a_late_compute_takes_parts_of_a_small_result_as_they_were_at_the_call(l
     lab.run(flow, policy="never")
     run = lab.run(flow, policy="never")
     assert (run.value, run.bodies) == (20_000.0, ["filled"])
+
+
+def test_what_digests_of_another_format_tell_is_not_believed(lab, monkeypatch):
+    make = lab.task(lambda: np.arange(1 << 15), name="make")
+    mean = lab.task(lambda x, by: float(x.mean()) + by, name="mean")
+
+    def flow(by: int):
+        return mean.submit(make.submit(), by).result()
+
+    lab.run(flow, by=1)
+    monkeypatch.setattr("prefect_helix.core.digest.FORMAT", "another")
+    monkeypatch.setattr("prefect_helix.core.signature.FORMAT", "another")
+    assert lab.run(flow, by=1).bodies == ["make", "mean"]
+    run = lab.run(flow, by=2)
+    assert (run.bodies, run.warnings) == (["mean"], {})

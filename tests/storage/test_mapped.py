@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -18,10 +19,11 @@ from prefect_helix.storage.codec import encode
 from prefect_helix.storage.local import MAP_FROM_BYTES
 from prefect_helix.storage.mapped import known_among, known_hash
 from prefect_helix.storage.store import open_store
+from prefect_helix.storage.verified import stamp_of
 
 LENGTH = MAP_FROM_BYTES // 4
 
-pytestmark = pytest.mark.skipif(not mapped._is_told(), reason="this kernel does not tell which pages were written")
+told = pytest.mark.skipif(not mapped._is_told(), reason="this kernel does not tell which pages were written")
 
 
 @pytest.fixture
@@ -57,6 +59,7 @@ VALUES = {
 }
 
 
+@told
 @pytest.mark.parametrize("make", VALUES.values(), ids=VALUES)
 def test_what_was_loaded_is_known_without_being_read(tmp_path: Path, make: Any, hashed: list[int]) -> None:
     loaded = stored(tmp_path, make())()
@@ -80,6 +83,7 @@ def test_one_changed_element_is_seen(tmp_path: Path, at: int) -> None:
     assert digest(loaded, known_hash) == digest(expected)
 
 
+@told
 def test_a_change_that_was_taken_back_is_none(tmp_path: Path, hashed: list[int]) -> None:
     loaded = stored(tmp_path, np.arange(LENGTH))()
     loaded[5] += 1
@@ -96,6 +100,41 @@ def test_who_loads_the_same_again_does_not_see_the_change(tmp_path: Path) -> Non
     assert digest(first, known_hash) == digest(np.zeros(LENGTH, int))
 
 
+@told
+def test_every_page_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = stored(tmp_path, np.arange(LENGTH))()
+    monkeypatch.setattr(mapped, "_READ_BYTES", 64)
+    assert known_hash(loaded.view(np.uint8)) is not None
+    loaded[-1] = 0
+    assert known_hash(loaded.view(np.uint8)) is None
+
+
+@told
+def test_nothing_is_known_of_a_map_that_was_closed(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"x" * MAP_FROM_BYTES)
+    with path.open("rb") as file:
+        source = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+    with memoryview(source) as view:
+        mapped.note(view, [(view, b"checksum")], path, stamp_of(path.stat()))
+        assert known_hash(view) == b"checksum"
+    source.close()
+    with path.open("r+b") as file, mmap.mmap(file.fileno(), 0) as other, memoryview(other) as view:
+        assert known_hash(view) is None
+
+
+def test_what_was_encoded_stays_where_it_was() -> None:
+    strided = np.arange(1 << 16)[::2]
+    known = known_among([encode(strided)])
+    others = [np.full(1 << 15, i) for i in range(8)]
+    assert [digest(other, known) for other in others] == [digest(other) for other in others]
+
+
+def test_a_buffer_is_known_by_its_place_and_its_length() -> None:
+    whole = np.arange(1 << 16)
+    assert digest(whole[: 1 << 15], known_among([encode(whole)])) == digest(whole[: 1 << 15])
+
+
 def test_a_part_of_it_is_read(tmp_path: Path) -> None:
     loaded = stored(tmp_path, np.arange(LENGTH))()
     for part in (loaded[1:], loaded[:-1], loaded[::2]):
@@ -103,6 +142,7 @@ def test_a_part_of_it_is_read(tmp_path: Path) -> None:
         assert digest(part.copy(), known_hash) == digest(part.copy())
 
 
+@told
 def test_nothing_is_known_of_a_map_that_is_gone(tmp_path: Path) -> None:
     load = stored(tmp_path, np.arange(LENGTH))
     before = len(mapped._parts)
