@@ -379,7 +379,7 @@ FEATURES = [
         def main():
             one = double(1)
             threading.Thread(target=resume, args=(flow_run.id,)).start()
-            pause_flow_run(timeout=60, poll_interval=1)
+            pause_flow_run(timeout=240, poll_interval=1)
             return one + double(2)
         """,
         edit=("double(2)", "double(3)"),

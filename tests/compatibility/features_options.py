@@ -122,12 +122,12 @@ FEATURES = [
             ran("double")
             return 2 * x
 
-        @task(timeout_seconds=20)
+        @task
         def last():
             ran("last")
             return WORD
 
-        @helix_flow(timeout_seconds=60)
+        @helix_flow
         def main():
             return [double(double.submit(1)), last()]
 
@@ -136,7 +136,7 @@ FEATURES = [
                 client.create_concurrency_limit(tag="compatibility-slot", concurrency_limit=1)
             try:
                 taken = type(double).__name__ == "HelixTask" and turn != "fresh"
-                with concurrency("tag:compatibility-slot", timeout_seconds=20) if taken else nullcontext():
+                with concurrency("tag:compatibility-slot", timeout_seconds=240) if taken else nullcontext():
                     return main()
             finally:
                 with get_client(sync_client=True) as client:
@@ -434,10 +434,10 @@ FEATURES = [
             ran("double")
             return 2 * x
 
-        @helix_flow(timeout_seconds=1)
+        @helix_flow(timeout_seconds=3)
         def main():
             double(1)
-            threading.Event().wait(1.5)
+            threading.Event().wait(3.5)
 
         def play(turn):
             state = main(return_state=True)

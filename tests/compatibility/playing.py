@@ -32,8 +32,8 @@ TURNS = ("fresh", "unchanged", "edited")
 SPARED = ("Loaded", "Pruned", "Cached")
 """States of what was not computed; Prefect's own cache gives the last."""
 
-RECORDS_SECONDS = 30
-"""How long the server may take to record what it was told."""
+RECORDS_SECONDS = 120
+"""How long the server may take to record what it was told; with SQLite it may not answer for a minute."""
 
 _RANDOM = re.compile(r"-([0-9a-f]{3}|[0-9a-f]{8}-[0-9a-f-]{27})$")
 

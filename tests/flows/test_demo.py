@@ -82,7 +82,7 @@ def test_an_interrupt_leaves_nothing_running_and_nothing_on_the_disk(tmp_path: P
         if "first run of this flow" in line:
             break
     process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=120)
 
     assert process.returncode == 130, output
     assert output.endswith("\nStopped. Nothing is left running, nor on the disk.\n")
