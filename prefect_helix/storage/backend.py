@@ -68,7 +68,7 @@ class Backend(Protocol):
         """Remove what a writer has begun."""
 
     def is_verified(self, path: str, stamp: Stamp) -> bool:
-        """Return whether this machine found the object whole, and it was not touched since."""
+        """Return whether this machine wrote the object or found it whole, and it was not touched since."""
 
     def found_whole(self, path: str, stamp: Stamp, blob: memoryview) -> None:
         """Remember that the object that `Data` gave with this stamp is whole, and what it holds."""

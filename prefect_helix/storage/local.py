@@ -31,7 +31,7 @@ class Local:
 
     A mapped file that somebody cuts short ends the process that reads on (SIGBUS), and another machine can cut a file
     of a shared file system at any time. So only files of this machine's own file systems are mapped, and only these
-    are remembered as verified.
+    are remembered as whole.
     """
 
     is_remote = False
@@ -51,7 +51,10 @@ class Local:
             with aside.open("xb", buffering=0) as file:
                 size_bytes = write_all(chunks, file)
             target.parent.mkdir(parents=True, exist_ok=True)
-            aside.replace(target)
+            if self._is_mapped(size_bytes):
+                self._verified.wrote(path, target, aside)
+            else:
+                aside.replace(target)
         finally:
             aside.unlink(missing_ok=True)
         return size_bytes
@@ -61,7 +64,7 @@ class Local:
         with (self._root / path).open("rb", buffering=0) as file:
             stamp = stamp_of(os.fstat(file.fileno()))
             size_bytes = stamp[1]
-            if size_bytes >= MAP_FROM_BYTES and self._is_own:
+            if self._is_mapped(size_bytes):
                 return Data(memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)), stamp)
             data = memoryview(bytearray(size_bytes))
             read = 0
@@ -108,14 +111,16 @@ class Local:
         (self._root / entry.path).unlink(missing_ok=True)
 
     def is_verified(self, path: str, stamp: Stamp) -> bool:
-        """Return whether this machine found the object whole, and it was not touched since."""
+        """Return whether this machine wrote the object or found it whole, and it was not touched since."""
         return self._verified.holds(path, stamp)
 
     def found_whole(self, path: str, stamp: Stamp, blob: memoryview) -> None:
         """Remember that the object is whole, and what of it lies in memory."""
-        if not self._verified.holds(path, stamp):
-            self._verified.note(path, stamp)
+        self._verified.found(path, stamp)
         mapped.note(blob, checksums(blob, mapped.NOTED_BYTES), self._root / path, stamp)
+
+    def _is_mapped(self, size_bytes: int) -> bool:
+        return size_bytes >= MAP_FROM_BYTES and self._is_own
 
     @functools.cached_property
     def _verified(self) -> Verified:

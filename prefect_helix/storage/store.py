@@ -156,8 +156,8 @@ class Store:
     def get_blob(self, name: str) -> object:
         """Return the value of a blob. In a local store its arrays are a private (copy-on-write) map of the file.
 
-        Every byte is checked, but of a mapped file that this machine found whole and that was not touched since only
-        the header. Complexity: O(bytes) where they are checked.
+        Every byte is checked, but of a mapped file that this machine wrote or found whole, and that was not touched
+        since, only the header. Complexity: O(bytes) where they are checked.
 
         Raises:
             BlobMissingError: If it is not there.

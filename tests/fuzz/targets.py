@@ -40,7 +40,7 @@ from prefect_helix.storage.index import StoredIndex
 from prefect_helix.storage.index_parts import Block, Table
 from prefect_helix.storage.segments import BadLineError
 from prefect_helix.storage.store import Store, open_store
-from prefect_helix.storage.verified import Verified
+from prefect_helix.storage.verified import Verified, _boot
 from prefect_helix.web.app import create_app
 from prefect_helix.web.library import Library
 from tests.fuzz.mutations import NUMBERS, altered, damaged, line
@@ -185,13 +185,16 @@ def _verified(data: bytes) -> object:
         try:
             verified = Verified("store")
             verified._file.parent.mkdir(parents=True)
-            verified._file.write_bytes(data)
+            verified._file.write_bytes(data.replace(b"now", _boot().encode()))
             return verified.holds("blobs/ab/abcd", (1, 2, 3, 4))
         finally:
             os.environ["XDG_CACHE_HOME"] = before
 
 
-VERIFIED_LINES = [b"blobs/ab/abcd 1 2 3 4\n" * 20, b"blobs/ab/abce 11 22 333 4444\nblobs/ab/abcd 1 2 3 4\n"]
+VERIFIED_LINES = [
+    b"blobs/ab/abcd 1 2 3 4 now\n" * 20,
+    b"blobs/ab/abce 11 22 333 4444 now\nblobs/ab/abcd 1 2 3 4 now\n",
+]
 
 
 def _texts(sample: Sample) -> Given:

@@ -181,10 +181,11 @@ def test_no_memory_is_taken_for_zeros_in_an_index(sample: Sample, tmp_path: Path
     assert most < 48 << 20
 
 
-def test_what_was_verified_is_forgotten_where_its_numbers_are_none() -> None:
+def test_what_was_verified_is_forgotten_where_its_numbers_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("prefect_helix.storage.verified._boot", lambda: "now")
     verified = Verified("a store of this test")
     verified._file.parent.mkdir(parents=True, exist_ok=True)
-    verified._file.write_bytes(b"a 1 2 3 " + b"9" * 5_000 + b"\nb 1 2 3 4\n")
+    verified._file.write_bytes(b"a 1 2 3 " + b"9" * 5_000 + b" now\nb 1 2 3 4 now\n")
     assert (verified.holds("a", (1, 2, 3, 4)), verified.holds("b", (1, 2, 3, 4))) == (False, True)
 
 

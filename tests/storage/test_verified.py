@@ -1,8 +1,9 @@
-"""A mapped file is checked once, and again when anything about it changed."""
+"""A mapped file that was not written here is checked once, and any again when anything about it changed."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -18,12 +19,19 @@ from prefect_helix.storage.store import open_store
 
 @pytest.fixture
 def blob(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Encoded]:
-    """A large blob in a store, long ago as far as the clock tells."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    encoded = encode(np.arange(1_000_000))
-    open_store(tmp_path / "store").put_blob(encoded)
+    """A large blob in a store that came from elsewhere, long ago as far as the clock tells."""
+    path, encoded = written(tmp_path, monkeypatch)
+    shutil.rmtree(tmp_path / "cache")
     monkeypatch.setattr(verified.time, "time_ns", lambda now=time.time_ns: now() + 10**10)
-    return tmp_path / "store/blobs" / encoded.name[:2] / encoded.name, encoded
+    return path, encoded
+
+
+def written(folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Encoded]:
+    """Write a large blob to a store."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+    encoded = encode(np.arange(1_000_000))
+    open_store(folder / "store").put_blob(encoded)
+    return folder / "store/blobs" / encoded.name[:2] / encoded.name, encoded
 
 
 def checked(path: Path, encoded: Encoded, monkeypatch: pytest.MonkeyPatch) -> bool:
@@ -88,11 +96,66 @@ def test_damage_is_found_after_a_good_load(blob: tuple[Path, Encoded], monkeypat
 
 
 def test_a_file_that_changed_just_now_is_not_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    encoded = encode(np.arange(1_000_000))
-    open_store(tmp_path / "store").put_blob(encoded)
-    path = tmp_path / "store/blobs" / encoded.name[:2] / encoded.name
+    path, encoded = written(tmp_path, monkeypatch)
+    shutil.rmtree(tmp_path / "cache")
     assert [checked(path, encoded, monkeypatch) for _ in range(2)] == [True, True]
+
+
+def test_what_was_written_here_is_not_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, encoded = written(tmp_path, monkeypatch)
+    assert not checked(path, encoded, monkeypatch)
+
+
+def overwritten(path: Path) -> None:
+    with path.open("r+b") as file:
+        first = file.read(1)
+        file.seek(0)
+        file.write(first)
+
+
+@pytest.mark.parametrize("change", [touched, replaced, rewritten, overwritten])
+def test_what_was_written_here_and_touched_since_is_checked(
+    change: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, encoded = written(tmp_path, monkeypatch)
+    change(path)
+    assert checked(path, encoded, monkeypatch)
+
+
+def test_damage_of_what_was_just_written_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, encoded = written(tmp_path, monkeypatch)
+    with path.open("r+b") as file:
+        file.seek(5_000_000)
+        file.write(b"\xff")
+    with pytest.raises(CorruptError, match="checksum"):
+        open_store(path.parents[2]).get_blob(encoded.name)
+
+
+def test_what_another_put_in_its_place_meanwhile_is_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def replace(self: Path, target: Path) -> None:
+        os.replace(self, target)  # noqa: PTH105 - the method is this one
+        overwritten(target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", replace)
+        path, encoded = written(tmp_path, monkeypatch)
+    assert checked(path, encoded, monkeypatch)
+
+
+def test_a_file_is_checked_again_when_the_machine_was_started_anew(
+    blob: tuple[Path, Encoded], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert [checked(*blob, monkeypatch) for _ in range(2)] == [True, False]
+    monkeypatch.setattr(verified, "_boot", lambda: "another")
+    assert [checked(*blob, monkeypatch) for _ in range(2)] == [True, False]
+
+
+def test_where_starts_are_not_told_apart_all_else_holds(
+    blob: tuple[Path, Encoded], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verified, "_BOOT_ID", tmp_path / "none")
+    monkeypatch.setattr(verified, "_boot", verified._boot.__wrapped__)
+    assert [checked(*blob, monkeypatch) for _ in range(2)] == [True, False]
 
 
 @pytest.mark.parametrize("damage", [b"", b"\xff\n\n x y\n", b"blobs 1 2 3\n", None])
