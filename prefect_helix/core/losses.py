@@ -2,9 +2,10 @@
 
 Scenario k is "task k changes next". Then its steps and all steps below are computed, and what those take from
 elsewhere must be had, as must what else the flow gives back: loaded where it is stored, else computed from what is had
-in the same way. The loss of a result is the difference that storing it makes to the cost of this, on average over the
-scenarios. A stored child shadows its parent, and a parent that is needed anyway costs its child nothing: each result is
-valued beside all others.
+in the same way. In one more scenario nothing changes, and a new step takes what none takes so far: the last steps,
+those among them that are lazy and were never computed. The loss of a result is the difference that storing it makes to
+the cost of this, on average over the scenarios. A stored child shadows its parent, and a parent that is needed anyway
+costs its child nothing: each result is valued beside all others.
 
 All scenarios are walked through at once. A set of scenarios is the bits of an integer; each step has the set in which
 it changes, and the set in which it does not and its value is needed. If one result is stored more or less, only
@@ -20,6 +21,9 @@ from heapq import heapify, heappop, heappush
 SCENARIOS = 64
 """Tasks of a flow that change each by itself; where it has more, neighbours change together."""
 
+_ADDITION = 2
+"""The scenario, as a set of itself, in which nothing changes and what no step takes so far is taken."""
+
 END = 0.1
 """Chance that a run is the last of its flow, so that nothing is worth keeping for ever."""
 
@@ -32,7 +36,7 @@ class Chances:
         tasks: A task.
         other: A task that is not among them.
         nothing: Nothing at all.
-        addition: A result that no step takes so far gets a step that does.
+        addition: Results that no step takes so far, or that nobody asked for, get steps that take them.
     """
 
     tasks: Mapping[str, float]
@@ -98,7 +102,7 @@ class Losses:
 
     def __init__(self, chances: Chances, steps: Iterable[Expected] = ()) -> None:
         self._chances = chances
-        self._weights: list[float] = [chances.nothing]
+        self._weights: list[float] = [chances.nothing, chances.addition]
         self._bits: dict[str, int] = {}
         self._known: dict[int, float] = {}
         self._numbers: dict[str, int] = {}
@@ -169,9 +173,7 @@ class Losses:
         """
         numbers = {self._numbers[key] for key in keys}
         _, more = self._flip(numbers, numbers)
-        loss = more if self.stored(next(iter(keys))) else -more
-        loss += self._chances.addition * sum(self._alone_us(n) for n in numbers if not self._steps[n].children)
-        return loss / (sum(self._weights) + self._chances.addition)
+        return (more if self.stored(next(iter(keys))) else -more) / sum(self._weights)
 
     def flip(self, keys: Collection[str]) -> None:
         """Take note that the results of these steps are stored now that were not, or are not any more."""
@@ -199,7 +201,7 @@ class Losses:
         changes = 0
         for key in keys:
             changes |= self._steps[self._numbers[key]].changes
-        change = self._weight(changes) / (sum(self._weights) + self._chances.addition)
+        change = self._weight(changes) / sum(self._weights)
         return 1 / (1 - (1 - END) * (1 - change))
 
     def recreate_us(self, key: str) -> int:
@@ -269,10 +271,6 @@ class Losses:
             self._known[scenarios] = weight
         return weight
 
-    def _alone_us(self, number: int) -> int:
-        """Return what loading a result saves if it is all that is needed."""
-        return max(0, self._remake_us(number) - self._steps[number].load_us)
-
     def _remake_us(self, number: int) -> int:
         step = self._steps[number]
         return sum(self._steps[one].cost_us for one in self._above(number)) - step.cost_us + step.compute_us
@@ -311,7 +309,7 @@ def _needed(step: _Step, others: Sequence[tuple[int, int]] = ()) -> int:
         for before, after in others:
             _count(counts, before, -1)
             _count(counts, after, 1)
-    asked = 0
+    asked = 0 if step.children else _ADDITION
     for scenarios in counts:
         asked |= scenarios
     return asked & ~step.changes

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 import pytest
@@ -36,14 +36,16 @@ def drawn_chances(rng: random.Random, steps: Sequence[Expected]) -> Chances:
     return Chances(tasks, other=rng.random(), nothing=rng.random(), addition=rng.random())
 
 
-def best_us(steps: Sequence[Expected], stored: Mapping[str, bool], changed: str | None, needed: str = "") -> int:
-    """Return what the cheapest plan costs if a task changes; if it is None, if nothing does, and `needed` is needed."""
+def best_us(
+    steps: Sequence[Expected], stored: Mapping[str, bool], changed: str | None, needed: Collection[str] = ()
+) -> int:
+    """Return what the cheapest plan costs if a task changes, or nothing, and other steps are needed, too."""
     affected: set[str] = set()
     nodes = []
     for step in steps:
         if step.task == changed or affected & {*step.parents}:
             affected.add(step.key)
-        demanded = step.key == needed if needed else step.demanded
+        demanded = step.demanded or step.key in needed
         nodes.append(
             PlanNode(
                 step.key,
@@ -64,13 +66,13 @@ def expected_loss(steps: Sequence[Expected], chances: Chances, key: str) -> floa
     weights: dict[str | None, float] = {task: chances.tasks.get(task, chances.other) for task in tasks}
     weights[None] = chances.nothing
 
-    def more_us(changed: str | None, needed: str = "") -> int:
+    def more_us(changed: str | None, needed: Collection[str] = ()) -> int:
         without, with_it = ({**stored, key: one} for one in (False, True))
         return best_us(steps, without, changed, needed) - best_us(steps, with_it, changed, needed)
 
     loss = sum(weight * more_us(changed) for changed, weight in weights.items())
-    if not any(key in step.parents for step in steps):
-        loss += chances.addition * more_us(None, key)
+    taken = {parent for step in steps for parent in step.parents}
+    loss += chances.addition * more_us(None, {step.key for step in steps} - taken)
     return loss / (sum(weights.values()) + chances.addition)
 
 
@@ -151,6 +153,16 @@ def test_a_stored_child_shadows_its_parent() -> None:
     assert Losses(chances, steps).loss_us(["source"]) == pytest.approx((99 + 99) / 3)
     with_child = Losses(chances, [steps[0], replace(steps[1], stored=True)])
     assert with_child.loss_us(["source"]) == pytest.approx(99 / 3), "only if the last one changes"
+
+
+def test_what_a_step_would_take_that_nobody_needed_so_far_is_worth_something() -> None:
+    steps = [
+        Expected("source", "source", (), 100, 1),
+        Expected("last", "last", ("source",), 1, 1, demanded=True, stored=True),
+        Expected("lazy", "lazy", ("source",), 1, 1),
+    ]
+    losses = Losses(Chances({"source": 1}, other=0, nothing=2, addition=1), steps)
+    assert losses.loss_us(["source"]) == pytest.approx(99 / 4)
 
 
 def test_a_result_that_changes_often_is_valid_for_few_runs() -> None:
