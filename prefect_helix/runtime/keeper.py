@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import queue
 import threading
@@ -18,10 +19,11 @@ from prefect_helix.core.losses import Expected
 from prefect_helix.core.lots import Parcel
 from prefect_helix.core.shelf import Shelf
 from prefect_helix.runtime.appraisal import Appraiser
+from prefect_helix.runtime.presence import Presence
 from prefect_helix.runtime.stock import Stock
-from prefect_helix.storage import leases
 from prefect_helix.storage.catalog import Catalog
 from prefect_helix.storage.codec import ChangedWhileWritingError
+from prefect_helix.storage.leases import BEAT_SECONDS
 from prefect_helix.storage.store import Store
 
 PENDING_BYTES = 512 * 1024 * 1024
@@ -76,17 +78,16 @@ class Keeper:
         self._looks = self._stock.looks
         self._in_use: Callable[[], Collection[str]] = frozenset
         self._warn = warn
-        self._beaten_at: float | None = None
         self._wrote = self._ended = False
         self._waiting: list[_Write] = []
         self._waiting_bytes = 0
-        self._claims: set[str] = set()
         self._coming: Counter[str] = Counter()
         self._lock = threading.Condition()
         self._pending_bytes = 0
         self._readable = self._writable = True
-        self._queue: queue.Queue[_Write | threading.Event | str | None] = queue.Queue()
+        self._queue: queue.Queue[_Write | Callable[[], None] | None] = queue.Queue()
         self._head: Run | None = None
+        self._presence: Presence | None = None
         self._appraiser: Appraiser | None = None
         self._shelf: Shelf | None = None
         self._thread: threading.Thread | None = None
@@ -101,11 +102,12 @@ class Keeper:
         """
         self._head = head
         self._in_use = in_use
+        self._presence = Presence(self.store, head.run_id, lambda: self._in_use(), self._give_up)
         self._appraiser = appraiser
         self._shelf = appraiser.shelf(self._stock.blobs, self._stock.strangers, self._spared)
         if in_use():
-            self._beat()
-        self._thread = threading.Thread(target=self._work, name="helix-keeper", daemon=True)
+            self._presence.tell()
+        self._thread = threading.Thread(target=self._work, args=[self._presence], name="helix-keeper", daemon=True)
         self._thread.start()
 
     # -- reading -------------------------------------------------------------------------------------------------
@@ -185,7 +187,7 @@ class Keeper:
     def flush(self) -> None:
         """Wait until everything offered so far is written and journaled."""
         done = threading.Event()
-        self._queue.put(done)
+        self._queue.put(done.set)
         while self._thread is not None and self._thread.is_alive() and not done.wait(0.1):
             pass  # it may have ended before it came to this
 
@@ -193,14 +195,13 @@ class Keeper:
 
     def claim(self, signature: str) -> None:
         """Tell other runs that this one computes a call, until it is released; one that has ended computes nothing."""
-        if not self._ended:
-            self._claims.add(signature)
-            self._beat()
+        if self._presence is not None and not self._ended:
+            self._presence.claim(signature)
 
     def release(self, signature: str) -> None:
         """Tell other runs, once all that was offered is written, that this one does not compute a call any more."""
-        if signature in self._claims:
-            self._queue.put(signature)
+        if self._presence is not None and self._presence.claims(signature):
+            self._queue.put(functools.partial(self._presence.release, signature))
 
     def holder(self, signature: str) -> str:
         """Return the id of another run that computes a call at this moment; empty if there is none.
@@ -208,7 +209,7 @@ class Keeper:
         Raises:
             StoreError: If the store refuses.
         """
-        return next((lease.run_id for lease in self._others() if signature in lease.claims), "")
+        return self._presence.holder(signature) if self._presence is not None else ""
 
     def look_at_run(self, run_id: str) -> list[Lineage]:
         """Return what is known of a run, and take note of what it wrote.
@@ -239,27 +240,30 @@ class Keeper:
             self._queue.put(None)
             self._thread.join()
         try:
+            self._in_use = frozenset
+            presence = self._presence
+            if presence is not None and presence.is_known:  # another that ends now may remove what only this one needed
+                presence.tell()
             if self._writable and self._appraiser is not None and self._shelf is not None:
-                self._in_use = frozenset
-                if self._beaten_at is not None:  # another run that ends now may remove what only this one needed
-                    self._beat()
-            if self._writable and self._appraiser is not None and self._shelf is not None:
-                if self._wrote or self._beaten_at is not None:
+                if self._wrote or (presence is not None and presence.is_known):
                     self._stock.look()
-                self._fill(self._shelf)
-                self._shelf, gone = self._appraiser.settle(self._shelf, completed=completed)
-                for name in gone:
-                    self._stock.delete(name)
-                waiting, self._waiting = self._waiting, []
-                for write in waiting:
-                    self._write(replace(write, coming={}))
-                if waiting and self._writable and self._shelf is not None:
-                    self._stock.look()  # after the last write: of runs that end together one sees what all wrote
-                    self._fill(self._shelf)
-                    for name in self._shelf.make_room():
-                        self._stock.delete(name)
+                self._settle(self._appraiser, self._shelf, completed=completed)
         except Exception as error:  # such as of a policy that somebody wrote; the flow has come to its end
             self._stop(error)
+
+    def _settle(self, appraiser: Appraiser, shelf: Shelf, *, completed: bool) -> None:
+        self._fill(shelf)
+        self._shelf, gone = appraiser.settle(shelf, completed=completed)
+        for name in gone:
+            self._stock.delete(name)
+        waiting, self._waiting = self._waiting, []
+        for write in waiting:
+            self._write(replace(write, coming={}))
+        if waiting and self._writable and self._shelf is not None:
+            self._stock.look()  # after the last write: of runs that end together one sees what all wrote
+            self._fill(self._shelf)
+            for name in self._shelf.make_room():
+                self._stock.delete(name)
 
     def components_of(self, fingerprint: str) -> Sequence[Component] | None:
         """Return what code of an earlier run is made of; None where that is not recorded, or cannot be read."""
@@ -282,22 +286,22 @@ class Keeper:
             for fingerprint, components in code.items():
                 self.catalog.put_document("code", fingerprint, components)
             self.catalog.commit(lineage)
-            if self._beaten_at is not None:
-                leases.end(self.store, lineage.run.run_id)
+            if self._presence is not None:
+                self._presence.leave()
         except StoreError as error:
             self._give_up(error)
 
-    def _work(self) -> None:
+    def _work(self, presence: Presence) -> None:
         journal: list[Trace] = []
         first_at = 0.0
         while True:
             try:
-                item = self._queue.get(timeout=JOURNAL_SECONDS if journal else leases.BEAT_SECONDS)
+                item = self._queue.get(timeout=JOURNAL_SECONDS if journal else BEAT_SECONDS)
             except queue.Empty:
                 self._append(journal)
-                self._beat_if_due()
+                presence.tell_if_due()
                 continue
-            self._beat_if_due()
+            presence.tell_if_due()
             if isinstance(item, _Write):
                 self._write(item)
                 if item.trace is not None:
@@ -310,11 +314,7 @@ class Keeper:
             self._append(journal)
             if item is None:
                 return
-            if isinstance(item, str):
-                self._claims.discard(item)
-                self._beat()
-            else:
-                item.set()
+            item()
 
     def _append(self, journal: list[Trace]) -> None:
         if journal:
@@ -393,28 +393,8 @@ class Keeper:
 
     def _spared(self) -> Collection[str]:
         """Return what the run may still load, and what other running flows need."""
-        return {*self._in_use()}.difference(self._stock.unreadable) | leases.needed_blobs(self._others())
-
-    def _others(self) -> list[leases.Lease]:
-        """Return what other running flows need; to know which of them run still takes a lease of our own."""
-        if self._beaten_at is None:
-            self._beat()
-        own = self._head.run_id if self._head else ""
-        return [lease for lease in leases.in_force(self.store) if lease.run_id != own]
-
-    def _beat_if_due(self) -> None:
-        if self._beaten_at is not None and time.monotonic() - self._beaten_at >= leases.BEAT_SECONDS:
-            self._beat()
-
-    def _beat(self) -> None:
-        """Tell other runs what this one needs."""
-        if self._head is None or not self._writable:
-            return
-        self._beaten_at = time.monotonic()
-        try:
-            leases.beat(self.store, leases.Lease(self._head.run_id, frozenset(self._in_use()), frozenset(self._claims)))
-        except Exception as error:  # whatever it is, the thread that writes goes on
-            self._give_up(error)
+        others = self._presence.needed_by_others() if self._presence is not None else set()
+        return {*self._in_use()}.difference(self._stock.unreadable) | others
 
     def _stop(self, error: Exception) -> None:
         """Stop writing if it is the store that failed, else stop keeping results only."""
@@ -431,4 +411,6 @@ class Keeper:
 
     def _give_up(self, error: Exception) -> None:
         self._writable = False
+        if self._presence is not None:
+            self._presence.fall_silent()
         self._warn("store", f"{error} Results are not kept in this run; it goes on computing.")
