@@ -23,7 +23,6 @@ from prefect_helix.runtime.objects import Objects
 from prefect_helix.runtime.results import SMALL_BYTES
 from prefect_helix.runtime.sharing import is_unshared
 from prefect_helix.runtime.world import World
-from prefect_helix.storage.local import MAP_FROM_BYTES
 
 
 class Memory:
@@ -33,14 +32,12 @@ class Memory:
         world: The run's nodes.
         objects: Their objects.
         keeper: The store.
-        is_mapped: Whether having a large object again costs next to nothing, as on a local disk.
     """
 
-    def __init__(self, world: World, objects: Objects, keeper: Keeper, *, is_mapped: bool) -> None:
+    def __init__(self, world: World, objects: Objects, keeper: Keeper) -> None:
         self._world = world
         self._objects = objects
         self._keeper = keeper
-        self._is_mapped = is_mapped
         self._again: dict[str, Node] = {}
 
     def take(self, node: Node) -> None:
@@ -128,8 +125,7 @@ class Memory:
         """
         if node.by_digest or node.tainted or any(map(self._objects.may_be_changed, node.cells.values())):
             return False
-        is_cheap = self._is_mapped and result.size_bytes >= MAP_FROM_BYTES
-        if self._is_expected(node) or (node.prior is None and not is_cheap):
+        if self._is_expected(node) or (node.prior is None and not self._keeper.store.maps(result.size_bytes)):
             return False
         if not self._keeper.is_written(result):
             if self._keeper.loadable(result):

@@ -78,7 +78,7 @@ class Session:
         self._observer = Observer(
             world, self._objects, keeper, appraiser, self._value_code, warn, verify=head.mode == "verify"
         )
-        self._memory = Memory(world, self._objects, keeper, is_mapped=not keeper.store.is_remote)
+        self._memory = Memory(world, self._objects, keeper)
         self._sampler = Sampler(
             head.run_id,
             verify,

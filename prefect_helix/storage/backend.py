@@ -52,6 +52,9 @@ class Backend(Protocol):
     def read(self, path: str) -> Data:
         """Return an object."""
 
+    def maps(self, size_bytes: int) -> bool:
+        """Return whether an object of that size is mapped into memory where it is read."""
+
     def read_range(self, path: str, start: int, stop: int) -> bytes:
         """Return a part of an object; what is beyond its end is left out."""
 

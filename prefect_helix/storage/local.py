@@ -51,7 +51,7 @@ class Local:
             with aside.open("xb", buffering=0) as file:
                 size_bytes = write_all(chunks, file)
             target.parent.mkdir(parents=True, exist_ok=True)
-            if self._is_mapped(size_bytes):
+            if self.maps(size_bytes):
                 self._verified.wrote(path, target, aside)
             else:
                 aside.replace(target)
@@ -64,13 +64,17 @@ class Local:
         with (self._root / path).open("rb", buffering=0) as file:
             stamp = stamp_of(os.fstat(file.fileno()))
             size_bytes = stamp[1]
-            if self._is_mapped(size_bytes):
+            if self.maps(size_bytes):
                 return Data(memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)), stamp)
             data = memoryview(bytearray(size_bytes))
             read = 0
             while read < size_bytes and (count := file.readinto(data[read:])):
                 read += count
             return Data(data[:read])
+
+    def maps(self, size_bytes: int) -> bool:
+        """Return whether an object of that size is mapped: it is large, and no other machine can cut it short."""
+        return size_bytes >= MAP_FROM_BYTES and self._is_own
 
     def read_range(self, path: str, start: int, stop: int) -> bytes:
         """Return a part of an object."""
@@ -118,9 +122,6 @@ class Local:
         """Remember that the object is whole, and what of it lies in memory."""
         self._verified.found(path, stamp)
         mapped.note(blob, checksums(blob, mapped.NOTED_BYTES), self._root / path, stamp)
-
-    def _is_mapped(self, size_bytes: int) -> bool:
-        return size_bytes >= MAP_FROM_BYTES and self._is_own
 
     @functools.cached_property
     def _verified(self) -> Verified:

@@ -142,6 +142,10 @@ class Remote:
         key, _, upload = entry.path.partition(_UPLOAD)
         self._ask("abort_mpu", root.partition("/")[0], key, upload)
 
+    def maps(self, size_bytes: int) -> bool:
+        """Return False: what comes over a network is read."""
+        return False
+
     def is_verified(self, path: str, stamp: Stamp) -> bool:
         """Return False: what comes over a network is checked every time."""
         return False

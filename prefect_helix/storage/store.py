@@ -179,6 +179,10 @@ class Store:
             self._backend.found_whole(path, stamp, content)
         return value
 
+    def maps(self, size_bytes: int) -> bool:
+        """Return whether a blob of that size, written here, is mapped into memory where it is loaded, not read."""
+        return self._compression is None and self._backend.maps(size_bytes)
+
     def has_blob(self, name: str) -> bool:
         """Return whether a blob is there; none of it is looked at.
 

@@ -13,6 +13,7 @@ import pytest
 from prefect_helix.runtime.nodes import Cell
 from prefect_helix.runtime.sharing import is_unshared
 from prefect_helix.runtime.standin import plain
+from prefect_helix.storage.store import open_store
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -138,6 +139,26 @@ def test_a_stored_result_that_was_not_touched_leaves_and_comes_back(lab):
     assert run.bodies == ["start", *["step"] * 6, "end", "end"]
     assert run.value == (total(frame(15.0)), total(frame()))
     assert sum(run.loads.values()) == 1  # the first one came back
+
+
+@pytest.mark.parametrize("store", ["compressed", "of a kind that other machines may change"])
+def test_what_nobody_is_known_to_take_stays_where_it_cannot_be_mapped(lab, store, monkeypatch):
+    if store == "compressed":
+        monkeypatch.setattr(type(lab), "store", property(lambda lab: open_store(lab.url, compression="zstd")))
+    else:
+        monkeypatch.setattr("prefect_helix.storage.local._kind_of_mount", lambda folder: "nfs4")
+    made = Made()
+    start, step, end = chain(lab, made)
+
+    def flow() -> float:
+        first = start()
+        second = step(first, 1)
+        written(lab)
+        third = step(second, 2)
+        assert made.alive == 3
+        return end(third) + end(first)
+
+    assert not lab.run(flow).loads
 
 
 def test_what_is_not_stored_stays_as_long_as_there_is_a_way_to_it(lab):
