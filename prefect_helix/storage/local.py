@@ -32,15 +32,21 @@ class Local:
     A mapped file that somebody cuts short ends the process that reads on (SIGBUS), and another machine can cut a file
     of a shared file system at any time. So only files of this machine's own file systems are mapped, and only these
     are remembered as whole.
+
+    Args:
+        root: Its path.
+        guarded: Whether somebody may want to pass off a file of his own as one that was written here, which the clock
+            of files is too coarse to exclude: what is written is checked when it is first read.
     """
 
     is_remote = False
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, guarded: bool = False) -> None:
         self._root = root
+        self._guarded = guarded
 
     def __reduce__(self) -> tuple[object, ...]:
-        return type(self), (self._root,)
+        return type(self), (self._root, self._guarded)
 
     def write(self, path: str, chunks: Iterable[Chunk]) -> int:
         """Write an object aside and rename it."""
@@ -51,7 +57,7 @@ class Local:
             with aside.open("xb", buffering=0) as file:
                 size_bytes = write_all(chunks, file)
             target.parent.mkdir(parents=True, exist_ok=True)
-            if self.maps(size_bytes):
+            if self.maps(size_bytes) and not self._guarded:
                 self._verified.wrote(path, target, aside)
             else:
                 aside.replace(target)

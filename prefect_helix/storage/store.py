@@ -304,7 +304,7 @@ def open_store(
     scheme, separator, rest = text.partition("://")
     if not separator or scheme in ("file", "local"):
         root = Path(rest if separator else text).expanduser().absolute()
-        return Store(str(root), Local(root), compression=compression, key=key)
+        return Store(str(root), Local(root, guarded=key is not None), compression=compression, key=key)
     shown = _without_secrets(text)
     if not scheme or "::" in text or (scheme in OBJECT_STORES and not rest.strip("/")):
         raise ConfigurationError("store", shown, "Name one place, such as s3://bucket/helix.")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -104,6 +106,13 @@ def test_a_file_that_changed_just_now_is_not_remembered(tmp_path: Path, monkeypa
 def test_what_was_written_here_is_not_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, encoded = written(tmp_path, monkeypatch)
     assert not checked(path, encoded, monkeypatch)
+
+
+def test_what_was_signed_and_written_here_is_checked_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules[__name__], "open_store", functools.partial(open_store, key=b"k" * 32))
+    path, encoded = written(tmp_path, monkeypatch)
+    monkeypatch.setattr(verified.time, "time_ns", lambda now=time.time_ns: now() + 10**10)
+    assert [checked(path, encoded, monkeypatch) for _ in range(2)] == [True, False]
 
 
 def overwritten(path: Path) -> None:
