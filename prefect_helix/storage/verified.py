@@ -64,7 +64,8 @@ class Verified:
             aside: Where it was written.
         """
         written_ns = time.time_ns()
-        os.utime(aside, ns=(written_ns, written_ns))
+        with contextlib.suppress(OSError):  # where times cannot be set, it is checked when it is first read
+            os.utime(aside, ns=(written_ns, written_ns))
         aside.replace(file)
         with contextlib.suppress(OSError):  # removed since
             stamp = stamp_of(file.stat())

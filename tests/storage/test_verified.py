@@ -151,6 +151,16 @@ def test_what_another_put_in_its_place_meanwhile_is_checked(tmp_path: Path, monk
     assert checked(path, encoded, monkeypatch)
 
 
+def test_where_times_cannot_be_set_what_is_written_is_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise PermissionError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(verified.os, "utime", refuse)
+        path, encoded = written(tmp_path, monkeypatch)
+    assert checked(path, encoded, monkeypatch)
+
+
 def test_a_file_is_checked_again_when_the_machine_was_started_anew(
     blob: tuple[Path, Encoded], monkeypatch: pytest.MonkeyPatch
 ) -> None:
