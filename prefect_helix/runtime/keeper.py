@@ -60,6 +60,7 @@ class Keeper:
     Args:
         store: Where to keep things.
         catalog: The lineages in it.
+        run_id: The run; others hear of it once it has started.
         last_used_us: When each blob was last named by a lineage.
         warn: Called with a key and a sentence for whatever goes wrong; the same key is told once.
     """
@@ -68,6 +69,7 @@ class Keeper:
         self,
         store: Store,
         catalog: Catalog,
+        run_id: str,
         *,
         last_used_us: Mapping[str, int],
         warn: Callable[[str, str], None],
@@ -77,6 +79,7 @@ class Keeper:
         self._stock = Stock(store, last_used_us.keys())
         self._looks = self._stock.looks
         self._in_use: Callable[[], Collection[str]] = frozenset
+        self._presence = Presence(store, run_id, lambda: self._in_use(), self._give_up)
         self._warn = warn
         self._wrote = self._ended = False
         self._waiting: list[_Write] = []
@@ -87,7 +90,6 @@ class Keeper:
         self._readable = self._writable = True
         self._queue: queue.Queue[_Write | Callable[[], None] | None] = queue.Queue()
         self._head: Run | None = None
-        self._presence: Presence | None = None
         self._appraiser: Appraiser | None = None
         self._shelf: Shelf | None = None
         self._thread: threading.Thread | None = None
@@ -102,12 +104,11 @@ class Keeper:
         """
         self._head = head
         self._in_use = in_use
-        self._presence = Presence(self.store, head.run_id, lambda: self._in_use(), self._give_up)
         self._appraiser = appraiser
         self._shelf = appraiser.shelf(self._stock.blobs, self._stock.strangers, self._spared)
         if in_use():
             self._presence.tell()
-        self._thread = threading.Thread(target=self._work, args=[self._presence], name="helix-keeper", daemon=True)
+        self._thread = threading.Thread(target=self._work, name="helix-keeper", daemon=True)
         self._thread.start()
 
     # -- reading -------------------------------------------------------------------------------------------------
@@ -195,12 +196,12 @@ class Keeper:
 
     def claim(self, signature: str) -> None:
         """Tell other runs that this one computes a call, until it is released; one that has ended computes nothing."""
-        if self._presence is not None and not self._ended:
+        if not self._ended:
             self._presence.claim(signature)
 
     def release(self, signature: str) -> None:
         """Tell other runs, once all that was offered is written, that this one does not compute a call any more."""
-        if self._presence is not None and self._presence.claims(signature):
+        if self._presence.claims(signature):
             self._queue.put(functools.partial(self._presence.release, signature))
 
     def holder(self, signature: str) -> str:
@@ -209,7 +210,7 @@ class Keeper:
         Raises:
             StoreError: If the store refuses.
         """
-        return self._presence.holder(signature) if self._presence is not None else ""
+        return self._presence.holder(signature)
 
     def look_at_run(self, run_id: str) -> list[Lineage]:
         """Return what is known of a run, and take note of what it wrote.
@@ -241,11 +242,10 @@ class Keeper:
             self._thread.join()
         try:
             self._in_use = frozenset
-            presence = self._presence
-            if presence is not None and presence.is_known:  # another that ends now may remove what only this one needed
-                presence.tell()
+            if self._presence.is_known:  # another run that ends now may remove what only this one needed
+                self._presence.tell()
             if self._writable and self._appraiser is not None and self._shelf is not None:
-                if self._wrote or (presence is not None and presence.is_known):
+                if self._wrote or self._presence.is_known:
                     self._stock.look()
                 self._settle(self._appraiser, self._shelf, completed=completed)
         except Exception as error:  # such as of a policy that somebody wrote; the flow has come to its end
@@ -286,12 +286,11 @@ class Keeper:
             for fingerprint, components in code.items():
                 self.catalog.put_document("code", fingerprint, components)
             self.catalog.commit(lineage)
-            if self._presence is not None:
-                self._presence.leave()
+            self._presence.leave()
         except StoreError as error:
             self._give_up(error)
 
-    def _work(self, presence: Presence) -> None:
+    def _work(self) -> None:
         journal: list[Trace] = []
         first_at = 0.0
         while True:
@@ -299,9 +298,9 @@ class Keeper:
                 item = self._queue.get(timeout=JOURNAL_SECONDS if journal else BEAT_SECONDS)
             except queue.Empty:
                 self._append(journal)
-                presence.tell_if_due()
+                self._presence.tell_if_due()
                 continue
-            presence.tell_if_due()
+            self._presence.tell_if_due()
             if isinstance(item, _Write):
                 self._write(item)
                 if item.trace is not None:
@@ -393,8 +392,7 @@ class Keeper:
 
     def _spared(self) -> Collection[str]:
         """Return what the run may still load, and what other running flows need."""
-        others = self._presence.needed_by_others() if self._presence is not None else set()
-        return {*self._in_use()}.difference(self._stock.unreadable) | others
+        return {*self._in_use()}.difference(self._stock.unreadable) | self._presence.needed_by_others()
 
     def _stop(self, error: Exception) -> None:
         """Stop writing if it is the store that failed, else stop keeping results only."""
@@ -411,6 +409,5 @@ class Keeper:
 
     def _give_up(self, error: Exception) -> None:
         self._writable = False
-        if self._presence is not None:
-            self._presence.fall_silent()
+        self._presence.fall_silent()
         self._warn("store", f"{error} Results are not kept in this run; it goes on computing.")

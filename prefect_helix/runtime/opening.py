@@ -157,6 +157,7 @@ def look_ahead(store: Store, order: Order, warn: Callable[[str, str], None]) -> 
     keeper = Keeper(
         store,
         catalog,
+        head.run_id,
         last_used_us=history.last_used_us,
         warn=warn,
     )
