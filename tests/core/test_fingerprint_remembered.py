@@ -24,7 +24,7 @@ from prefect_helix.core.fingerprint import fingerprint
 from prefect_helix.core.fingerprint.take import take
 
 _HELPERS = """
-import abc, collections, dataclasses, functools, json, threading
+import abc, collections, dataclasses, functools, json, threading, types
 import numpy as np
 
 def scale(x, factor=2, *, shift=1):
@@ -97,6 +97,7 @@ RAW = bytearray(b"abc")
 ARRAY = np.arange(4.0)
 MODEL = Model()
 POINT = Point(1, [2])
+BOX = types.SimpleNamespace(run=scale, deep=[[other], 1])
 LOCK = threading.Lock()
 MEMO = {}
 COUNT = 0
@@ -122,6 +123,7 @@ def task(x, deep=(1, 2), table={"a": [1]}):
     from lazily_under_test import part
     found = [scale(x), helpers.adder(x), helpers.half(x), helpers.cached(x), helpers.show(x), helpers.memoised(x)]
     found += [helpers.MODEL.run(x), helpers.MODEL.size, helpers.POINT, helpers.Model, helpers.LOCK, Registry.known]
+    found += [helpers.BOX]
     found += [helpers.NAMES, helpers.TABLE, helpers.KINDS, helpers.QUEUE, helpers.GROUPS, helpers.RAW, helpers.ARRAY]
     found += [LIMIT, FLAG, PAIR, json.dumps(x), np.sum(x), len(found), isinstance(x, helpers.Base), x.tidy]
     return found, part(x), lazily_under_test
@@ -257,6 +259,13 @@ def changes(folder: Path) -> dict[str, Change]:
         "an instance's class": lambda h, t, r: setattr(h.MODEL, "__class__", r.choice([h.Model, h.Unlike])),
         "an instance's dict": again,
         "a data class": in_place(lambda point, r: point.y.append(1), "POINT"),
+        "what a library's object holds": in_place(lambda box, r: setattr(box, "run", r.choice([abs, len, 1])), "BOX"),
+        "a library's object deep inside": in_place(
+            lambda deep, r: deep[0].__setitem__(0, r.randrange(3)), "BOX", "deep"
+        ),
+        "a field of a data class": in_place(
+            lambda fields, r: setattr(fields["y"], "default", r.randrange(3)), "Point", "__dataclass_fields__"
+        ),
         "a partial": lambda h, t, r: setattr(h, "half", functools.partial(h.scale, factor=r.randrange(3))),
         "a partial's keyword": in_place(lambda half, r: half.keywords.update(shift=r.randrange(3)), "half"),
         "an environment variable": environment,

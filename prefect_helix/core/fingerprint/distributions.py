@@ -136,18 +136,24 @@ def _normal_name(name: str) -> str:
 
 
 def _claimant(site: Path, relative: Path) -> Distribution | None:
-    infos = _infos(site)
-    likely = infos.get(_normal_name(relative.parts[0]))
-    line = f"\n{relative.as_posix()},"
-    for info in [likely, *infos.values()] if likely else infos.values():
-        if line in _record(info):
-            return _distribution(info)
-    return None
+    root = relative.parts[0]
+    likely = _infos(site).get(_normal_name(root))
+    line = f"\n{relative.as_posix()},".encode()
+    if likely is not None and line in _record(likely):
+        return _distribution(likely)
+    return next((_distribution(info) for info in _claimants(site, root) if line in _record(info)), None)
 
 
 @cache
-def _record(info: Path) -> str:
-    return "\n" + (info / "RECORD").read_text(encoding="utf-8").replace("\r\n", "\n")
+def _claimants(site: Path, root: str) -> tuple[Path, ...]:
+    """Return the distributions with files in a top-level package that is not called as its distribution is."""
+    package, module = f"\n{root}/".encode(), f"\n{root},".encode()
+    return tuple(info for info in _infos(site).values() if package in _record(info) or module in _record(info))
+
+
+@cache
+def _record(info: Path) -> bytes:
+    return b"\n" + (info / "RECORD").read_bytes().replace(b"\r\n", b"\n")
 
 
 @cache
@@ -158,7 +164,7 @@ def _distribution(info: Path) -> Distribution:
     shown_name, shown_version = name[1] if name else stem, version[1] if version else tail
     files = sorted(
         line
-        for line in _record(info).split("\n")
+        for line in _record(info).decode().split("\n")
         if line and not line.startswith((f"{info.name}/", "../")) and "__pycache__/" not in line
     )
     requires = {_normal_name(found[1]) for found in _REQUIREMENT.finditer(metadata) if not _EXTRA.search(found[2])}

@@ -123,16 +123,28 @@ class Live:
 
     def content(self, value: object) -> Content:
         """Return the digest of a value."""
-        known = self._digests.get(id(value))
-        if known is None:
+        known = self._digests.get(id(value)) or _content(value)
+        self._keep(value, known)
+        return known
+
+    def is_exact(self, value: object) -> bool:
+        """Return whether equal digests of a value mean equal values.
+
+        Where not, its parts are to be read: it is for them to tell whether it stands.
+        """
+        known = self._digests.get(id(value)) or _content(value)
+        if known.exact:
+            self._keep(value, known)
+        return known.exact
+
+    def _keep(self, value: object, content: Content) -> None:
+        if id(value) not in self._digests:
             if is_plain(value):
                 self.plain(value)
-                known = _content(value)
             else:
-                known = self.repeat(_content, value)
-            self._digests[id(value)] = known
+                self._repeated.append((_content, (value,), content))
+            self._digests[id(value)] = content
             self._noted[id(value)] = value
-        return known
 
     # -- notes of what is read elsewhere ----------------------------------------------------------------------------
 

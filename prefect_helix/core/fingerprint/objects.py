@@ -227,4 +227,4 @@ def _is_exact(live: Live, value: object) -> bool:
     """Return whether `value` is data, with nothing in it that could be code."""
     if hasattr(type(value), "__dataclass_fields__") or hasattr(type(value), "__pydantic_fields__"):
         return False
-    return live.content(value).exact
+    return live.is_exact(value)
