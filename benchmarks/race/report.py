@@ -64,8 +64,8 @@ def charts(outcome: Outcome) -> dict[str, str]:
     lines = line_chart(
         {
             f"{standing.system}, seconds so far{_shame(standing)}": standing.at
-            for standing in finished
-            if SYSTEMS[standing.system].budget_share is None
+            for standing in _unlimited(outcome)
+            if standing.at
         },
         [Version(str(number), change) for number, change in enumerate(outcome.changes)],
         title=f"{outcome.workload}: flow bodies up to each iteration, by system",
@@ -102,13 +102,14 @@ def _workload(outcome: Outcome, name: str) -> Iterator[str]:
             _body(standing),
             _times(outcome.ratio(standing.system), struck=bool(standing.wrong)),
             _times(faster, struck=bool(standing.wrong)),
-            _seconds(standing.first_seconds),
+            _seconds(standing.each[0] if standing.each else None),
             _seconds(standing.process_seconds),
             "" if standing.stored_bytes is None else format_bytes(standing.stored_bytes),
             "" if standing.peak_bytes is None else format_bytes(standing.peak_bytes),
             _results(standing),
         ]
         yield f"| {' | '.join(cells)} |"
+    yield from _iterations(outcome)
     yield f"\n![]({name}-{outcome.workload}-totals.svg)\n![]({name}-{outcome.workload}-iterations.svg)"
     told = [
         f"- {standing.system}, repeat {one.repeat}, iteration {one.iteration} ({one.change}): {one.failure or 'WRONG'}"
@@ -118,6 +119,15 @@ def _workload(outcome: Outcome, name: str) -> Iterator[str]:
     if told:
         yield "\n" + "\n".join(told)
     yield ""
+
+
+def _iterations(outcome: Outcome) -> Iterator[str]:
+    finished = [standing for standing in _unlimited(outcome) if standing.each]
+    if finished:
+        yield f"\n| | changed | {' | '.join(standing.system for standing in finished)} |"
+        yield f"|--:|---|{'--:|' * len(finished)}"
+        for number, change in enumerate(outcome.changes):
+            yield f"| {number} | {change} | {' | '.join(_seconds(standing.each[number]) for standing in finished)} |"
 
 
 def _means(found: Sequence[Outcome]) -> Iterator[str]:
@@ -144,6 +154,10 @@ def _means(found: Sequence[Outcome]) -> Iterator[str]:
 
 def _ordered(outcome: Outcome) -> list[Standing]:
     return [outcome.standings[name] for name in SYSTEMS if name in outcome.standings]
+
+
+def _unlimited(outcome: Outcome) -> list[Standing]:
+    return [standing for standing in _ordered(outcome) if SYSTEMS[standing.system].budget_share is None]
 
 
 def _distinct(sessions: Sequence[dict[str, str]]) -> list[dict[str, str]]:

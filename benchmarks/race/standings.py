@@ -19,9 +19,9 @@ class Standing:
         system: Its name.
         repeats: How many it finished, without a failure.
         body_seconds: For each of those, the bodies of all iterations together.
+        each: The body of each iteration.
         at: The bodies up to each iteration, together.
         process_seconds: All processes together; None for the lower bound.
-        first_seconds: The body of the first run.
         stored_bytes: What was stored at the end.
         peak_bytes: The highest peak of a process.
         wrong: Iterations, in all repeats, whose result is not plain Prefect's: they do not count as fast.
@@ -32,9 +32,9 @@ class Standing:
     system: str
     repeats: int
     body_seconds: tuple[float, ...]
+    each: tuple[float, ...]
     at: tuple[float, ...]
     process_seconds: float | None
-    first_seconds: float | None
     stored_bytes: int | None
     peak_bytes: int | None
     wrong: tuple[Measurement, ...]
@@ -115,9 +115,9 @@ def _standing(
         system,
         repeats=len(finished),
         body_seconds=tuple(map(sum, bodies)),
+        each=tuple(median(body[i] for body in bodies) for i in range(length)) if bodies else (),
         at=tuple(median(sum(body[: i + 1]) for body in bodies) for i in range(length)) if bodies else (),
         process_seconds=None if is_bound else _median([sum(m.process_seconds for m in found) for found in finished]),
-        first_seconds=_median([body[0] for body in bodies]),
         stored_bytes=None if is_bound else _whole(_median([found[-1].stored_bytes for found in finished])),
         peak_bytes=None if is_bound else _whole(_median([max(m.peak_bytes for m in found) for found in finished])),
         wrong=tuple(m for m in ran if m.iteration in plain and is_wrong(m, plain[m.iteration])),

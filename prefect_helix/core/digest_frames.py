@@ -10,13 +10,16 @@ import io
 import sys
 from collections.abc import Callable, Iterator
 from importlib import import_module
+from itertools import chain
 from typing import Any
 
 from prefect_helix.core.digest_arrays import library_name
 from prefect_helix.core.digest_objects import Encoder, encode_reduced
-from prefect_helix.core.digest_writer import Writer
+from prefect_helix.core.digest_writer import LONG_BYTES, Writer
 
 _PIECE_ROWS = 1 << 16
+_MOST_HELD = 4
+"""A slice of a column may hold far more than it shows."""
 
 
 def _parts(*names: str) -> Encoder:
@@ -33,10 +36,11 @@ def _frame(value: Any, out: Writer) -> None:
     out.add(library_name(value, out), str(value.flags.allows_duplicate_labels), str(len(blocks)))
     out.attributes({name: getattr(value, name) for name in ("columns", "index", "attrs")})
     out.attributes({name: getattr(value, name, None) for name in value._metadata})
+    names = value.columns.tolist()
     for block in blocks:
         positions = block.mgr_locs.as_array
         out.child(positions)
-        columns = ", ".join(repr(column) for column in value.columns[positions[:3]])
+        columns = ", ".join(repr(names[position]) for position in positions[:3].tolist())
         out.child(block.values, f"[{columns}{', ...' if len(positions) > 3 else ''}]")
 
 
@@ -103,12 +107,22 @@ def _column(value: Any, out: Writer) -> None:
         _ipc(pa.table({"": value if is_chunked else pa.chunked_array(chunks)}), out)
         return
     out.add("flat", str(value.null_count))
-    if value.null_count:
-        for piece in _pieces(chunks):
-            out.stream(_fixed_width(piece.is_valid()))
-    for stream in streams:
-        for piece in _pieces(chunks):
-            out.stream(stream(piece.drop_null() if piece.null_count else piece))
+
+    def write() -> None:
+        if value.null_count:
+            for piece in _pieces(chunks):
+                out.stream(_fixed_width(piece.is_valid()))
+        for stream in streams:
+            for piece in _pieces(chunks):
+                out.stream(stream(piece.drop_null() if piece.null_count else piece))
+
+    buffers = [[memoryview(each).cast("B") for each in chunk.buffers() if each is not None] for chunk in chunks]
+    held_bytes = sum(map(len, chain.from_iterable(buffers)))
+    if LONG_BYTES <= held_bytes <= _MOST_HELD * value.nbytes:
+        lies = [(chunk.offset, len(chunk), len(of_chunk)) for chunk, of_chunk in zip(chunks, buffers, strict=True)]
+        out.derived([*chain.from_iterable(buffers)], repr(lies), write)
+    else:
+        write()
 
 
 def _pieces(chunks: list[Any]) -> Iterator[Any]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import struct
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -31,6 +31,7 @@ _CHUNK_ITEMS = 4096
 _PACKED_CHARACTERS = 1 << 22
 _TEXT_SLICE_CHARACTERS = 1 << 20
 _BUFFER_BYTES = 1 << 16
+_MOST_DERIVED = 1024
 _LENGTH = struct.Struct("<Q").pack
 
 Place = Callable[[int], str]
@@ -38,6 +39,9 @@ Place = Callable[[int], str]
 
 Known = Callable[[Any], bytes | None]
 """Gives the `content_hash` of a long contiguous buffer without reading it, where that is known."""
+
+_derived: dict[str, blake3] = {}
+"""By the content that it follows from: what was written, and what came before it."""
 
 _Rows = tuple[tuple[object, ...], ...]
 
@@ -136,6 +140,29 @@ class Writer(ABC):
         if len(buffer) >= LONG_BYTES:
             buffer = self.known(buffer) or content_hash(buffer)
         self.stream(buffer)
+
+    def derived(self, buffers: Sequence[Any], how: str, write: Callable[[], None]) -> None:
+        """Write what follows from some buffers alone, which is not made again for the same content.
+
+        Args:
+            buffers: They, each contiguous and of bytes.
+            how: What else it follows from; nothing but that and what was written so far.
+            write: Writes it.
+        """
+        hashes = [self.known(each) if len(each) >= LONG_BYTES else content_hash(each) for each in buffers]
+        if None in hashes:
+            write()
+            return
+        before = self._flushed().digest(HASH_BYTES)
+        key = hash_parts("derived", before, how, *cast(list[bytes], hashes))
+        state = _derived.get(key)
+        if state is None:
+            write()
+            _derived[key] = self._flushed().copy()
+            while len(_derived) > _MOST_DERIVED:
+                _derived.pop(next(iter(_derived)), None)
+        else:
+            self._hasher = state.copy()
 
     def _flushed(self) -> blake3:
         if self._hasher is None:

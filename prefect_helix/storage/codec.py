@@ -24,7 +24,7 @@ import io
 import pickle
 import struct
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, Protocol
@@ -32,11 +32,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 import cloudpickle
 from blake3 import blake3
 
-from prefect_helix.core.digest_writer import HASH_BYTES, content_hash
+from prefect_helix.core.digest_writer import HASH_BYTES, LONG_BYTES, Known, content_hash
 from prefect_helix.core.errors import HelixError, NotStorableError
 from prefect_helix.core.naming import is_script
 from prefect_helix.storage.lookup import find, findable_name
+from prefect_helix.storage.mapped import hash_of, known_hash
 from prefect_helix.storage.tensors import reduce_tensor, restore_tensor
+from prefect_helix.storage.watched import place_of
 
 if TYPE_CHECKING:
     import numpy
@@ -95,10 +97,11 @@ class Encoded:
     code: frozenset[Code] = frozenset()
 
     def verified_chunks(self) -> Iterator[Chunk]:
-        """Yield the blob in pieces of bounded size, each hashed in the very copy that is yielded.
+        """Yield the blob in pieces of bounded size.
 
-        A piece is good until the next one is asked for: all copies are made into the same memory, which stays in the
-        processor's cache while it is hashed and written.
+        Where it is told whether somebody writes to the memory meanwhile, they are of that memory. Else each is hashed
+        in the very copy that is yielded. A piece is good until the next one is asked for: all copies are made into the
+        same memory, which stays in the processor's cache while it is hashed and written.
 
         Raises:
             ChangedWhileWritingError: After a chunk that is no longer what was encoded; what was written is to be
@@ -106,15 +109,23 @@ class Encoded:
         """
         copy = memoryview(bytearray(min(_PIECE_BYTES, max(map(len, self.chunks)))))
         for chunk, expected in zip(self.chunks, self.checksums, strict=True):
+            told = _known_hash(chunk) == expected
             written = blake3()
             for start in range(0, len(chunk), _PIECE_BYTES):
                 live = chunk[start : start + _PIECE_BYTES]
-                piece = copy[: len(live)]
-                piece[:] = live
-                written.update(piece)
-                yield piece
-            if written.digest(CHECKSUM_BYTES) != expected:
+                if told:
+                    yield live
+                else:
+                    piece = copy[: len(live)]
+                    piece[:] = live
+                    written.update(piece)
+                    yield piece
+            if (_known_hash(chunk) if told else written.digest(CHECKSUM_BYTES)) != expected:
                 raise ChangedWhileWritingError(self.type_name, "its memory changed while it was being written")
+
+
+def _known_hash(chunk: Part) -> bytes | None:
+    return known_hash(chunk) if isinstance(chunk, bytes | memoryview) else None
 
 
 def checksum(data: Chunk | bytearray) -> bytes:
@@ -142,7 +153,7 @@ def encode(value: object) -> Encoded:
     if pickler.copied:
         raise NotStorableError(type_name, f"{pickler.copied[0]} is not to be found. Define the class in a module.")
 
-    return assemble(parts, [checksum(part) for part in parts], type_name, frozenset(pickler.code))
+    return assemble(parts, [hash_of(part) for part in parts], type_name, frozenset(pickler.code))
 
 
 def assemble(parts: Sequence[Part], checksums: Sequence[bytes], type_name: str, code: frozenset[Code]) -> Encoded:
@@ -166,6 +177,23 @@ def assemble(parts: Sequence[Part], checksums: Sequence[bytes], type_name: str, 
         chunks += (chunk, padding)
         chunk_checksums += (digest, checksum(padding))
     return Encoded(name.hex(), sum(map(len, chunks)), tuple(chunks), tuple(chunk_checksums), type_name, code)
+
+
+def known_among(blobs: Iterable[Encoded]) -> Known:
+    """Return what knows the checksums of the buffers of values that were just encoded, and that nobody else has."""
+    held = tuple(blobs)  # and with them their buffers, so that nothing else can lie there
+    checksums = {
+        place_of(chunk): checksum
+        for blob in held
+        for chunk, checksum in zip(blob.chunks, blob.checksums, strict=True)
+        if len(chunk) >= LONG_BYTES
+    }
+
+    def known(buffer: Any) -> bytes | None:
+        place = place_of(buffer) if held else None
+        return None if place is None else checksums.get(place)
+
+    return known
 
 
 def code_in(value: object) -> frozenset[Code]:

@@ -15,6 +15,7 @@ from prefect_helix.storage import mapped
 from prefect_helix.storage.backend import Data, Entry, write_all
 from prefect_helix.storage.codec import Chunk, checksums
 from prefect_helix.storage.verified import Stamp, Verified, stamp_of
+from prefect_helix.storage.watched import WATCHED_BYTES
 
 MAP_FROM_BYTES = 4 << 20
 """Objects so large are mapped. A map holds a file descriptor (until Python 3.13), so smaller ones are read."""
@@ -127,7 +128,7 @@ class Local:
     def found_whole(self, path: str, stamp: Stamp, blob: memoryview) -> None:
         """Remember that the object is whole, and what of it lies in memory."""
         self._verified.found(path, stamp)
-        mapped.note(blob, checksums(blob, mapped.NOTED_BYTES), self._root / path, stamp)
+        mapped.note(blob, checksums(blob, WATCHED_BYTES), self._root / path, stamp)
 
     @functools.cached_property
     def _verified(self) -> Verified:

@@ -1,4 +1,4 @@
-"""Which memory holds what is known by its checksum: what was just encoded, and what was loaded and left alone.
+"""Which memory holds what is known by its checksum: what was loaded and left alone.
 
 Large objects are loaded as private maps of files. Whoever first writes to a page of one gets a copy of it, and Linux
 tells of each page whether it is still the file's (bit 61 of `/proc/self/pagemap`). Until then the content of an array
@@ -22,12 +22,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from prefect_helix.core.digest_writer import LONG_BYTES, Known
-from prefect_helix.storage.codec import Encoded
+from prefect_helix.storage import watched
 from prefect_helix.storage.verified import Stamp, stamp_of
-
-NOTED_BYTES = 1 << 18
-"""Of parts that are shorter nothing is noted: hashing them is as quick as asking."""
+from prefect_helix.storage.watched import Place, place_of
 
 _PAGEMAP = Path("/proc/self/pagemap")
 _ENTRY_BYTES = 8
@@ -35,9 +32,6 @@ _READ_BYTES = 1 << 20
 # The upper three bits of an entry: present, swapped, of a file.
 _STATE_SHIFT = 61
 _ABSENT, _OF_FILE, _WRITTEN = 0, 5, 4
-
-Place = tuple[int, int]
-"""Address and length of a buffer."""
 
 
 class _Part(NamedTuple):
@@ -49,15 +43,6 @@ class _Part(NamedTuple):
 
 
 _parts: dict[int, _Part] = {}
-
-
-def place_of(buffer: Any) -> Place | None:
-    """Return where a contiguous buffer of bytes lies; None where that cannot be told."""
-    np: Any = sys.modules.get("numpy")  # whoever has large buffers has loaded it
-    if np is None:
-        return None
-    array = np.frombuffer(buffer, np.uint8)
-    return array.__array_interface__["data"][0], len(array)
 
 
 def note(data: memoryview, parts: Iterable[tuple[memoryview, bytes]], file: Path, stamp: Stamp) -> None:
@@ -87,7 +72,17 @@ def note(data: memoryview, parts: Iterable[tuple[memoryview, bytes]], file: Path
     _parts.update(noted)
 
 
+def hash_of(buffer: Any) -> bytes:
+    """Return the `content_hash` of a contiguous buffer of bytes, which is read if that is not known."""
+    return _hash_in_map(buffer) or watched.hash_of(buffer)
+
+
 def known_hash(buffer: Any) -> bytes | None:
+    """Return the `content_hash` of a contiguous buffer of bytes, if nobody has written to it since that is known."""
+    return _hash_in_map(buffer) or watched.known_hash(buffer)
+
+
+def _hash_in_map(buffer: Any) -> bytes | None:
     """Return the checksum of a buffer that is a part of a private map, if nobody has written to it since.
 
     Complexity: O(pages), 8 bytes for each.
@@ -100,23 +95,6 @@ def known_hash(buffer: Any) -> bytes | None:
     if held is None or held.closed or _has_changed(part.file, part.stamp) or not _is_untouched(place):
         return None
     return part.checksum
-
-
-def known_among(blobs: Iterable[Encoded]) -> Known:
-    """Return what knows the checksums of the buffers of values that were just encoded, and that nobody else has."""
-    held = tuple(blobs)  # and with them their buffers, so that nothing else can lie there
-    checksums = {
-        place_of(chunk): checksum
-        for blob in held
-        for chunk, checksum in zip(blob.chunks, blob.checksums, strict=True)
-        if len(chunk) >= LONG_BYTES
-    }
-
-    def known(buffer: Any) -> bytes | None:
-        place = place_of(buffer) if held else None
-        return None if place is None else checksums.get(place)
-
-    return known
 
 
 def _has_changed(file: Path, stamp: Stamp) -> bool:

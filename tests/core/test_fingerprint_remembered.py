@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import functools
+import gc
 import importlib
 import json
 import os
@@ -11,6 +12,7 @@ import random
 import shutil
 import sys
 import types
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -367,3 +369,21 @@ def test_an_unchanged_program_is_not_walked_again(program: tuple[Any, Any]) -> N
     assert fingerprint(tasks.task) is first
     tasks.LIMIT = 12
     assert fingerprint(tasks.task) is not first
+
+
+def test_functions_that_nobody_asks_for_any_more_are_let_go(program: tuple[Any, Any]) -> None:
+    tasks = program[1]
+    fingerprint(tasks.task)
+    made: list[weakref.ref[Any]] = []
+    for number in range(1_000):
+        of_a_version = eval(f"lambda x: x + {number}", vars(tasks))
+        made.append(weakref.ref(of_a_version))
+        fingerprint(of_a_version)
+        fingerprint(tasks.task)
+    del of_a_version
+    gc.collect()
+    alive = [reference() is not None for reference in made]
+    assert not any(alive[:400])
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("prefect_helix.core.fingerprint.take", lambda *_: pytest.fail("It was let go."))
+        fingerprint(tasks.task)

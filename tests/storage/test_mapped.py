@@ -14,16 +14,22 @@ import pytest
 
 from prefect_helix.core import digest_writer
 from prefect_helix.core.digest import digest
-from prefect_helix.storage import mapped
-from prefect_helix.storage.codec import encode
+from prefect_helix.storage import mapped, watched
+from prefect_helix.storage.codec import encode, known_among
 from prefect_helix.storage.local import MAP_FROM_BYTES
-from prefect_helix.storage.mapped import known_among, known_hash
+from prefect_helix.storage.mapped import known_hash
 from prefect_helix.storage.store import open_store
 from prefect_helix.storage.verified import stamp_of
 
 LENGTH = MAP_FROM_BYTES // 4
 
 told = pytest.mark.skipif(not mapped._is_told(), reason="this kernel does not tell which pages were written")
+
+
+@pytest.fixture(autouse=True)
+def unwatched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is known but of maps."""
+    monkeypatch.setattr(watched, "_watch", lambda: None)
 
 
 @pytest.fixture

@@ -39,15 +39,15 @@ def fingerprint(
     """
     key = (id(fn), code_version, *map(id, depends_on))
     known = _remembered.get(key)
-    if known is not None and known.live.stands():
-        return known.fingerprint
-    found, live = take(fn, depends_on, code_version)
+    if known is None or not known.live.stands():
+        found, live = take(fn, depends_on, code_version)
+        known = _Remembered(found, live, (fn, *depends_on))
     _remembered.pop(key, None)
-    if not live.is_large:
-        _remembered[key] = _Remembered(found, live, (fn, *depends_on))
+    if not known.live.is_large:
+        _remembered[key] = known  # the last of all: those that nobody asks for are let go first
         while len(_remembered) > _MOST_REMEMBERED:
             _remembered.pop(next(iter(_remembered)), None)
-    return found
+    return known.fingerprint
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,5 +59,5 @@ class _Remembered:
     named: tuple[object, ...]
 
 
-_MOST_REMEMBERED = 2048
+_MOST_REMEMBERED = 512
 _remembered: dict[tuple[object, ...], _Remembered] = {}
