@@ -41,8 +41,10 @@ PARSERS = {
 NOT_OF_A_STORE = {
     "runtime.arguments:isolated": "a copy of a live value, encoded in this process",
     "cli.plan:_parameters": "what somebody types",
+    "core.fingerprint.distributions:_record": "what the installer wrote of a package",
     "core.fingerprint.modules:_bytes": "code that is imported",
     "core.fingerprint.stored:stored_code": "what Python itself would run, from beside the source",
+    "storage.watched:_Watch._scan": "what the kernel answers",
 }
 
 pytestmark = pytest.mark.timeout(7_200 if ATTACK else 300)
