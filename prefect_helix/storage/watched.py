@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import fcntl
 import functools
 import mmap
 import os
@@ -34,6 +33,11 @@ from pathlib import Path
 from typing import Any
 
 from prefect_helix.core.digest_writer import content_hash
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 WATCHED_BYTES = 1 << 18
 """Shorter buffers are hashed: that is as quick as asking."""
