@@ -116,11 +116,14 @@ def _column(value: Any, out: Writer) -> None:
             for piece in _pieces(chunks):
                 out.stream(stream(piece.drop_null() if piece.null_count else piece))
 
-    buffers = [[memoryview(each).cast("B") for each in chunk.buffers() if each is not None] for chunk in chunks]
-    held_bytes = sum(map(len, chain.from_iterable(buffers)))
-    if LONG_BYTES <= held_bytes <= _MOST_HELD * value.nbytes:
-        lies = [(chunk.offset, len(chunk), len(of_chunk)) for chunk, of_chunk in zip(chunks, buffers, strict=True)]
-        out.derived([*chain.from_iterable(buffers)], repr(lies), write)
+    held = [chunk.buffers() for chunk in chunks]
+    buffers = [memoryview(each).cast("B") for each in chain.from_iterable(held) if each is not None]
+    if LONG_BYTES <= sum(map(len, buffers)) <= _MOST_HELD * value.nbytes:
+        lies = [
+            (chunk.offset, len(chunk), [each is not None for each in of_chunk])
+            for chunk, of_chunk in zip(chunks, held, strict=True)
+        ]
+        out.derived(buffers, repr(lies), write)
     else:
         write()
 

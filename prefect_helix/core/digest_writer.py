@@ -22,6 +22,8 @@ from uuid import UUID
 
 from blake3 import blake3
 
+from prefect_helix.core.recent import Recent
+
 HASH_BYTES = 16
 LONG_BYTES = 1 << 16
 """From this length on a buffer is written by its hash."""
@@ -31,7 +33,6 @@ _CHUNK_ITEMS = 4096
 _PACKED_CHARACTERS = 1 << 22
 _TEXT_SLICE_CHARACTERS = 1 << 20
 _BUFFER_BYTES = 1 << 16
-_MOST_DERIVED = 1024
 _LENGTH = struct.Struct("<Q").pack
 
 Place = Callable[[int], str]
@@ -40,7 +41,7 @@ Place = Callable[[int], str]
 Known = Callable[[Any], bytes | None]
 """Gives the `content_hash` of a long contiguous buffer without reading it, where that is known."""
 
-_derived: dict[str, blake3] = {}
+_derived: Recent[str, blake3] = Recent(1024)
 """By the content that it follows from: what was written, and what came before it."""
 
 _Rows = tuple[tuple[object, ...], ...]
@@ -158,11 +159,10 @@ class Writer(ABC):
         state = _derived.get(key)
         if state is None:
             write()
-            _derived[key] = self._flushed().copy()
-            while len(_derived) > _MOST_DERIVED:
-                _derived.pop(next(iter(_derived)), None)
+            state = self._flushed().copy()
         else:
             self._hasher = state.copy()
+        _derived.put(key, state)
 
     def _flushed(self) -> blake3:
         if self._hasher is None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from prefect_helix.core.fingerprint.components import Component, Fingerprint, Kind
 from prefect_helix.core.fingerprint.live import Live
 from prefect_helix.core.fingerprint.take import take
+from prefect_helix.core.recent import Recent
 
 __all__ = ["Component", "Fingerprint", "Kind", "fingerprint"]
 
@@ -42,11 +43,10 @@ def fingerprint(
     if known is None or not known.live.stands():
         found, live = take(fn, depends_on, code_version)
         known = _Remembered(found, live, (fn, *depends_on))
-    _remembered.pop(key, None)
-    if not known.live.is_large:
-        _remembered[key] = known  # the last of all: those that nobody asks for are let go first
-        while len(_remembered) > _MOST_REMEMBERED:
-            _remembered.pop(next(iter(_remembered)), None)
+    if known.live.is_large:
+        _remembered.drop(key)
+    else:
+        _remembered.put(key, known)
     return known.fingerprint
 
 
@@ -59,5 +59,4 @@ class _Remembered:
     named: tuple[object, ...]
 
 
-_MOST_REMEMBERED = 512
-_remembered: dict[tuple[object, ...], _Remembered] = {}
+_remembered: Recent[tuple[object, ...], _Remembered] = Recent(512)
