@@ -24,7 +24,7 @@ import io
 import pickle
 import struct
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, Protocol
@@ -32,13 +32,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 import cloudpickle
 from blake3 import blake3
 
-from prefect_helix.core.digest_writer import HASH_BYTES, LONG_BYTES, Known, content_hash
+from prefect_helix.core.digest_writer import HASH_BYTES, content_hash
 from prefect_helix.core.errors import HelixError, NotStorableError
 from prefect_helix.core.naming import is_script
 from prefect_helix.storage.lookup import find, findable_name
 from prefect_helix.storage.mapped import hash_of, known_hash
 from prefect_helix.storage.tensors import reduce_tensor, restore_tensor
-from prefect_helix.storage.watched import place_of
 
 if TYPE_CHECKING:
     import numpy
@@ -177,23 +176,6 @@ def assemble(parts: Sequence[Part], checksums: Sequence[bytes], type_name: str, 
         chunks += (chunk, padding)
         chunk_checksums += (digest, checksum(padding))
     return Encoded(name.hex(), sum(map(len, chunks)), tuple(chunks), tuple(chunk_checksums), type_name, code)
-
-
-def known_among(blobs: Iterable[Encoded]) -> Known:
-    """Return what knows the checksums of the buffers of values that were just encoded, and that nobody else has."""
-    held = tuple(blobs)  # and with them their buffers, so that nothing else can lie there
-    checksums = {
-        place_of(chunk): checksum
-        for blob in held
-        for chunk, checksum in zip(blob.chunks, blob.checksums, strict=True)
-        if len(chunk) >= LONG_BYTES
-    }
-
-    def known(buffer: Any) -> bytes | None:
-        place = place_of(buffer) if held else None
-        return None if place is None else checksums.get(place)
-
-    return known
 
 
 def code_in(value: object) -> frozenset[Code]:

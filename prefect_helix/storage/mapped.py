@@ -1,4 +1,4 @@
-"""Which memory holds what is known by its checksum: what was loaded and left alone.
+"""Which memory holds what is known by its checksum: what was just encoded, and what was loaded and left alone.
 
 Large objects are loaded as private maps of files. Whoever first writes to a page of one gets a copy of it, and Linux
 tells of each page whether it is still the file's (bit 61 of `/proc/self/pagemap`). Until then the content of an array
@@ -20,11 +20,15 @@ import tempfile
 import weakref
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from prefect_helix.core.digest_writer import LONG_BYTES, Known
 from prefect_helix.storage import watched
 from prefect_helix.storage.verified import Stamp, stamp_of
 from prefect_helix.storage.watched import Place, place_of
+
+if TYPE_CHECKING:
+    from prefect_helix.storage.codec import Encoded
 
 _PAGEMAP = Path("/proc/self/pagemap")
 _ENTRY_BYTES = 8
@@ -95,6 +99,23 @@ def _hash_in_map(buffer: Any) -> bytes | None:
     if held is None or held.closed or _has_changed(part.file, part.stamp) or not _is_untouched(place):
         return None
     return part.checksum
+
+
+def known_among(blobs: Iterable[Encoded]) -> Known:
+    """Return what knows the checksums of the buffers of values that were just encoded, and that nobody else has."""
+    held = tuple(blobs)  # and with them their buffers, so that nothing else can lie there
+    checksums = {
+        place_of(chunk): checksum
+        for blob in held
+        for chunk, checksum in zip(blob.chunks, blob.checksums, strict=True)
+        if len(chunk) >= LONG_BYTES
+    }
+
+    def known(buffer: Any) -> bytes | None:
+        place = place_of(buffer) if held else None
+        return None if place is None else checksums.get(place)
+
+    return known
 
 
 def _has_changed(file: Path, stamp: Stamp) -> bool:

@@ -5,15 +5,29 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 
+from prefect_helix.core.digest_writer import content_hash
 from prefect_helix.storage.store import Store, open_store
 from tests.storage.servers import KEY, SECRET, rclone, s3_server
 
 KINDS = ("local", "memory", "moto", "rclone")
 OpenStore = Callable[..., Store]
+
+
+def count_hashes(monkeypatch: pytest.MonkeyPatch, of: ModuleType) -> list[int]:
+    """Return the lengths of the buffers that a module reads from now on to hash them."""
+    lengths: list[int] = []
+
+    def count(buffer: Any) -> bytes:
+        lengths.append(len(buffer))
+        return content_hash(buffer)
+
+    monkeypatch.setattr(of, "content_hash", count)
+    return lengths
 
 
 @pytest.fixture(scope="session")

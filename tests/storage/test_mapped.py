@@ -15,11 +15,13 @@ import pytest
 from prefect_helix.core import digest_writer
 from prefect_helix.core.digest import digest
 from prefect_helix.storage import mapped, watched
-from prefect_helix.storage.codec import encode, known_among
+from prefect_helix.storage.codec import encode
 from prefect_helix.storage.local import MAP_FROM_BYTES
-from prefect_helix.storage.mapped import known_hash
+from prefect_helix.storage.mapped import known_among, known_hash
 from prefect_helix.storage.store import open_store
 from prefect_helix.storage.verified import stamp_of
+
+from .conftest import count_hashes
 
 LENGTH = MAP_FROM_BYTES // 4
 
@@ -35,15 +37,7 @@ def unwatched(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def hashed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Lengths of the long buffers that were read to be hashed."""
-    lengths: list[int] = []
-
-    def count(buffer: Any) -> bytes:
-        lengths.append(len(buffer))
-        return content_hash(buffer)
-
-    content_hash = digest_writer.content_hash
-    monkeypatch.setattr(digest_writer, "content_hash", count)
-    return lengths
+    return count_hashes(monkeypatch, digest_writer)
 
 
 def stored(folder: Path, value: object) -> Callable[[], Any]:

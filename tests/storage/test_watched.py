@@ -25,6 +25,8 @@ from prefect_helix.storage import mapped, watched
 from prefect_helix.storage.codec import ChangedWhileWritingError, Encoded, decode, encode
 from prefect_helix.storage.watched import WATCHED_BYTES, hash_of, known_hash
 
+from .conftest import count_hashes
+
 LENGTH = WATCHED_BYTES * 4
 
 told = pytest.mark.skipif(watched._watch() is None, reason="this kernel does not tell which pages were written")
@@ -33,14 +35,7 @@ told = pytest.mark.skipif(watched._watch() is None, reason="this kernel does not
 @pytest.fixture
 def hashed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Lengths of the long buffers that were read to be hashed."""
-    lengths: list[int] = []
-
-    def count(buffer: Any) -> bytes:
-        lengths.append(len(buffer))
-        return content_hash(buffer)
-
-    monkeypatch.setattr(watched, "content_hash", count)
-    return lengths
+    return count_hashes(monkeypatch, watched)
 
 
 def array(length: int = LENGTH) -> np.ndarray:
