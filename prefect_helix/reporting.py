@@ -16,6 +16,7 @@ from uuid import UUID
 
 from prefect.artifacts import create_markdown_artifact
 from prefect.client.schemas.objects import State, StateType, TaskRun
+from prefect.logging.handlers import APILogHandler
 from prefect.logging.loggers import task_run_logger
 from prefect.tasks import Task
 from prefect.utilities.urls import url_for
@@ -170,8 +171,20 @@ def _report_node(engine: PrefectEngine, node: Node, trace: Trace) -> None:
     task_run.expected_start_time = task_run.start_time = cast("Any", called)
     task_run.end_time, task_run.total_run_time = cast("Any", ended), ended - called
     emit_task_run_state_change_event(task_run=task_run, initial_state=None, validated_state=state)
-    # The page of a task run that completed does not show its state's message; its logs are the first thing it shows.
-    task_run_logger(task_run, call.task).info(message)
+    _log_on_its_page(task_run_logger(task_run, call.task), message)
+
+
+def _log_on_its_page(log: logging.LoggerAdapter[logging.Logger], message: str) -> None:
+    """Log something of a task run where its page shows it, and not on the console, where a line tells of all of them.
+
+    The page of a task run that completed does not show its state's message; its logs are the first thing it shows.
+    """
+    if log.isEnabledFor(logging.INFO):
+        text, named = log.process(message, {})
+        record = log.logger.makeRecord(log.logger.name, logging.INFO, __file__, 0, text, (), None, **named)
+        for handler in log.logger.handlers:
+            if isinstance(handler, APILogHandler) and record.levelno >= handler.level:
+                handler.handle(record)
 
 
 def _custom_name(engine: PrefectEngine, node: Node, task: Task[..., Any], task_run: TaskRun) -> str | None:
