@@ -36,6 +36,10 @@ _LINK = Link(type=StateType.COMPLETED)
 """What each link is a copy of: validating a new one takes twice as long."""
 
 
+_WAITED_FOR: State[Any] = Completed(data=True)
+"""Of what is only waited for: Prefect takes the result even of that, and a completed state without data has none."""
+
+
 class HelixState(State[Any]):
     """A completed state whose result is loaded or computed when somebody asks for it."""
 
@@ -127,8 +131,7 @@ class Ref(PrefectTaskRunFuture[Any]):
         if node.started:
             node.settled.wait(timeout)
         failed = self._failed_state(node) if node.failed else None
-        # Prefect takes the result even of what is only waited for, and a completed state without data has none.
-        done = Completed(data=True) if self._waits_only else completed(self._session, node, self._cell)
+        done = _WAITED_FOR if self._waits_only else completed(self._session, node, self._cell)
         self._final_state = failed or done
 
     def result(self, timeout: float | None = None, raise_on_failure: bool = True) -> Any:

@@ -151,7 +151,7 @@ def _report_node(engine: PrefectEngine, node: Node, trace: Trace) -> None:
         create_task_run,
         call.task,
         id=UUID(node.task_run_id),
-        parameters=engine.native(dict(node.parameters)),
+        parameters=engine.native(dict(node.parameters), waits_only=True),
         wait_for=engine.native(call.wait_for, waits_only=True),
         extra_task_inputs=call.dependencies,
     )

@@ -32,7 +32,7 @@ from prefect.testing.utilities import prefect_test_harness
 from benchmarks.settling import QUIET_SECONDS, settle
 from benchmarks.workloads import WORKLOADS
 
-from .measuring import Track, Version, environment, has, this_python, versions_of
+from .measuring import ROOT, Track, Version, environment, has, this_python, versions_of
 from .results import Measurement, OtherRaceError, Results
 from .systems import ALWAYS, SYSTEMS, System
 
@@ -52,7 +52,8 @@ def main() -> None:
     if data and "://" not in data:
         data = str(Path(data).absolute())
     try:
-        results.begin({"size": options.size, "data": "full" if data else "packaged"}, _session(options.python))
+        race = {"size": options.size, "data": "full" if data else "packaged", "threads": options.threads}
+        results.begin(race, _session(options.python))
     except OtherRaceError as error:
         raise SystemExit(str(error)) from None
     quiet_seconds = SMALL_QUIET_SECONDS if options.size == "small" else QUIET_SECONDS
@@ -75,7 +76,7 @@ class Race:
     ) -> None:
         self._results = results
         self._work = options.work or options.results.with_suffix(".work")
-        self._python = options.python
+        self._python, self._threads = options.python, options.threads
         self._settings = settings
         self._settle = functools.partial(settle, quiet_seconds)
 
@@ -108,7 +109,14 @@ class Race:
         settings = system.environment(str((home / "store").resolve()), self._results.version_bytes.get(flow))
         python = self._python if system.family == "direct" else this_python()
         return Track(
-            system, flow, repeat, versions, home.resolve(), python, environment(self._settings | settings), self._settle
+            system,
+            flow,
+            repeat,
+            versions,
+            home.resolve(),
+            python,
+            environment(self._settings | settings, self._threads),
+            self._settle,
         )
 
 
@@ -144,6 +152,9 @@ def _session(python: str) -> dict[str, str]:
     processor = ", ".join(sorted(names)) or platform.machine()
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     versions = {name: metadata.version(name) for name in LIBRARIES}
+    head = ["git", "rev-parse", "--short", "HEAD"]
+    commit = subprocess.run(head, cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
+    versions["prefect-helix"] += f" ({commit})" if commit else ""
     asked = "from importlib.metadata import distributions; print(*(f'{d.name} {d.version}' for d in distributions()))"
     found = subprocess.run([python, "-c", asked], capture_output=True, text=True, check=False).stdout.split()
     peers = dict(zip(found[::2], found[1::2], strict=True))
@@ -164,6 +175,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--size", choices=["small", "benchmark"], default="benchmark", help="of data (%(default)s)")
     parser.add_argument("--iterations", type=int, metavar="N", help="runs of a series (all; small: 3)")
     parser.add_argument("--repeats", type=int, metavar="N", help="of each series (3; small: 1)")
+    parser.add_argument("--threads", type=int, default=1, metavar="N", help="of numeric libraries (%(default)s)")
     parser.add_argument("--data", metavar="FOLDER", help="where the full data are (else HELIX_DATA, else samples)")
     parser.add_argument("--results", type=Path, help="a line for each measurement (benchmarks/results/race-SIZE.jsonl)")
     parser.add_argument("--work", type=Path, metavar="FOLDER", help="what systems keep between runs (beside results)")

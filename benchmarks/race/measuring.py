@@ -140,10 +140,17 @@ class Track:
         return ""
 
 
-def environment(extra: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment of all runs: that of this process, without settings of Prefect and of other Pythons."""
+def environment(extra: Mapping[str, str], threads: int) -> dict[str, str]:
+    """Return the environment of all runs: that of this process, without settings of Prefect and of other Pythons.
+
+    Args:
+        extra: What is set in it.
+        threads: How many threads numeric libraries may have. Threads that wait for the next product keep a core busy,
+            and steps run side by side.
+    """
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "PYTHON", "VIRTUAL"))}
-    return {**kept, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", **extra}
+    numeric = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), str(threads))
+    return {**kept, **numeric, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", **extra}
 
 
 def has(python: str, library: str) -> bool:

@@ -75,7 +75,8 @@ def charts(outcome: Outcome) -> dict[str, str]:
 
 def _lines(results: Results, found: Sequence[Outcome], name: str) -> Iterator[str]:
     yield "# The race\n"
-    yield f"Size: {results.race.get('size')}; data: {results.race.get('data')}."
+    size, data, threads = (results.race.get(name) for name in ("size", "data", "threads"))
+    yield f"Size: {size}; data: {data}; threads of numeric libraries: {threads}."
     for session in _distinct(results.sessions):
         yield f"\n{session['date']}, {session['machine']}, {session['system']}; {session['versions']}."
     yield LEGEND
