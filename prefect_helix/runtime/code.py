@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from prefect_helix.core.digest import hash_parts
 from prefect_helix.core.fingerprint import fingerprint
-from prefect_helix.storage.codec import Code
+from prefect_helix.storage.blob import Code
 from prefect_helix.storage.lookup import find, findable_name
 
 

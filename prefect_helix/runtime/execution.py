@@ -14,7 +14,7 @@ from prefect_helix.core.lineage import Result
 from prefect_helix.runtime.code import ValueCode
 from prefect_helix.runtime.results import describe, skeleton_of, take_apart, try_digest
 from prefect_helix.runtime.values import join
-from prefect_helix.storage.codec import ChangedWhileWritingError
+from prefect_helix.storage.blob import ChangedWhileWritingError
 from prefect_helix.storage.store import Store
 
 

@@ -1,4 +1,4 @@
-"""Keeps results and traces: what is worth writing, and the writing itself, in the background."""
+"""Keeps results and traces: reads what is there, and writes in the background what is offered."""
 
 from __future__ import annotations
 
@@ -8,38 +8,31 @@ import queue
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from prefect_helix.core.errors import BlobMissingError, CorruptError, NotKeptError, NotStorableError, StoreError
+from prefect_helix.core.errors import BlobMissingError, CorruptError, NotKeptError, StoreError
 from prefect_helix.core.fingerprint import Component
 from prefect_helix.core.lineage import Lineage, Result, Run, RunStatus, Trace
 from prefect_helix.core.losses import Expected
 from prefect_helix.core.lots import Parcel
-from prefect_helix.core.shelf import Shelf
 from prefect_helix.runtime.appraisal import Appraiser
 from prefect_helix.runtime.presence import Presence
+from prefect_helix.runtime.shelving import Put, Shelving
 from prefect_helix.runtime.stock import Stock
 from prefect_helix.storage.catalog import Catalog
-from prefect_helix.storage.codec import ChangedWhileWritingError
 from prefect_helix.storage.leases import BEAT_SECONDS
 from prefect_helix.storage.store import Store
 
 PENDING_BYTES = 512 * 1024 * 1024
 """Bytes that may wait to be written before a task that offers more has to wait as well."""
 
-WAITING_BYTES = 256 * 1024 * 1024
-"""Bytes of results that are held until the run ends, because they may find room then."""
-
 JOURNAL_SECONDS = 0.3
 """Traces wait at most this long for company before they are journaled."""
 
 log = logging.getLogger(__name__)
-
-
-Put = Callable[[Collection[str]], None]
-"""Writes the blobs of those names, wherever the value is that they are made of."""
 
 
 @dataclass(frozen=True)
@@ -77,21 +70,17 @@ class Keeper:
         self.store = store
         self.catalog = catalog
         self._stock = Stock(store, last_used_us.keys())
-        self._looks = self._stock.looks
         self._in_use: Callable[[], Collection[str]] = frozenset
         self._presence = Presence(store, run_id, lambda: self._in_use(), self._give_up)
         self._warn = warn
-        self._wrote = self._ended = False
-        self._waiting: list[_Write] = []
-        self._waiting_bytes = 0
+        self._ended = False
         self._coming: Counter[str] = Counter()
         self._lock = threading.Condition()
         self._pending_bytes = 0
         self._readable = self._writable = True
         self._queue: queue.Queue[_Write | Callable[[], None] | None] = queue.Queue()
         self._head: Run | None = None
-        self._appraiser: Appraiser | None = None
-        self._shelf: Shelf | None = None
+        self._shelving: Shelving | None = None
         self._thread: threading.Thread | None = None
 
     def start(self, head: Run, appraiser: Appraiser, in_use: Callable[[], Collection[str]]) -> None:
@@ -104,8 +93,8 @@ class Keeper:
         """
         self._head = head
         self._in_use = in_use
-        self._appraiser = appraiser
-        self._shelf = appraiser.shelf(self._stock.blobs, self._stock.strangers, self._spared)
+        needed = self._presence.needed_by_others
+        self._shelving = Shelving(self._stock, appraiser, lambda: self._in_use(), needed, self._warn)
         if in_use():
             self._presence.tell()
         self._thread = threading.Thread(target=self._work, name="helix-keeper", daemon=True)
@@ -125,6 +114,12 @@ class Keeper:
     def is_written(self, result: Result) -> bool:
         """Return whether every part of `result` is in the lineage or the store by now, as far as known."""
         return self.loadable(result) and not any(name in self._coming for name in result.blobs or ())
+
+    @contextmanager
+    def stays(self, result: Result) -> Iterator[bool]:
+        """Tell whether all of `result` is written, and let none of it be removed in favour of others meanwhile."""
+        with self._stock.staying:
+            yield self.is_written(result)
 
     @property
     def unnamed(self) -> int:
@@ -244,26 +239,12 @@ class Keeper:
             self._in_use = frozenset
             if self._presence.is_known:  # another run that ends now may remove what only this one needed
                 self._presence.tell()
-            if self._writable and self._appraiser is not None and self._shelf is not None:
-                if self._wrote or self._presence.is_known:
+            if self._writable and self._shelving is not None:
+                if self._shelving.wrote or self._presence.is_known:
                     self._stock.look()
-                self._settle(self._appraiser, self._shelf, completed=completed)
+                self._shelving.settle(completed=completed)
         except Exception as error:  # such as of a policy that somebody wrote; the flow has come to its end
             self._stop(error)
-
-    def _settle(self, appraiser: Appraiser, shelf: Shelf, *, completed: bool) -> None:
-        self._fill(shelf)
-        self._shelf, gone = appraiser.settle(shelf, completed=completed)
-        for name in gone:
-            self._stock.delete(name)
-        waiting, self._waiting = self._waiting, []
-        for write in waiting:
-            self._write(replace(write, coming={}))
-        if waiting and self._writable and self._shelf is not None:
-            self._stock.look()  # after the last write: of runs that end together one sees what all wrote
-            self._fill(self._shelf)
-            for name in self._shelf.make_room():
-                self._stock.delete(name)
 
     def components_of(self, fingerprint: str) -> Sequence[Component] | None:
         """Return what code of an earlier run is made of; None where that is not recorded, or cannot be read."""
@@ -329,12 +310,10 @@ class Keeper:
 
     def _write(self, write: _Write) -> None:
         try:
-            if write.step is not None and self._appraiser is not None:
-                self._appraiser.take(write.step)
-            if write.trace is not None and write.parcel is not None and self._shelf is not None and self._writable:
-                self._shelve(self._shelf, write.trace, write.parcel, write.put)
-                if write.parcel.key in self._shelf.wanted:
-                    self._wait(write)
+            if write.step is not None and self._shelving is not None:
+                self._shelving.expect(write.step)
+            if write.trace is not None and write.parcel is not None and self._shelving is not None and self._writable:
+                self._shelving.offer(write.trace, write.parcel, write.put)
         except Exception as error:  # whatever it is, the run goes on, and nobody waits for this thread in vain
             self._stop(error)
         finally:
@@ -343,63 +322,12 @@ class Keeper:
                 self._coming -= Counter(write.coming.keys())
                 self._lock.notify_all()
 
-    def _shelve(self, shelf: Shelf, trace: Trace, parcel: Parcel, put: Put) -> None:
-        """Write a result if it is worth that, in the place of what is worth less."""
-        if parcel.blobs:
-            self._stock.look_if_worth_it()
-            self._fill(shelf)
-        for name in parcel.blobs.keys() & self._stock.unreadable:  # what could not be read has just been made again
-            shelf.forget(name)
-            self._stock.delete(name)
-        gone = shelf.offer(parcel)
-        if gone is None:
-            gone = shelf.lodge(parcel, trace.started_us)
-        if gone is None:
-            return
-        missing = [name for name in parcel.blobs if not self._stock.holds(name) or name in gone]
-        try:
-            for name in gone:
-                self._stock.delete(name)
-            while missing:
-                put(missing[:1])
-                name = missing.pop(0)
-                self._stock.put(name, parcel.blobs[name])
-                self._wrote = True
-        except ChangedWhileWritingError:
-            self._warn(
-                f"changed:{trace.key}",
-                f"The result of {trace.task} was changed in place while it was being stored, so it was not kept. "
-                "Copy it before changing it.",
-            )
-        except NotStorableError as error:
-            self._warn(f"not kept:{trace.key}", f"{error} So the result of {trace.task} was not kept.")
-        finally:
-            for name in missing:
-                shelf.forget(name)
-
-    def _fill(self, shelf: Shelf) -> None:
-        """Tell the shelf what was found when somebody last looked, which any thread may do."""
-        if self._looks != self._stock.looks:
-            self._looks = self._stock.looks
-            shelf.find(self._stock.blobs)
-
-    def _wait(self, write: _Write) -> None:
-        """Hold on to a result that may find room when the run ends; one may be as large as it is."""
-        size_bytes = write.parcel.size_bytes if write.parcel else 0
-        if not self._waiting or self._waiting_bytes + size_bytes <= WAITING_BYTES:
-            self._waiting.append(write)
-            self._waiting_bytes += size_bytes
-
-    def _spared(self) -> Collection[str]:
-        """Return what the run may still load, and what other running flows need."""
-        return {*self._in_use()}.difference(self._stock.unreadable) | self._presence.needed_by_others()
-
     def _stop(self, error: Exception) -> None:
         """Stop writing if it is the store that failed, else stop keeping results only."""
         if isinstance(error, StoreError):
             self._give_up(error)
             return
-        self._shelf = None
+        self._shelving = None
         log.debug("what is worth storing could not be told", exc_info=error)
         self._warn(
             "keeping",

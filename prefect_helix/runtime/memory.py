@@ -110,7 +110,9 @@ class Memory:
                 if is_unshared(cell):
                     # Somebody may have had a part of it before, and have changed that.
                     if not self._objects.diverged(cell, look=True):
-                        self._objects.set_aside(cell)
+                        with self._keeper.stays(result) as is_there:
+                            if is_there:
+                                self._objects.set_aside(cell)
                 elif not last_look:
                     self._again[node.key] = node
         elif not handed_out:

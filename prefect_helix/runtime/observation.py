@@ -16,11 +16,12 @@ from prefect_helix.runtime import execution
 from prefect_helix.runtime.appraisal import Appraiser
 from prefect_helix.runtime.arguments import immutable, literal_digest
 from prefect_helix.runtime.code import ValueCode
-from prefect_helix.runtime.keeper import Keeper, Put
+from prefect_helix.runtime.keeper import Keeper
 from prefect_helix.runtime.nodes import Node, Standing
 from prefect_helix.runtime.objects import Objects
 from prefect_helix.runtime.planning import replan
 from prefect_helix.runtime.results import Described, difference
+from prefect_helix.runtime.shelving import Put
 from prefect_helix.runtime.values import name_of_type
 from prefect_helix.runtime.world import World
 from prefect_helix.storage.files import files

@@ -14,7 +14,8 @@ from prefect_helix.core.mismatch import by_digest, mismatch
 from prefect_helix.core.short import HIDDEN, is_secret
 from prefect_helix.runtime.code import ValueCode
 from prefect_helix.runtime.values import LeafRef, approximate_size, name_of_type, split
-from prefect_helix.storage.codec import Code, DecodingError, Encoded, decode, encode
+from prefect_helix.storage.blob import Code, DecodingError, Encoded
+from prefect_helix.storage.codec import decode, encode
 from prefect_helix.storage.copies import copy_of, is_as_it_was, put_back
 from prefect_helix.storage.files import File, files
 from prefect_helix.storage.mapped import hash_of, known_among

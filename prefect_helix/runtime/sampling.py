@@ -20,7 +20,7 @@ from prefect_helix.runtime.observation import Observer
 from prefect_helix.runtime.results import difference, try_digest
 from prefect_helix.runtime.values import name_of_type
 from prefect_helix.runtime.world import World
-from prefect_helix.storage.codec import DecodingError
+from prefect_helix.storage.blob import DecodingError
 from prefect_helix.views.units import format_count, format_us
 
 TIMES_AS_LONG = 10

@@ -18,7 +18,7 @@ from prefect_helix.runtime.code import ValueCode
 from prefect_helix.runtime.computing import Engine
 from prefect_helix.runtime.doubts import Doubts
 from prefect_helix.runtime.execution import Account
-from prefect_helix.runtime.keeper import Keeper, Put
+from prefect_helix.runtime.keeper import Keeper
 from prefect_helix.runtime.memory import Memory
 from prefect_helix.runtime.nodes import ABSENT, Cell, Node, Standing, TaskSpec, Way
 from prefect_helix.runtime.objects import Objects
@@ -27,6 +27,7 @@ from prefect_helix.runtime.planning import demand, replan
 from prefect_helix.runtime.results import describe
 from prefect_helix.runtime.sampling import Sampler
 from prefect_helix.runtime.scheduler import Scheduler, freeze
+from prefect_helix.runtime.shelving import Put
 from prefect_helix.runtime.steps import Do, Steps, walk_async
 from prefect_helix.runtime.waiting import Waiting
 from prefect_helix.runtime.world import World

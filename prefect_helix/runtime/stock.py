@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from prefect_helix.storage.backend import Entry
 from prefect_helix.storage.inventory import UNNAMED_GRACE_US
@@ -25,6 +25,7 @@ class Stock:
 
     Attributes:
         looks: How often the store was looked at.
+        staying: Held by whoever relies on it that what is there is not removed.
 
     Raises:
         StoreError: If the store refuses.
@@ -32,6 +33,7 @@ class Stock:
 
     def __init__(self, store: Store, named: Collection[str]) -> None:
         self.looks = 0
+        self.staying = threading.RLock()
         self._store = store
         self._named = named
         self._lock = threading.Lock()
@@ -110,17 +112,33 @@ class Stock:
         """Take note of a blob that could not be read."""
         self._unreadable.add(name)
 
-    def delete(self, name: str) -> None:
-        """Remove a blob.
+    def delete(self, names: Collection[str], unless_in: Callable[[], Collection[str]] = tuple) -> bool:
+        """Remove blobs; none, if one of them is needed.
+
+        What is needed is asked when they do not count as there any more, so that nobody comes to need one afterwards.
+
+        Args:
+            names: Which.
+            unless_in: Gives those that are needed.
+
+        Returns:
+            Whether they were removed.
 
         Raises:
             StoreError: If the store refuses.
         """
-        with self._lock:
-            known = self._blobs.pop(name, None)
-            self._written.pop(name, None)
-        if known is not None:
+        with self.staying:
+            with self._lock:
+                known = {name: self._blobs.pop(name) for name in names if name in self._blobs}
+                written = {name: self._written.pop(name) for name in names if name in self._written}
+            if not known.keys().isdisjoint(unless_in()):
+                with self._lock:
+                    self._blobs |= known
+                    self._written |= written
+                return False
+        for name in known:
             self._store.delete_blob(name)
+        return True
 
     def _listed(self) -> dict[str, Entry]:
         asked_at = time.monotonic()

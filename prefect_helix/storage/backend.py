@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import IO, NamedTuple, Protocol
 
-from prefect_helix.storage.codec import Chunk
+from prefect_helix.storage.blob import Chunk
 from prefect_helix.storage.verified import Stamp
 
 

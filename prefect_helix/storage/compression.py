@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from prefect_helix.core.errors import ConfigurationError
-from prefect_helix.storage.codec import Chunk, DecodingError, header_bytes, stated_bytes
+from prefect_helix.storage.blob import Chunk, DecodingError, header_bytes, stated_bytes
 
 _MAGIC = b"\x93HELIXZ "
 _FRAME = struct.Struct("<II")

@@ -18,7 +18,7 @@ from blake3 import blake3
 
 from prefect_helix.core.errors import CorruptError, StoreError
 from prefect_helix.core.lineage import Copy
-from prefect_helix.storage.codec import CHECKSUM_BYTES, Chunk, Encoded, Part, assemble, checksum
+from prefect_helix.storage.blob import CHECKSUM_BYTES, Chunk, Encoded, Part, assemble, checksum
 from prefect_helix.storage.files import File
 
 _PIECE_BYTES = 1 << 20

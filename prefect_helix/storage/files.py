@@ -14,7 +14,7 @@ import fsspec
 from blake3 import blake3
 
 from prefect_helix.core.digest import register_digest
-from prefect_helix.storage.codec import CHECKSUM_BYTES
+from prefect_helix.storage.blob import CHECKSUM_BYTES
 
 _PIECE_BYTES = 1 << 20
 _RACY_NS = 2_000_000_000

@@ -31,7 +31,7 @@ from prefect_helix.core.errors import StoreError
 from prefect_helix.core.history import Facts, Head, identity, with_origin
 from prefect_helix.core.lineage import Lineage, Run, RunStatus, Trace
 from prefect_helix.core.rulings import Rulings
-from prefect_helix.storage.codec import checksum
+from prefect_helix.storage.blob import checksum
 from prefect_helix.storage.index_parts import Block, Table, call_hash, facts_from_json, inflated, signature_hash
 from prefect_helix.storage.segments import (
     FORMAT_VERSION,

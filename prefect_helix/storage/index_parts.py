@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from prefect_helix.core.costs import Computed, Loaded, Samples
 from prefect_helix.core.digest import hash_parts
 from prefect_helix.core.history import Facts
-from prefect_helix.storage.codec import checksum
+from prefect_helix.storage.blob import checksum
 
 _ALWAYS_BYTES = 8 << 20
 _MOST_RATIO = 200

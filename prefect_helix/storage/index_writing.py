@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from prefect_helix.core.history import Facts, head_of, identity, with_origin
 from prefect_helix.core.lineage import Lineage, Trace, run_to_json
 from prefect_helix.core.rulings import Rulings
-from prefect_helix.storage.codec import checksum
+from prefect_helix.storage.blob import checksum
 from prefect_helix.storage.index import StoredIndex
 from prefect_helix.storage.index_parts import Block, Table, call_hash, facts_to_json, signature_hash
 from prefect_helix.storage.segments import FORMAT_VERSION, encode_line, encode_trace

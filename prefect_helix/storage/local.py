@@ -13,7 +13,7 @@ from pathlib import Path
 
 from prefect_helix.storage import mapped
 from prefect_helix.storage.backend import Data, Entry, write_all
-from prefect_helix.storage.codec import Chunk, checksums
+from prefect_helix.storage.blob import Chunk, checksums
 from prefect_helix.storage.verified import Stamp, Verified, stamp_of
 from prefect_helix.storage.watched import WATCHED_BYTES
 

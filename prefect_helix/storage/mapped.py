@@ -28,7 +28,7 @@ from prefect_helix.storage.verified import Stamp, stamp_of
 from prefect_helix.storage.watched import Place, place_of
 
 if TYPE_CHECKING:
-    from prefect_helix.storage.codec import Encoded
+    from prefect_helix.storage.blob import Encoded
 
 _PAGEMAP = Path("/proc/self/pagemap")
 _ENTRY_BYTES = 8

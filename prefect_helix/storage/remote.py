@@ -19,7 +19,7 @@ from fsspec.asyn import AsyncFileSystem
 from fsspec.dircache import DirCache
 
 from prefect_helix.storage.backend import Data, Entry, write_all
-from prefect_helix.storage.codec import Chunk
+from prefect_helix.storage.blob import Chunk
 from prefect_helix.storage.verified import Stamp
 
 OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "oci", "oss", "r2", "tos"})

@@ -25,7 +25,7 @@ from prefect_helix.core.lineage import (
     trace_from_json,
     trace_to_json,
 )
-from prefect_helix.storage.codec import checksum
+from prefect_helix.storage.blob import checksum
 
 FORMAT_VERSION = 1
 

@@ -21,7 +21,8 @@ import fsspec
 
 from prefect_helix.core.errors import BlobMissingError, ConfigurationError, CorruptError, HelixError, StoreError
 from prefect_helix.storage.backend import Backend, Entry
-from prefect_helix.storage.codec import Chunk, DecodingError, Encoded, check, decode
+from prefect_helix.storage.blob import Chunk, DecodingError, Encoded, check
+from prefect_helix.storage.codec import decode
 from prefect_helix.storage.compression import checked_compression, compressed, decompressed
 from prefect_helix.storage.local import Local
 from prefect_helix.storage.remote import OBJECT_STORES, Remote

@@ -14,7 +14,7 @@ from typing import Any
 
 from prefect_helix.storage import local, remote, store
 from prefect_helix.storage.backend import Data, Entry
-from prefect_helix.storage.codec import Chunk
+from prefect_helix.storage.blob import Chunk
 
 COUNTED = {"fails": "failed", "tears": "cut", "removes": "removed", "damages": "damaged", "kills": "kills"}
 """What is counted where trouble befalls a run or harm is done between runs: operations, files, processes."""

@@ -16,7 +16,7 @@ from prefect_helix.core.fingerprint import Fingerprint
 from prefect_helix.core.graph import Decision
 from prefect_helix.core.planner import Plan, PlanNode
 from prefect_helix.runtime import closing, objects, planning, world
-from prefect_helix.storage import codec, index, leases, segments
+from prefect_helix.storage import blob, codec, index, leases, segments
 
 fingerprint_of: Callable[[Any], Fingerprint] = fingerprints.fingerprint
 """What the flow runner knows a task's code by."""
@@ -78,8 +78,10 @@ def no_checksums() -> None:
         except (ValueError, RecursionError) as error:
             raise segments.BadLineError("it is not JSON") from error
 
-    verified_parts = codec._verified_parts
-    codec._verified_parts = lambda view, name, *, content: verified_parts(view, name, content=False)
+    verified_parts = blob.verified_parts
+    blob.verified_parts = codec.verified_parts = lambda view, name, *, content: verified_parts(
+        view, name, content=False
+    )
     segments.parse_line = index.parse_line = parse_line
 
 

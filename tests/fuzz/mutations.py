@@ -12,7 +12,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from prefect_helix.storage.codec import checksum, encode
+from prefect_helix.storage.blob import checksum
+from prefect_helix.storage.codec import encode
 from tests.fuzz.canary import Canary
 
 CANARY_BLOB = b"".join(encode(Canary()).chunks)

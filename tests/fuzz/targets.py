@@ -32,8 +32,9 @@ from prefect_helix.runtime.results import skeleton_of
 from prefect_helix.runtime.retrieving import retrieve
 from prefect_helix.settings import FlowOptions, resolve
 from prefect_helix.storage import inventory, leases, segments
+from prefect_helix.storage.blob import DecodingError, check, checksum, header_bytes, stated_bytes
 from prefect_helix.storage.catalog import Catalog
-from prefect_helix.storage.codec import DecodingError, check, checksum, decode, encode, header_bytes, stated_bytes
+from prefect_helix.storage.codec import decode, encode
 from prefect_helix.storage.compression import decompressed
 from prefect_helix.storage.copies import is_as_it_was, put_back
 from prefect_helix.storage.index import StoredIndex
@@ -482,10 +483,10 @@ TARGETS = (
         raw("blobs"),
         plain(decode),
         (DecodingError,),
-        ("storage.codec:_table", "storage.codec:header_bytes"),
+        ("storage.blob:_table", "storage.blob:header_bytes"),
     ),
     Target("a blob to check", raw("blobs"), plain(lambda data: check(data, name="ab" * 16)), (DecodingError,)),
-    Target("a header", forged_headers, plain(_header), (DecodingError,), ("storage.codec:_table",)),
+    Target("a header", forged_headers, plain(_header), (DecodingError,), ("storage.blob:_table",)),
     Target(
         "a blob of zstd",
         compressed_blobs("zstd"),

@@ -16,8 +16,9 @@ from prefect_helix.core.errors import ConfigurationError, CorruptError, StoreErr
 from prefect_helix.core.lineage import Copy
 from prefect_helix.core.rulings import day
 from prefect_helix.core.sizes import budget_bytes
+from prefect_helix.storage.blob import checksum
 from prefect_helix.storage.catalog import Catalog
-from prefect_helix.storage.codec import checksum, encode
+from prefect_helix.storage.codec import encode
 from prefect_helix.storage.copies import is_as_it_was, put_back
 from prefect_helix.storage.index_parts import Block, Table
 from prefect_helix.storage.segments import encode_line

@@ -25,7 +25,7 @@ from prefect_helix.runtime.nodes import Cell, Node, TaskSpec, Way
 from prefect_helix.runtime.opening import Order, Warnings, look_ahead, open_session
 from prefect_helix.runtime.session import Session
 from prefect_helix.runtime.standin import is_stand_in, plain
-from prefect_helix.storage.codec import Encoded
+from prefect_helix.storage.blob import Encoded
 from prefect_helix.storage.store import Store, open_store
 
 AMPLE_BYTES = 1 << 40

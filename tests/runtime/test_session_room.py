@@ -9,16 +9,19 @@ import pandas as pd
 import pytest
 
 from prefect_helix.core.materialization import POLICIES
-from prefect_helix.runtime import keeper
+from prefect_helix.runtime import shelving
 
 pytestmark = pytest.mark.timeout(60)
 
 ONE = 161_024
 """Bytes of a stored frame, and some more."""
 
+MANY = 600_000
+"""Rows of a frame that is mapped where it is loaded."""
 
-def frame(start: float = 0.0) -> pd.DataFrame:
-    return pd.DataFrame({"x": np.arange(20_000.0) + start})
+
+def frame(start: float = 0.0, rows: int = 20_000) -> pd.DataFrame:
+    return pd.DataFrame({"x": np.arange(float(rows)) + start})
 
 
 def total(x: Any) -> float:
@@ -112,7 +115,7 @@ def test_a_run_that_failed_leaves_what_it_did_not_come_to(lab):
 
 
 def test_one_result_waits_for_room_however_large_it_is(lab, monkeypatch):
-    monkeypatch.setattr(keeper, "WAITING_BYTES", ONE - 1)
+    monkeypatch.setattr(shelving, "WAITING_BYTES", ONE - 1)
     small = lab.task(lambda: frame(1.0), name="small", cost_us=3_000_000)
     large = lab.task(lambda: frame(2.0), name="large", cost_us=90_000_000)
 
@@ -146,3 +149,35 @@ def test_of_two_runs_that_end_together_one_sees_that_the_budget_is_kept(lab):
             one.session.keeper.commit = commit_once_the_other_has_ended
             one.session.finish("completed")
             assert lab.blob_bytes() <= ONE
+
+
+def test_what_the_run_comes_to_need_as_it_is_about_to_go_stays(lab):
+    held = lab.task(lambda: frame(1.0, MANY), name="held", cost_us=1_000_000)
+    dear = lab.task(lambda: frame(2.0, MANY), name="dear", cost_us=90_000_000)
+    about_to_go: list[bool] = []
+
+    def flow() -> float:
+        one = held()
+        session, cell = lab.current.session, one.__helix_handle__()
+        session.keeper.flush()
+        stock, others = session.keeper._stock, [cell.value]  # that somebody has it keeps it in memory
+        delete = stock.delete
+
+        def delete_once_it_has_left_memory(names, *args, **options):
+            if not set(names).isdisjoint(cell.node.result.blobs):
+                others.clear()
+                session._memory.look_at(cell.node)  # as the flow's thread may at any time
+                about_to_go.append(not cell.present)
+            return delete(names, *args, **options)
+
+        stock.delete = delete_once_it_has_left_memory
+        two = dear()
+        session.keeper.flush()
+        stock.delete = delete
+        return total(one) + total(two)
+
+    run = lab.run(flow, policy="auto", budget=9 * MANY)
+
+    assert about_to_go == [True]
+    assert run.value == total(frame(1.0, MANY)) + total(frame(2.0, MANY))
+    assert (run.bodies, run.warnings) == (["held", "dear"], {})

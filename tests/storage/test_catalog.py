@@ -28,8 +28,8 @@ from prefect_helix.core.lineage import (
 from prefect_helix.core.remarks import Note, Remarks, Tag
 from prefect_helix.core.rulings import Acceptance, Revocation, Rulings
 from prefect_helix.core.written import Withdrawal, record_to_json
+from prefect_helix.storage.blob import checksum
 from prefect_helix.storage.catalog import GRACE_US, Catalog
-from prefect_helix.storage.codec import checksum
 from prefect_helix.storage.known import Known
 from prefect_helix.storage.segments import encode_line
 from prefect_helix.storage.store import Store, open_store

@@ -14,7 +14,8 @@ import pytest
 from sklearn.linear_model import LinearRegression
 
 from prefect_helix.core.errors import NotStorableError
-from prefect_helix.storage.codec import ChangedWhileWritingError, DecodingError, decode, encode
+from prefect_helix.storage.blob import ChangedWhileWritingError, DecodingError
+from prefect_helix.storage.codec import decode, encode
 
 RANDOM = np.random.default_rng(7)
 

@@ -13,8 +13,9 @@ from prefect_helix.core.errors import ConfigurationError, CorruptError
 from prefect_helix.core.rulings import Revocation
 from prefect_helix.storage import compression
 from prefect_helix.storage import known as known_module
+from prefect_helix.storage.blob import ChangedWhileWritingError
 from prefect_helix.storage.catalog import Catalog
-from prefect_helix.storage.codec import ChangedWhileWritingError, encode
+from prefect_helix.storage.codec import encode
 from prefect_helix.storage.signing import SEAL_BYTES
 from prefect_helix.storage.store import open_store
 

@@ -16,7 +16,8 @@ import pytest
 from prefect_helix.core.digest import digest
 from prefect_helix.core.errors import NotStorableError
 from prefect_helix.core.naming import module_name, type_name
-from prefect_helix.storage.codec import DecodingError, decode, encode
+from prefect_helix.storage.blob import DecodingError
+from prefect_helix.storage.codec import decode, encode
 from prefect_helix.storage.lookup import Program, find, findable_name
 
 SHOP = """

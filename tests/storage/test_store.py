@@ -16,7 +16,8 @@ from fsspec.registry import known_implementations
 
 from prefect_helix.core.errors import BlobMissingError, ConfigurationError, CorruptError, StoreError
 from prefect_helix.storage.backend import Entry
-from prefect_helix.storage.codec import ChangedWhileWritingError, encode
+from prefect_helix.storage.blob import ChangedWhileWritingError
+from prefect_helix.storage.codec import encode
 from prefect_helix.storage.store import Store, open_store
 
 BIG = 6 << 20

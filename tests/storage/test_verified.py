@@ -14,8 +14,10 @@ import numpy as np
 import pytest
 
 from prefect_helix.core.errors import CorruptError
-from prefect_helix.storage import codec, local, verified
-from prefect_helix.storage.codec import Encoded, encode
+from prefect_helix.storage import blob as blobs
+from prefect_helix.storage import local, verified
+from prefect_helix.storage.blob import Encoded
+from prefect_helix.storage.codec import encode
 from prefect_helix.storage.store import open_store
 
 
@@ -44,12 +46,12 @@ def checked(path: Path, encoded: Encoded, monkeypatch: pytest.MonkeyPatch) -> bo
         sizes.append(len(data))
         return checksum(data)
 
-    checksum = codec.checksum
-    monkeypatch.setattr(codec, "checksum", count)
+    checksum = blobs.checksum
+    monkeypatch.setattr(blobs, "checksum", count)
     try:
         loaded: Any = open_store(path.parents[2]).get_blob(encoded.name)
     finally:
-        monkeypatch.setattr(codec, "checksum", checksum)
+        monkeypatch.setattr(blobs, "checksum", checksum)
     assert loaded[-1] == 999_999
     return max(sizes) > 1_000_000
 

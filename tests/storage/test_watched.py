@@ -22,7 +22,8 @@ from prefect_helix.core import digest_frames
 from prefect_helix.core.digest import digest
 from prefect_helix.core.digest_writer import content_hash
 from prefect_helix.storage import mapped, watched
-from prefect_helix.storage.codec import ChangedWhileWritingError, Encoded, decode, encode
+from prefect_helix.storage.blob import ChangedWhileWritingError, Encoded
+from prefect_helix.storage.codec import decode, encode
 from prefect_helix.storage.watched import WATCHED_BYTES, hash_of, known_hash
 
 from .conftest import count_hashes
