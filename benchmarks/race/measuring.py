@@ -83,6 +83,7 @@ class Track:
 
     def _run(self, iteration: int) -> Measurement:
         version, store, folder = self.versions[iteration], self.home / "store", self.home / "flows"
+        output = f"output-{iteration}"
         (self.home / "reached").unlink(missing_ok=True)  # if this breaks off, nobody knows what it left behind
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in version.sources.items():
@@ -99,12 +100,14 @@ class Track:
         (self.home / ANSWER).unlink(missing_ok=True)
         self.settle()
         command = [self.python, "-m", "benchmarks.race.child", str(self.home / "request.json")]
-        started = time.perf_counter()
-        failure = self._failure_of(command)
+        started_us, started = time.time_ns() // 1000, time.perf_counter()
+        failure = self._failure_of(command, output)
         seconds = time.perf_counter() - started
         found: dict[str, Any] = {"failure": failure} if failure else json.loads((self.home / ANSWER).read_text())
         if self.system.family == "helix" and not failure:
-            found["computed"] = _computed(store)
+            found["computed"] = _computed(store, started_us)
+            if found["computed"] is None:
+                found["failure"] = f"it kept no lineage: {_last_told(self.home / output)}"
         measurement = Measurement(
             self.flow,
             self.system.name,
@@ -118,9 +121,9 @@ class Track:
         (self.home / "reached").write_text(str(iteration + 1))
         return measurement
 
-    def _failure_of(self, command: Sequence[str]) -> str:
-        """Run a command and return why it failed, in a line; nothing if it did not."""
-        with (self.home / "output").open("w+", errors="replace") as output:
+    def _failure_of(self, command: Sequence[str], name: str) -> str:
+        """Run a command, with its output in a file; return why it failed, in a line, and nothing if it did not."""
+        with (self.home / name).open("w+", errors="replace") as output:
             try:
                 subprocess.run(
                     command,
@@ -169,6 +172,15 @@ def _bytes_in(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
-def _computed(store: Path) -> dict[str, int]:
-    last = max(Catalog(open_store(str(store))).read().lineages, key=lambda lineage: lineage.run.started_us)
-    return dict(Counter(trace.task for trace in last.traces if trace.decision is Decision.COMPUTE))
+def _computed(store: Path, since_us: int) -> dict[str, int] | None:
+    """Return how often which task's body ran in the run that began since then; None if it kept nothing."""
+    lineages = [one for one in Catalog(open_store(str(store))).read().lineages if one.run.started_us >= since_us]
+    if not lineages:
+        return None
+    return dict(Counter(trace.task for trace in lineages[-1].traces if trace.decision is Decision.COMPUTE))
+
+
+def _last_told(output: Path) -> str:
+    """Return the last line in which prefect_helix told something."""
+    lines = [line for line in output.read_text(errors="replace").splitlines() if "helix: " in line]
+    return lines[-1] if lines else "nothing is told"
