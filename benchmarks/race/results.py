@@ -28,6 +28,7 @@ class Measurement:
         change: The edit before it.
         body_seconds: Time of the flow's body; None if it failed.
         process_seconds: Time of the whole process.
+        cpu_seconds: Time of the processor that it took; far less where the machine was busy with something else.
         stored_bytes: What the system had stored when the process had ended.
         peak_bytes: Peak of the process's memory.
         digest: Of what the flow returned.
@@ -44,6 +45,7 @@ class Measurement:
     change: str
     body_seconds: float | None = None
     process_seconds: float = 0.0
+    cpu_seconds: float = 0.0
     stored_bytes: int = 0
     peak_bytes: int = 0
     digest: str = ""
