@@ -79,7 +79,8 @@ def _attribute(owner: object, qualname: str) -> object:
 
 def _known_as(name: str) -> list[ModuleType]:
     """Return the modules of that name: an imported one, and scripts."""
-    scripts = [script for script in _scripts(len(sys.modules), next(reversed(sys.modules))) if script != name]
+    names = list(sys.modules)  # at once: another thread may be importing
+    scripts = [script for script in _scripts(len(names), names[-1]) if script != name]
     loaded = [sys.modules[one] for one in (name, *scripts) if one in sys.modules and module_name(one) == name]
     if not loaded:
         with contextlib.suppress(ImportError):

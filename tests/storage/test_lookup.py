@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.util
 import subprocess
 import sys
+import threading
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -180,3 +182,25 @@ def test_a_module_run_by_its_name_keeps_it(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "north.shop"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout == "north.shop:Order\n"
+
+
+def test_another_thread_may_be_importing() -> None:
+    ended = threading.Event()
+
+    def import_and_forget() -> None:
+        while not ended.is_set():
+            for number in range(50):
+                sys.modules[f"steps_{number}"] = ModuleType(f"steps_{number}")
+            for number in range(50):
+                del sys.modules[f"steps_{number}"]
+
+    interval, importing = sys.getswitchinterval(), threading.Thread(target=import_and_forget)
+    sys.setswitchinterval(1e-6)
+    importing.start()
+    try:
+        for _ in range(2_000):
+            assert find("collections:OrderedDict") is OrderedDict
+    finally:
+        ended.set()
+        importing.join()
+        sys.setswitchinterval(interval)
