@@ -83,7 +83,7 @@ class Track:
 
     def _run(self, iteration: int) -> Measurement:
         version, store, folder = self.versions[iteration], self.home / "store", self.home / "flows"
-        output = f"output-{iteration}"
+        output = self.home / f"output-{iteration}"
         (self.home / "reached").unlink(missing_ok=True)  # if this breaks off, nobody knows what it left behind
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in version.sources.items():
@@ -107,7 +107,7 @@ class Track:
         if self.system.family == "helix" and not failure:
             found["computed"] = _computed(store, started_us)
             if found["computed"] is None:
-                found["failure"] = f"it kept no lineage: {_last_told(self.home / output)}"
+                found["failure"] = f"it kept no lineage: {_last_told(output)}"
         measurement = Measurement(
             self.flow,
             self.system.name,
@@ -121,9 +121,9 @@ class Track:
         (self.home / "reached").write_text(str(iteration + 1))
         return measurement
 
-    def _failure_of(self, command: Sequence[str], name: str) -> str:
+    def _failure_of(self, command: Sequence[str], file: Path) -> str:
         """Run a command, with its output in a file; return why it failed, in a line, and nothing if it did not."""
-        with (self.home / name).open("w+", errors="replace") as output:
+        with file.open("w+", errors="replace") as output:
             try:
                 subprocess.run(
                     command,
@@ -177,7 +177,8 @@ def _computed(store: Path, since_us: int) -> dict[str, int] | None:
     lineages = [one for one in Catalog(open_store(str(store))).read().lineages if one.run.started_us >= since_us]
     if not lineages:
         return None
-    return dict(Counter(trace.task for trace in lineages[-1].traces if trace.decision is Decision.COMPUTE))
+    last = max(lineages, key=lambda lineage: lineage.run.started_us)
+    return dict(Counter(trace.task for trace in last.traces if trace.decision is Decision.COMPUTE))
 
 
 def _last_told(output: Path) -> str:

@@ -9,7 +9,6 @@ from prefect_helix.core.errors import NotStorableError
 from prefect_helix.core.lineage import Trace
 from prefect_helix.core.losses import Expected
 from prefect_helix.core.lots import Parcel
-from prefect_helix.core.shelf import Shelf
 from prefect_helix.runtime.appraisal import Appraiser
 from prefect_helix.runtime.stock import Stock
 from prefect_helix.storage.blob import ChangedWhileWritingError
@@ -71,9 +70,10 @@ class Shelving:
             StoreError: If the store refuses.
             Exception: What the policy raised, or who writes the value.
         """
-        self._shelve(self._shelf, trace, parcel, put)
+        offer = _Offer(trace, parcel, put)
+        self._shelve(offer)
         if parcel.key in self._shelf.wanted:
-            self._wait(_Offer(trace, parcel, put))
+            self._wait(offer)
 
     def settle(self, *, completed: bool) -> None:
         """Give up what was only kept in case the run is killed, and keep the budget, now that the run is over.
@@ -87,22 +87,23 @@ class Shelving:
             StoreError: If the store refuses.
             Exception: What the policy raised, or who writes a value.
         """
-        self._fill(self._shelf)
+        self._fill()
         self._shelf, gone = self._appraiser.settle(self._shelf, completed=completed)
         self._stock.delete(gone)
         waiting, self._waiting = self._waiting, []
         for offer in waiting:
-            self._shelve(self._shelf, *offer)
+            self._shelve(offer)
         if waiting:
             self._stock.look()  # after the last write: of runs that end together one sees what all wrote
-            self._fill(self._shelf)
+            self._fill()
             self._stock.delete(self._shelf.make_room())
 
-    def _shelve(self, shelf: Shelf, trace: Trace, parcel: Parcel, put: Put) -> None:
+    def _shelve(self, offer: _Offer) -> None:
         """Write a result if it is worth that, in the place of what is worth less."""
+        shelf, (trace, parcel, put) = self._shelf, offer
         if parcel.blobs:
             self._stock.look_if_worth_it()
-            self._fill(shelf)
+            self._fill()
         spoiled = parcel.blobs.keys() & self._stock.unreadable  # what could not be read has just been made again
         for name in spoiled:
             shelf.forget(name)
@@ -135,11 +136,11 @@ class Shelving:
             for name in missing:
                 shelf.forget(name)
 
-    def _fill(self, shelf: Shelf) -> None:
+    def _fill(self) -> None:
         """Tell the shelf what was found when somebody last looked, which any thread may do."""
         if self._looks != self._stock.looks:
             self._looks = self._stock.looks
-            shelf.find(self._stock.blobs)
+            self._shelf.find(self._stock.blobs)
 
     def _wait(self, offer: _Offer) -> None:
         """Hold on to a result that may find room when the run ends; one may be as large as it is."""

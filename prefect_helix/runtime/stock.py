@@ -131,7 +131,7 @@ class Stock:
             with self._lock:
                 known = {name: self._blobs.pop(name) for name in names if name in self._blobs}
                 written = {name: self._written.pop(name) for name in names if name in self._written}
-            if not known.keys().isdisjoint(unless_in()):
+            if known and not known.keys().isdisjoint(unless_in()):
                 with self._lock:
                     self._blobs |= known
                     self._written |= written
