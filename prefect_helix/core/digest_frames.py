@@ -114,7 +114,7 @@ def _column(value: Any, out: Writer) -> None:
                 out.stream(_fixed_width(piece.is_valid()))
         for stream in streams:
             for piece in _pieces(chunks):
-                out.stream(stream(piece.drop_null() if piece.null_count else piece))
+                out.stream(stream(piece))
 
     held = [chunk.buffers() for chunk in chunks]
     buffers = [memoryview(each).cast("B") for each in chain.from_iterable(held) if each is not None]
@@ -135,7 +135,7 @@ def _pieces(chunks: list[Any]) -> Iterator[Any]:
 
 
 def _flat_streams(kind: Any) -> tuple[Callable[[Any], memoryview], ...] | None:
-    """Return what turns a piece without nulls into bytes that do not depend on its offset, one stream each."""
+    """Return what turns a piece into bytes that depend neither on its offset nor on what is under nulls, by streams."""
     types: Any = sys.modules["pyarrow"].types
     if types.is_string(kind) or types.is_large_string(kind) or types.is_binary(kind) or types.is_large_binary(kind):
         return _lengths, _text
@@ -146,6 +146,8 @@ def _flat_streams(kind: Any) -> tuple[Callable[[Any], memoryview], ...] | None:
 
 def _fixed_width(piece: Any) -> memoryview:
     pa: Any = sys.modules["pyarrow"]
+    if piece.null_count:
+        piece = piece.drop_null()
     if pa.types.is_boolean(piece.type):
         piece = piece.cast(pa.uint8())
     width = piece.type.bit_width // 8
@@ -162,7 +164,16 @@ def _text(piece: Any) -> memoryview:
     types: Any = sys.modules["pyarrow"].types
     is_large = types.is_large_string(piece.type) or types.is_large_binary(piece.type)
     offsets = _bytes_of(piece, 1).cast("q" if is_large else "i")
-    return _bytes_of(piece, 2)[offsets[piece.offset] : offsets[piece.offset + len(piece)]]
+    start, end = offsets[piece.offset], offsets[piece.offset + len(piece)]
+    if piece.null_count and _shown_bytes(piece) != end - start:
+        return _text(piece.drop_null())
+    return _bytes_of(piece, 2)[start:end]
+
+
+def _shown_bytes(piece: Any) -> int:
+    """Return the length of all strings that are not null."""
+    compute: Any = import_module("pyarrow.compute")
+    return int(compute.sum(compute.binary_length(piece)).as_py() or 0)
 
 
 def _bytes_of(piece: Any, index: int) -> memoryview:

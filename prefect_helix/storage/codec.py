@@ -31,10 +31,14 @@ if TYPE_CHECKING:
     import numpy
 
 
+_PARTS = 8
+"""One in so many bytes of an Arrow array may be stored without need: that is cheaper than a copy."""
+
+
 def encode(value: object) -> Encoded:
     """Return `value` as a blob.
 
-    Arrays and frames are not copied unless their memory has gaps. Complexity: O(bytes), one pass to hash them.
+    Arrays and frames are not copied unless their memory has gaps, or much that is not theirs. Complexity: O(bytes), one pass to hash them.
 
     Raises:
         NotStorableError: If the value cannot be pickled.
@@ -163,11 +167,17 @@ def _reduce_block(block: Any) -> Any:
 
 def _reduce_arrow_column(column: Any) -> Any:
     chunks = column._pa_array.chunks
-    if len(chunks) < 2:
+    if not chunks:
         return NotImplemented
-    # Concatenating a chunk with nothing leaves out the rows of the column it was cut from.
-    compact = [sys.modules["pyarrow"].concat_arrays([chunk]) for chunk in chunks]
+    compact = [_without_spare(chunk) for chunk in chunks]
     return copyreg.__newobj__, (type(column),), {**column.__dict__, "_pa_array": compact, "_cache": {}}  # type: ignore[attr-defined]
+
+
+def _without_spare(chunk: Any) -> Any:
+    """Return a chunk that holds little more than its own rows: itself, or a copy if it was cut from a longer one."""
+    if _PARTS * (chunk.get_total_buffer_size() - chunk.nbytes) <= chunk.nbytes:
+        return chunk
+    return sys.modules["pyarrow"].concat_arrays([chunk])  # with nothing, which leaves out the rows of others
 
 
 _RESTORING = (__name__, restore_tensor.__module__)

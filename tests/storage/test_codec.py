@@ -123,9 +123,22 @@ def test_arrow_strings_keep_their_chunks() -> None:
     assert loaded.array._pa_array.num_chunks == column.array._pa_array.num_chunks == 2
 
 
-def test_a_slice_of_a_chunked_column_is_stored_without_the_rest() -> None:
-    column = pd.concat([pd.Series([f"word {i}" for i in range(10_000)]) for _ in range(2)], ignore_index=True)
-    assert encode(column.iloc[9_990:10_010]).size_bytes < 4_000
+@pytest.mark.parametrize("chunks", [1, 2])
+def test_arrow_strings_are_stored_from_where_they_lie(chunks: int) -> None:
+    parts = [pd.Series([None, *(f"word {i}" for i in range(10_000))]) for _ in range(chunks)]
+    column = pd.concat(parts, ignore_index=True) if chunks > 1 else parts[0]
+    held = [buffer.address for chunk in column.array._pa_array.chunks for buffer in chunk.buffers() if buffer.size > 99]
+    stored = [np.frombuffer(chunk, np.uint8).__array_interface__["data"][0] for chunk in encode(column).chunks]
+    assert set(held) <= set(stored)
+    pd.testing.assert_series_equal(round_trip(column), column)
+
+
+@pytest.mark.parametrize("chunks", [1, 2])
+def test_a_slice_of_a_column_is_stored_without_the_rest(chunks: int) -> None:
+    parts = [pd.Series([f"word {i}" for i in range(10_000)]) for _ in range(chunks)]
+    column = pd.concat(parts, ignore_index=True) if chunks > 1 else parts[0]
+    assert encode(column.iloc[9_980:9_995]).size_bytes < 4_000
+    assert round_trip(column.iloc[9_980:9_995]).tolist() == column.iloc[9_980:9_995].tolist()
 
 
 @pytest.mark.parametrize("value", [None, 0, "text", b"bytes", [1, (2, {3})], {"a": float("inf")}], ids=repr)
