@@ -15,7 +15,7 @@ from typing import Any, TypeAlias, cast
 from uuid import UUID
 
 from prefect.artifacts import create_markdown_artifact
-from prefect.client.schemas.objects import State, StateType, TaskRun
+from prefect.client.schemas.objects import RunInput, State, StateType, TaskRun, TaskRunResult
 from prefect.logging.handlers import APILogHandler
 from prefect.logging.loggers import task_run_logger
 from prefect.tasks import Task
@@ -25,18 +25,22 @@ from prefect_helix.compat import create_task_run, custom_task_run_name, emit_tas
 from prefect_helix.core.graph import Decision
 from prefect_helix.core.lineage import Lineage, Run, Trace
 from prefect_helix.core.summary import saved_us, spent_us
-from prefect_helix.engine import PrefectEngine
+from prefect_helix.engine import Call, PrefectEngine
 from prefect_helix.futures import STATE_NAMES
 from prefect_helix.runtime.nodes import Node
 from prefect_helix.views.steps import unshown
 from prefect_helix.views.tables import run_markdown
 from prefect_helix.views.units import format_us
 from prefect_helix.views.versions import MAX_VERSIONS, versions_markdown
+from prefect_helix.visiting import cells_in
 
 Log: TypeAlias = "logging.Logger | logging.LoggerAdapter[Any]"
 
-REPORTED_NODES = 500
-"""Loaded and pruned nodes of one run that become task runs: the server's event queue drops what is too much for it."""
+REPORTED_NODES = 100
+"""Loaded and pruned nodes of one run that become task runs.
+
+The end of the run waits until the server has gone through them, and its event queue drops what is too much for it.
+"""
 
 _EPOCH = datetime.fromtimestamp(0, timezone.utc)
 
@@ -64,8 +68,9 @@ def _report(engine: PrefectEngine, lineage: Lineage, prior: Lineage | None, log:
             beside.submit(copy_context().run, _create_artifact, lineage, prior, left_out, ui_url),
             beside.submit(copy_context().run, _create_versions_artifact, runs, ui_url),
         ]
-        for node in shown:
-            _report_node(engine, node, traces[node.call])
+        task_runs = [_task_run(engine, node, traces[node.call]) for node in shown]
+        for node, task_run in zip(shown, task_runs, strict=True):  # threads that send it are busy from here on
+            _tell(task_run, engine.calls[node.key].task)
         for artifact in artifacts:
             artifact.result()
     if left_out:
@@ -141,26 +146,25 @@ def artifact_key(flow: str) -> str:
     return "helix-" + (re.sub(r"[^a-z0-9]+", "-", flow.lower()).strip("-") or "flow")
 
 
-def _report_node(engine: PrefectEngine, node: Node, trace: Trace) -> None:
-    """Show a node as a task run that began when it was called, so that it comes before those that take its value."""
+def _task_run(engine: PrefectEngine, node: Node, trace: Trace) -> TaskRun:
+    """Return a node as a task run that began when it was called, so that it comes before those that take its value."""
     call = engine.calls[node.key]
-    message = _message(trace)
     called = _EPOCH + timedelta(microseconds=trace.started_us)
     ended = called + timedelta(microseconds=spent_us(trace) or 0)
     task_run = call.context.copy().run(
         create_task_run,
         call.task,
         id=UUID(node.task_run_id),
-        parameters=engine.native(dict(node.parameters), waits_only=True),
+        parameters=dict.fromkeys(node.parameters),
         wait_for=engine.native(call.wait_for, waits_only=True),
-        extra_task_inputs=call.dependencies,
+        extra_task_inputs={name: _inputs(value, call, name) for name, value in node.parameters.items()},
     )
     if call.task.task_run_name:
         task_run.name = _custom_name(engine, node, call.task, task_run) or task_run.name
     state: State[Any] = State(
         type=StateType.COMPLETED,
         name=STATE_NAMES[trace.decision],
-        message=message,
+        message=_message(trace),
         timestamp=cast("Any", ended),
         data=None,
     )
@@ -170,8 +174,20 @@ def _report_node(engine: PrefectEngine, node: Node, trace: Trace) -> None:
     task_run.state_type, task_run.state_name = state.type, state.name
     task_run.expected_start_time = task_run.start_time = cast("Any", called)
     task_run.end_time, task_run.total_run_time = cast("Any", ended), ended - called
+    return task_run
+
+
+def _inputs(value: Any, call: Call, name: str) -> set[RunInput]:
+    """Return the task runs whose results an argument takes."""
+    own = (TaskRunResult(id=UUID(cell.node.task_run_id)) for cell in cells_in(value))
+    return {*own, *(call.dependencies or {}).get(name, ())}
+
+
+def _tell(task_run: TaskRun, task: Task[..., Any]) -> None:
+    """Show a task run in the state in which it is."""
+    state = cast("State[Any]", task_run.state)
     emit_task_run_state_change_event(task_run=task_run, initial_state=None, validated_state=state)
-    _log_on_its_page(task_run_logger(task_run, call.task), message)
+    _log_on_its_page(task_run_logger(task_run, task), cast(str, state.message))
 
 
 def _log_on_its_page(log: logging.LoggerAdapter[logging.Logger], message: str) -> None:

@@ -31,14 +31,15 @@ if TYPE_CHECKING:
     import numpy
 
 
-_PARTS = 8
-"""One in so many bytes of an Arrow array may be stored without need: that is cheaper than a copy."""
+_SPARE_SHARE = 1 / 8
+"""So much of an Arrow array may be stored without need: that is cheaper than a copy."""
 
 
 def encode(value: object) -> Encoded:
     """Return `value` as a blob.
 
-    Arrays and frames are not copied unless their memory has gaps, or much that is not theirs. Complexity: O(bytes), one pass to hash them.
+    Arrays and frames are not copied unless their memory has gaps, or much that is not theirs.
+    Complexity: O(bytes), one pass to hash them.
 
     Raises:
         NotStorableError: If the value cannot be pickled.
@@ -175,7 +176,7 @@ def _reduce_arrow_column(column: Any) -> Any:
 
 def _without_spare(chunk: Any) -> Any:
     """Return a chunk that holds little more than its own rows: itself, or a copy if it was cut from a longer one."""
-    if _PARTS * (chunk.get_total_buffer_size() - chunk.nbytes) <= chunk.nbytes:
+    if chunk.get_total_buffer_size() - chunk.nbytes <= _SPARE_SHARE * chunk.nbytes:
         return chunk
     return sys.modules["pyarrow"].concat_arrays([chunk])  # with nothing, which leaves out the rows of others
 

@@ -79,13 +79,19 @@ def _attribute(owner: object, qualname: str) -> object:
 
 def _known_as(name: str) -> list[ModuleType]:
     """Return the modules of that name: an imported one, and scripts."""
-    names = list(sys.modules)  # at once: another thread may be importing
-    scripts = [script for script in _scripts(len(names), names[-1]) if script != name]
+    scripts = [script for script in _scripts(*_extent()) if script != name]
     loaded = [sys.modules[one] for one in (name, *scripts) if one in sys.modules and module_name(one) == name]
     if not loaded:
         with contextlib.suppress(ImportError):
             return [importlib.import_module(name)]
     return loaded
+
+
+def _extent() -> tuple[int, str]:
+    """Return how many modules are loaded, and the newest; asked for each name that is looked up."""
+    while True:
+        with contextlib.suppress(RuntimeError):  # another thread has imported one just now
+            return len(sys.modules), next(reversed(sys.modules))
 
 
 @functools.lru_cache(maxsize=1)

@@ -29,6 +29,8 @@ from prefect_helix.storage.blob import checksum
 
 FORMAT_VERSION = 1
 
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
+
 CONSEQUENCE = "its results are computed again"
 
 
@@ -66,7 +68,7 @@ def encode_trace(trace: Trace) -> bytes:
 
 def encode_line(payload: Mapping[str, Any]) -> bytes:
     """Return JSON-ready data as a line, its end included."""
-    text = json.dumps(payload, separators=(",", ":")).encode("ascii")
+    text = _ENCODER.encode(payload).encode("ascii")
     return b'["%b",%b]\n' % (checksum(text).hex().encode("ascii"), text)
 
 

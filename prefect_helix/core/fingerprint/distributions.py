@@ -23,6 +23,15 @@ _NAME = re.compile(r"^Name:\s*(\S+)", re.MULTILINE)
 _EXTRA = re.compile(r"\bextra\s*==")
 
 
+_CALLED = {
+    "cv2": "opencv-python",
+    "PIL": "pillow",
+    "skimage": "scikit-image",
+    "sklearn": "scikit-learn",
+    "yaml": "pyyaml",
+}
+"""Distributions that are asked first for a package that is not called as they are; else all are gone through."""
+
 OUR_MODULES = frozenset({"prefect", "prefect_helix"})
 """Packages that run tasks: what they do is no part of any task."""
 
@@ -137,7 +146,7 @@ def _normal_name(name: str) -> str:
 
 def _claimant(site: Path, relative: Path) -> Distribution | None:
     root = relative.parts[0]
-    likely = _infos(site).get(_normal_name(root))
+    likely = _infos(site).get(_CALLED.get(root, _normal_name(root)))
     line = f"\n{relative.as_posix()},".encode()
     if likely is not None and line in _record(likely):
         return _distribution(likely)
