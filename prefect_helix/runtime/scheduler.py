@@ -300,9 +300,12 @@ class Scheduler:
         """
         if node.provisional:
             for parked in self._world.parked_for(node):
-                parked.settled.clear()
+                with self.lock:
+                    if not parked.parked:
+                        continue
+                    parked.settled.clear()
                 if self.start_if_due(parked):
-                    parked.settled.set()
+                    self._release(parked)
             for parent in node.parents:
                 if parent.original and not (parent.started or (parent.submitted and parent.provisional)):
                     self.start(parent)
@@ -358,7 +361,8 @@ class Scheduler:
         while settled:
             node = settled.pop()
             with self.lock:
-                node.settled.set()
+                if not self._release(node):
+                    continue
                 watchers, node.watchers = node.watchers, []
                 waiting = [c for c in self._world.children(node) if c.submitted and not (c.started or c.waits_for_many)]
             for watcher in watchers:
@@ -372,6 +376,14 @@ class Scheduler:
                 with contextlib.suppress(Exception):  # it failed to start; whoever asks for it is told
                     if self.start_if_due(child):
                         settled.append(child)
+
+    def _release(self, node: Node) -> bool:
+        """Let nobody wait for a node; return False if somebody computes it by now, who will when that has ended."""
+        with self.lock:
+            if node.started and not (node.done or node.failed):
+                return False
+            node.settled.set()
+            return True
 
     def when_settled(self, node: Node, then: Callable[[], None]) -> None:
         """Call `then` once, as soon as nobody has to wait for the node any more."""

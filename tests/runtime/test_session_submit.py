@@ -250,3 +250,38 @@ def test_a_lazy_call_that_may_turn_out_to_be_like_an_earlier_one_holds_nobody_up
         return rated, rate.submit(second).result(timeout=10)
 
     assert lab.run(flow).value == (1020, 1030)
+
+
+def test_a_lazy_call_that_was_asked_for_as_it_turned_out_original_is_waited_for(lab):
+    futures: dict[str, Any] = {}
+    submitted = threading.Event()
+    told_early: list[bool] = []
+    start = [0.0]
+
+    def source() -> pd.DataFrame:
+        submitted.wait()
+        return frame(start[0])
+
+    def late(df: pd.DataFrame) -> pd.DataFrame:
+        told_early.append(futures["late"].node.settled.is_set())
+        return df + 1
+
+    lab.task(source)
+    lab.task(late, lazy=True)
+    lab.task(lambda one, other: total(one) + total(other), name="join")
+
+    def flow() -> float:
+        submitted.clear()
+        futures["source"] = lab.tasks["source"].submit()
+        futures["late"] = lab.tasks["late"].submit(futures["source"])
+        joined = lab.tasks["join"].submit(futures["source"], futures["late"])
+        submitted.set()
+        return joined.result()
+
+    lab.run(flow, workers=1)
+    start[0] = 1.0
+    lab.tasks["source"].edit()
+    told_early.clear()
+    run = lab.run(flow, workers=1)  # in one thread "late" begins once all has been told that "source" has ended
+    assert run.bodies == ["source", "late", "join"]
+    assert told_early == [False]
