@@ -93,7 +93,11 @@ class World:
         node.arguments, node.literals = arguments, literals
         self._connect(node, edges)
         was_original = node.original
-        self.classify(node, key)
+        try:
+            self.classify(node, key)
+        except BaseException:
+            node.called = False  # its caller never learns of it
+            raise
         changed: list[Node] = []
         if departed:
             node.demanded = False

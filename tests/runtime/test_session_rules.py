@@ -16,7 +16,9 @@ import pytest
 
 from prefect_helix.core.errors import NondeterministicTaskError, VerificationError
 from prefect_helix.core.graph import Decision
+from prefect_helix.runtime.nodes import Node
 from prefect_helix.runtime.standin import is_stand_in, is_touched
+from prefect_helix.runtime.world import World
 from prefect_helix.storage.files import File
 
 pytestmark = pytest.mark.timeout(60)
@@ -791,3 +793,27 @@ def test_asking_for_one_value_after_the_other_does_not_load_for_longer_than_thei
     assert run.value == [total(frame(float(add))) for add in range(1, 6)]
     assert run.bodies == ["source", "child", "child", "child", "child"]
     assert sum(run.loads.values()) == 1
+
+
+def test_a_call_that_could_not_be_entered_was_not_made(lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    classify = World.classify
+
+    def fail(world: World, node: Node, key: str | None = None) -> None:
+        if node.spec.name == "broken" and node.called:
+            raise OSError("nobody knows")
+        classify(world, node, key)
+
+    monkeypatch.setattr(World, "classify", fail)
+    lab.task(lambda: 1, name="sound")
+    lab.task(lambda: 2, name="broken")
+
+    def flow() -> int:
+        value = lab.tasks["sound"]()
+        with pytest.raises(OSError, match="nobody knows"):
+            lab.tasks["broken"]()
+        return value
+
+    for bodies in (["sound"], []):
+        run = lab.run(flow)
+        assert run.bodies == bodies
+        assert [trace.task for trace in run.lineage.traces] == ["sound"]
