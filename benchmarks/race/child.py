@@ -37,12 +37,12 @@ def main() -> None:
 
 
 def _prefect(request: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
-    from .shims import as_prefect
+    from .shims import Bodies, as_prefect
 
-    computed: Counter[str] = Counter()
-    sys.modules["prefect_helix"] = as_prefect(request["choice"], computed)
+    bodies = Bodies()
+    sys.modules["prefect_helix"] = as_prefect(request["choice"], bodies)
     returned, found = _helix(request)
-    return returned, found | {"computed": dict(computed)}
+    return returned, found | {"computed": dict(bodies.computed), "task_seconds": bodies.seconds}
 
 
 def _helix(request: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:

@@ -17,6 +17,7 @@ from typing import Any
 from benchmarks.workloads.edits import Edit, Workload, versions
 from benchmarks.workloads.plain import FLOWS
 from prefect_helix.core.graph import Decision
+from prefect_helix.core.lineage import Lineage
 from prefect_helix.storage.catalog import Catalog
 from prefect_helix.storage.store import open_store
 
@@ -105,9 +106,13 @@ class Track:
         seconds = time.perf_counter() - started
         found: dict[str, Any] = {"failure": failure} if failure else json.loads((self.home / ANSWER).read_text())
         if self.system.family == "helix" and not failure:
-            found["computed"] = _computed(store, started_us)
-            if found["computed"] is None:
+            lineage = _lineage(store, started_us)
+            if lineage is None:
                 found["failure"] = f"it kept no lineage: {_last_told(output)}"
+            else:
+                computed = [trace for trace in lineage.traces if trace.decision is Decision.COMPUTE]
+                found["computed"] = dict(Counter(trace.task for trace in computed))
+                found["task_seconds"] = sum(trace.compute_us or 0 for trace in computed) / 1e6
         measurement = Measurement(
             self.flow,
             self.system.name,
@@ -172,13 +177,10 @@ def _bytes_in(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
-def _computed(store: Path, since_us: int) -> dict[str, int] | None:
-    """Return how often which task's body ran in the run that began since then; None if it kept nothing."""
+def _lineage(store: Path, since_us: int) -> Lineage | None:
+    """Return the lineage of the run that began since then; None if it kept nothing."""
     lineages = [one for one in Catalog(open_store(str(store))).read().lineages if one.run.started_us >= since_us]
-    if not lineages:
-        return None
-    last = max(lineages, key=lambda lineage: lineage.run.started_us)
-    return dict(Counter(trace.task for trace in last.traces if trace.decision is Decision.COMPUTE))
+    return max(lineages, key=lambda lineage: lineage.run.started_us, default=None)
 
 
 def _last_told(output: Path) -> str:

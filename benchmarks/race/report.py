@@ -16,9 +16,10 @@ from .systems import BOUND, PLAIN, SYSTEMS
 
 LEGEND = """
 Seconds of the flow's body and of whole processes are of all iterations together, the median of the repeats that were
-finished (lowest to highest). *Over bound* is the body over the lower bound (`benchmarks/race/bound.py`), *speed-up*
-plain Prefect's body over it. Bytes are what is stored at the end, the peak is the highest of all processes. A result is
-wrong if it is not plain Prefect's in the same iteration; a system that gave one is not fast, and its ratios are struck.
+finished (lowest to highest). *In tasks* is the part of the bodies in which the functions of tasks ran, those side by
+side added up. *Over bound* is the body over the lower bound (`benchmarks/race/bound.py`), *speed-up* plain Prefect's
+body over it. Bytes are what is stored at the end, the peak is the highest of all processes. A result is wrong if it is
+not plain Prefect's in the same iteration; a system that gave one is not fast, and its ratios are struck.
 """
 
 
@@ -94,13 +95,14 @@ def _workload(outcome: Outcome, name: str) -> Iterator[str]:
     ceiling = outcome.ratio(PLAIN)
     said = "unknown: plain Prefect or the lower bound is missing" if ceiling is None else f"{ceiling:.2f}"
     yield f"{len(outcome.changes)} iterations. The ceiling, plain Prefect over the lower bound, is {said}.\n"
-    yield "| system | body | over bound | speed-up | first run | processes | stored | peak | results |"
-    yield "|---|--:|--:|--:|--:|--:|--:|--:|---|"
+    yield "| system | body | in tasks | over bound | speed-up | first run | processes | stored | peak | results |"
+    yield "|---|--:|--:|--:|--:|--:|--:|--:|--:|---|"
     for standing in _ordered(outcome):
         faster = outcome.ratio(PLAIN, standing.system)
         cells = [
             standing.system,
             _body(standing),
+            _seconds(standing.task_seconds),
             _times(outcome.ratio(standing.system), struck=bool(standing.wrong)),
             _times(faster, struck=bool(standing.wrong)),
             _seconds(standing.each[0] if standing.each else None),

@@ -27,6 +27,7 @@ class Measurement:
         iteration: Which version of the flow: 0 is before all edits.
         change: The edit before it.
         body_seconds: Time of the flow's body; None if it failed.
+        task_seconds: Time in bodies of tasks, of all threads together; None if that is not known.
         process_seconds: Time of the whole process.
         cpu_seconds: Time of the processor that it took; far less where the machine was busy with something else.
         stored_bytes: What the system had stored when the process had ended.
@@ -44,6 +45,7 @@ class Measurement:
     iteration: int
     change: str
     body_seconds: float | None = None
+    task_seconds: float | None = None
     process_seconds: float = 0.0
     cpu_seconds: float = 0.0
     stored_bytes: int = 0

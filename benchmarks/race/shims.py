@@ -12,9 +12,11 @@ from __future__ import annotations
 import functools
 import logging
 import threading
+import time
 import types
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +26,40 @@ OF_TASKS = {"code_version", "deterministic", "lazy", "materialize", "ignore", "d
 OF_FLOWS = {"store", "budget", "policy", "mode", "storage_options"}
 
 
-def as_prefect(choice: str, computed: Counter[str]) -> types.ModuleType:
-    """Make a module whose tasks and flows are plain Prefect's; `computed` counts the bodies that run, by task.
+@dataclass
+class Bodies:
+    """The bodies of tasks that ran.
+
+    Attributes:
+        computed: How many, by task.
+        seconds: What they took, those of all threads together.
+    """
+
+    computed: Counter[str] = field(default_factory=Counter)
+    seconds: float = 0.0
+    _counting: threading.Lock = field(default_factory=threading.Lock)
+
+    def counted(self, fn: Callable[..., Any]) -> Callable[..., Any]:
+        """Return a function that is counted."""
+
+        @functools.wraps(fn)  # which is whose source Prefect reads, too
+        def body(*args: Any, **kwargs: Any) -> Any:
+            started = time.perf_counter()
+            try:
+                return fn(*args, **kwargs)
+            finally:
+                with self._counting:
+                    self.computed[fn.__name__] += 1
+                    self.seconds += time.perf_counter() - started
+
+        return body
+
+
+def as_prefect(choice: str, bodies: Bodies) -> types.ModuleType:
+    """Make a module whose tasks and flows are plain Prefect's, and the bodies of its tasks counted.
 
     Prefect imports its integrations, of which prefect_helix is one. The module has to be in `sys.modules` before.
     """
-    counting = threading.Lock()
 
     def helix_task(fn: Callable[..., Any] | None = None, **options: Any) -> Any:
         from prefect import task
@@ -46,14 +76,7 @@ def as_prefect(choice: str, computed: Counter[str]) -> types.ModuleType:
                 "result_serializer": "pickle",
             },
         }
-
-        @functools.wraps(fn)  # which is whose source Prefect reads, too
-        def body(*args: Any, **kwargs: Any) -> Any:
-            with counting:
-                computed[fn.__name__] += 1
-            return fn(*args, **kwargs)
-
-        return task(body, **choices[choice], **_without(options, OF_TASKS))
+        return task(bodies.counted(fn), **choices[choice], **_without(options, OF_TASKS))
 
     def helix_flow(fn: Callable[..., Any] | None = None, **options: Any) -> Any:
         from prefect import flow

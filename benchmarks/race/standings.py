@@ -21,6 +21,7 @@ class Standing:
         body_seconds: For each of those, the bodies of all iterations together.
         each: The body of each iteration.
         at: The bodies up to each iteration, together.
+        task_seconds: In bodies of tasks, all iterations together; None if that is not known.
         process_seconds: All processes together; None for the lower bound.
         stored_bytes: What was stored at the end.
         peak_bytes: The highest peak of a process.
@@ -34,6 +35,7 @@ class Standing:
     body_seconds: tuple[float, ...]
     each: tuple[float, ...]
     at: tuple[float, ...]
+    task_seconds: float | None
     process_seconds: float | None
     stored_bytes: int | None
     peak_bytes: int | None
@@ -117,6 +119,7 @@ def _standing(
         body_seconds=tuple(map(sum, bodies)),
         each=tuple(median(body[i] for body in bodies) for i in range(length)) if bodies else (),
         at=tuple(median(sum(body[: i + 1]) for body in bodies) for i in range(length)) if bodies else (),
+        task_seconds=_median([t for found in finished if (t := _in_tasks(found)) is not None]),
         process_seconds=None if is_bound else _median([sum(m.process_seconds for m in found) for found in finished]),
         stored_bytes=None if is_bound else _whole(_median([found[-1].stored_bytes for found in finished])),
         peak_bytes=None if is_bound else _whole(_median([max(m.peak_bytes for m in found) for found in finished])),
@@ -128,6 +131,11 @@ def _standing(
 
 def _bodies(system: str, found: Sequence[Measurement]) -> list[float]:
     return least_seconds(m.calls for m in found) if system == BOUND else [m.body_seconds or 0.0 for m in found]
+
+
+def _in_tasks(found: Sequence[Measurement]) -> float | None:
+    seconds = [m.task_seconds for m in found if m.task_seconds is not None]
+    return sum(seconds) if len(seconds) == len(found) else None
 
 
 def _median(values: Sequence[float]) -> float | None:
