@@ -17,7 +17,7 @@ from prefect_helix.runtime.nodes import Cell, Edge, TaskSpec
 from prefect_helix.storage.blob import DecodingError
 from prefect_helix.storage.codec import code_in, decode, encode
 from prefect_helix.storage.files import File, files
-from prefect_helix.storage.mapped import hash_of
+from prefect_helix.storage.mapped import Look
 
 SHOWN_CHARACTERS = 80
 FROZEN_ITEMS = 10_000
@@ -108,7 +108,7 @@ def literal_digest(value: Any, value_code: ValueCode) -> str:
     Raises:
         UndigestibleError: If it has none.
     """
-    content = digest(value, hash_of).hex
+    content = digest(value, Look().hash_of).hex
     code = "" if _is_plain(value) else value_code.hash(code_in(value))
     return hash_parts("with code", content, code) if code else content
 

@@ -18,7 +18,7 @@ from prefect_helix.storage.blob import Code, DecodingError, Encoded
 from prefect_helix.storage.codec import decode, encode
 from prefect_helix.storage.copies import copy_of, is_as_it_was, put_back
 from prefect_helix.storage.files import File, files
-from prefect_helix.storage.mapped import hash_of, known_among
+from prefect_helix.storage.mapped import Look, known_among
 
 SMALL_BYTES = 64 * 1024
 """A result of at most this size is given to the flow body as it is."""
@@ -101,15 +101,15 @@ def is_small(value: object) -> bool:
     return not _is_large(value)
 
 
-def try_digest(value: object, known: Known = hash_of) -> Digest | None:
+def try_digest(value: object, known: Known | None = None) -> Digest | None:
     """Return the digest of `value`, or None if it has none.
 
     Args:
         value: The value.
-        known: Gives the hash of a long buffer that need not be read.
+        known: Gives the hash of a long buffer that need not be read; else what is known of memory is asked.
     """
     try:
-        return digest(value, known)
+        return digest(value, known or Look().hash_of)
     except UndigestibleError:
         return None
 

@@ -24,7 +24,7 @@ from prefect_helix.core.errors import NotStorableError
 from prefect_helix.core.naming import is_script
 from prefect_helix.storage.blob import Chunk, Code, DecodingError, Encoded, assemble, verified_parts
 from prefect_helix.storage.lookup import find, findable_name
-from prefect_helix.storage.mapped import hash_of
+from prefect_helix.storage.mapped import Look
 from prefect_helix.storage.tensors import reduce_tensor, restore_tensor
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def encode(value: object) -> Encoded:
     if pickler.copied:
         raise NotStorableError(type_name, f"{pickler.copied[0]} is not to be found. Define the class in a module.")
 
-    return assemble(parts, [hash_of(part) for part in parts], type_name, frozenset(pickler.code))
+    return assemble(parts, list(map(Look().hash_of, parts)), type_name, frozenset(pickler.code))
 
 
 def code_in(value: object) -> frozenset[Code]:

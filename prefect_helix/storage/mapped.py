@@ -38,12 +38,17 @@ _STATE_SHIFT = 61
 _ABSENT, _OF_FILE, _WRITTEN = 0, 5, 4
 
 
+class _Map(NamedTuple):
+    place: Place
+    pages: weakref.ref[mmap.mmap]
+    file: Path
+    stamp: Stamp
+
+
 class _Part(NamedTuple):
     length: int
     checksum: bytes
-    map: weakref.ref[mmap.mmap]
-    file: Path
-    stamp: Stamp
+    of: _Map
 
 
 _parts: dict[int, _Part] = {}
@@ -68,37 +73,65 @@ def note(data: memoryview, parts: Iterable[tuple[memoryview, bytes]], file: Path
             if _parts.get(address) is part:  # else another map lies there by now
                 _parts.pop(address, None)
 
-    of_map = weakref.ref(source, forget)
+    whole = place_of(data)
+    assert whole is not None, "numpy is there"
+    of = _Map(whole, weakref.ref(source, forget), file, stamp)
     for part, checksum in parts:
         place = place_of(part)
         if place is not None:
-            noted[place[0]] = _Part(place[1], checksum, of_map, file, stamp)
+            noted[place[0]] = _Part(place[1], checksum, of)
     _parts.update(noted)
 
 
-def hash_of(buffer: Any) -> bytes:
-    """Return the `content_hash` of a contiguous buffer of bytes, which is read if that is not known."""
-    return _hash_in_map(buffer) or watched.hash_of(buffer)
+class Look:
+    """One look at the memory of a value: a map is gone through once, however many buffers lie in it.
+
+    Each question to the kernel lets other threads take the interpreter, and a frame may have hundreds of buffers.
+    """
+
+    def __init__(self) -> None:
+        self._maps: dict[int, tuple[_Map, mmap.mmap | None]] = {}
+
+    def hash_of(self, buffer: Any) -> bytes:
+        """Return the `content_hash` of a contiguous buffer of bytes, which is read if that is not known.
+
+        Complexity: O(bytes); O(1) in a map that nobody wrote to, and O(its pages), 8 bytes for each, the first time.
+        """
+        place = place_of(buffer) if _parts else None
+        part = None if place is None else _part_at(place)
+        if place is None or part is None:
+            return watched.hash_of(buffer)
+        if id(part.of) not in self._maps:
+            self._maps[id(part.of)] = part.of, _untouched(part.of, part.of.place)
+        if self._maps[id(part.of)][1] is None and _untouched(part.of, place) is None:
+            return watched.hash_of(buffer)
+        return part.checksum
 
 
 def known_hash(buffer: Any) -> bytes | None:
-    """Return the `content_hash` of a contiguous buffer of bytes, if nobody has written to it since that is known."""
-    return _hash_in_map(buffer) or watched.known_hash(buffer)
+    """Return the `content_hash` of a contiguous buffer of bytes, if nobody has written to it since that is known.
 
-
-def _hash_in_map(buffer: Any) -> bytes | None:
-    """Return the checksum of a buffer that is a part of a private map, if nobody has written to it since.
-
-    Complexity: O(pages), 8 bytes for each.
+    Complexity: O(pages) in a map, 8 bytes for each.
     """
     place = place_of(buffer) if _parts else None
-    part = None if place is None else _parts.get(place[0])
-    if place is None or part is None or part.length != place[1]:
-        return None
-    held = part.map()  # while it is held nothing else can lie there
-    if held is None or held.closed or _has_changed(part.file, part.stamp) or not _is_untouched(place):
-        return None
+    part = None if place is None else _part_at(place)
+    if place is None or part is None or _untouched(part.of, place) is None:
+        return watched.known_hash(buffer)
     return part.checksum
+
+
+def _part_at(place: Place) -> _Part | None:
+    part = _parts.get(place[0])
+    return part if part is not None and part.length == place[1] else None
+
+
+def _untouched(of: _Map, place: Place) -> mmap.mmap | None:
+    """Return a map if its file is as it was and every page that a part of it lies on still the file's; else None."""
+    pages = of.pages()  # while it is held nothing else can lie there
+    if pages is None or pages.closed or _has_changed(of.file, of.stamp):
+        return None
+    states = _states(place)
+    return None if states is None or states - {_ABSENT, _OF_FILE} else pages
 
 
 def known_among(blobs: Iterable[Encoded]) -> Known:
@@ -123,12 +156,6 @@ def _has_changed(file: Path, stamp: Stamp) -> bool:
         return stamp_of(file.stat()) != stamp
     except OSError:
         return True
-
-
-def _is_untouched(place: Place) -> bool:
-    """Return whether every page of a part of a private map is still the file's."""
-    states = _states(place)
-    return states is not None and not states - {_ABSENT, _OF_FILE}
 
 
 def _states(place: Place) -> set[int] | None:

@@ -17,7 +17,7 @@ from prefect_helix.core.digest import digest
 from prefect_helix.storage import mapped, watched
 from prefect_helix.storage.codec import encode
 from prefect_helix.storage.local import MAP_FROM_BYTES
-from prefect_helix.storage.mapped import known_among, known_hash
+from prefect_helix.storage.mapped import Look, known_among, known_hash
 from prefect_helix.storage.store import open_store
 from prefect_helix.storage.verified import stamp_of
 
@@ -90,6 +90,60 @@ def test_a_change_that_was_taken_back_is_none(tmp_path: Path, hashed: list[int])
     loaded[5] -= 1
     assert digest(loaded, known_hash) == digest(np.arange(LENGTH))
     assert len(hashed) == 2
+
+
+@pytest.fixture
+def read(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Lengths of the buffers that a look has read, for nothing was known of them."""
+    return count_hashes(monkeypatch, watched)
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Lengths of the pieces of memory that the kernel was asked about."""
+    lengths: list[int] = []
+    states = mapped._states
+
+    def counting(place: watched.Place) -> set[int] | None:
+        lengths.append(place[1])
+        return states(place)
+
+    monkeypatch.setattr(mapped, "_states", counting)
+    return lengths
+
+
+@told
+def test_one_look_at_a_value_goes_through_its_map_once(tmp_path: Path, asked: list[int], read: list[int]) -> None:
+    loaded = stored(tmp_path, frame())()
+    del read[:]
+    assert digest(loaded, Look().hash_of) == digest(frame())
+    assert (read, len(asked)) == ([], 1)
+
+
+@told
+@pytest.mark.parametrize("column", ["a", "c"])
+def test_a_look_at_a_map_that_was_written_to_reads_what_was(
+    tmp_path: Path, asked: list[int], read: list[int], column: str
+) -> None:
+    loaded = stored(tmp_path, frame())()
+    expected = frame()
+    for each in (loaded, expected):
+        each.loc[LENGTH // 2, column] = -1
+    del read[:]
+    assert digest(loaded, Look().hash_of) == digest(expected)
+    assert len(read) == 1
+    assert len(asked) == 1 + 2  # the map, and its two blocks
+
+
+@told
+def test_each_look_asks_anew(tmp_path: Path) -> None:
+    loaded = stored(tmp_path, np.arange(LENGTH))()
+    first = Look()
+    assert digest(loaded, first.hash_of) == digest(np.arange(LENGTH))
+    loaded[7] = -1
+    expected = np.arange(LENGTH)
+    expected[7] = -1
+    assert digest(loaded, Look().hash_of) == digest(expected)
 
 
 def test_who_loads_the_same_again_does_not_see_the_change(tmp_path: Path) -> None:

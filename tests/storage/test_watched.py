@@ -59,10 +59,10 @@ VALUES: dict[str, Callable[[], Any]] = {
 @pytest.mark.parametrize("make", VALUES.values(), ids=VALUES)
 def test_a_value_that_was_left_alone_is_read_once(make: Any, hashed: list[int]) -> None:
     value = make()
-    first = digest(value, mapped.hash_of)
+    first = digest(value, mapped.Look().hash_of)
     assert sum(hashed) >= LENGTH
     hashed.clear()
-    assert digest(value, mapped.hash_of) == first == digest(make())
+    assert digest(value, mapped.Look().hash_of) == first == digest(make())
     assert max(hashed, default=0) < WATCHED_BYTES
 
 
@@ -334,21 +334,21 @@ def test_a_column_of_arrow_is_gone_through_once_for_each_content(
     slices = [column, column.slice(1), column.slice(0, 70_000), column.slice(30_000, 50_000), column.slice(5, 10)]
     values = [*slices, *(pa.chunked_array([each.combine_chunks()]) for each in slices)]
     expected = [digest(each) for each in values]
-    assert [digest(each, mapped.hash_of) for each in values] == expected
+    assert [digest(each, mapped.Look().hash_of) for each in values] == expected
     assert expected[:5] == expected[5:]
     assert len({each.hex for each in expected}) == 5
     again = pa.chunked_array([chunk.slice(0) for chunk in column.chunks])
     monkeypatch.setattr(digest_frames, "_pieces", lambda chunks: pytest.fail("It was gone through again."))
-    assert digest(again, mapped.hash_of) == expected[0]
+    assert digest(again, mapped.Look().hash_of) == expected[0]
 
 
 @told
 def test_a_frame_is_seen_to_change_in_place() -> None:
     frame = pd.DataFrame({"name": pd.array([f"word {i % 1000}" for i in range(200_000)], dtype="string[pyarrow]")})
-    before = digest(frame, mapped.hash_of)
-    assert digest(frame, mapped.hash_of) == before
+    before = digest(frame, mapped.Look().hash_of)
+    assert digest(frame, mapped.Look().hash_of) == before
     frame.loc[100_000, "name"] = "another"
-    after = digest(frame, mapped.hash_of)
+    after = digest(frame, mapped.Look().hash_of)
     assert after == digest(frame) != before
     frame.loc[100_000, "name"] = f"word {100_000 % 1000}"
-    assert digest(frame, mapped.hash_of) == digest(frame) == before
+    assert digest(frame, mapped.Look().hash_of) == digest(frame) == before
