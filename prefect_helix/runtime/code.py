@@ -34,7 +34,10 @@ class ValueCode:
         """
         for line in named:
             name, _, recorded = line.partition(" ")
-            code = find(name)
+            try:
+                code = find(name)
+            except (Exception, SystemExit):  # of its module, which cannot be imported as it is now
+                code = None
             if not isinstance(code, Code) or self._hash(code) != recorded:
                 return name.partition(":")[2]
         return None

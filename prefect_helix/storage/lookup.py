@@ -59,8 +59,8 @@ def findable_name(code: type | FunctionType) -> str | None:
 def find(name: str) -> object:
     """Return what has that name, its module imported if need be; None if it is not to be found.
 
-    A module that cannot be imported has no names. What runs as a script is not imported as well. Where two things have
-    the name, nobody knows which of them is meant, and none is found.
+    What runs as a script is not imported as well. Where two things have the name, nobody knows which of them is meant,
+    and none is found.
     """
     module, _, qualname = name.partition(":")
     with _lock:
@@ -82,7 +82,7 @@ def _known_as(name: str) -> list[ModuleType]:
     scripts = [script for script in _scripts(*_extent()) if script != name]
     loaded = [sys.modules[one] for one in (name, *scripts) if one in sys.modules and module_name(one) == name]
     if not loaded:
-        with contextlib.suppress(Exception, SystemExit):  # whatever a module does that is just being edited
+        with contextlib.suppress(ImportError):
             return [importlib.import_module(name)]
     return loaded
 

@@ -23,6 +23,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 from sklearn.utils import Bunch
 
+from prefect_helix.runtime.code import ValueCode
 from prefect_helix.runtime.standin import is_touched, stand_in
 from prefect_helix.runtime.values import LeafRef, approximate_size, find_type, join, name_of_type, split, stands_in_for
 
@@ -280,3 +281,12 @@ def test_a_module_that_fails_otherwise_than_by_import_is_not_hidden(
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(ZeroDivisionError):
         find_type("broken_by_design:Class")
+
+
+@pytest.mark.parametrize("text", ["class Order", "1 / 0", "raise SystemExit(2)", "import no_such_module"])
+def test_the_code_of_a_module_that_cannot_be_imported_has_changed(
+    text: str, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "half_edited.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert ValueCode().changed(["half_edited:Order 0123"]) == "Order"

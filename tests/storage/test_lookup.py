@@ -204,12 +204,3 @@ def test_another_thread_may_be_importing() -> None:
         ended.set()
         importing.join()
         sys.setswitchinterval(interval)
-
-
-@pytest.mark.parametrize("text", ["class Order", "1 / 0", "raise SystemExit(2)", "import no_such_module"])
-def test_nothing_is_found_in_a_module_that_cannot_be_imported(
-    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "half_edited.py").write_text(text)
-    monkeypatch.syspath_prepend(tmp_path)
-    assert find("half_edited:Order") is None
