@@ -46,7 +46,7 @@ class _Map(NamedTuple):
 
 
 class _Part(NamedTuple):
-    length: int
+    place: Place
     checksum: bytes
     of: _Map
 
@@ -79,7 +79,7 @@ def note(data: memoryview, parts: Iterable[tuple[memoryview, bytes]], file: Path
     for part, checksum in parts:
         place = place_of(part)
         if place is not None:
-            noted[place[0]] = _Part(place[1], checksum, of)
+            noted[place[0]] = _Part(place, checksum, of)
     _parts.update(noted)
 
 
@@ -97,13 +97,12 @@ class Look:
 
         Complexity: O(bytes); O(1) in a map that nobody wrote to, and O(its pages), 8 bytes for each, the first time.
         """
-        place = place_of(buffer) if _parts else None
-        part = None if place is None else _part_at(place)
-        if place is None or part is None:
+        part = _part_at(buffer)
+        if part is None:
             return watched.hash_of(buffer)
         if id(part.of) not in self._maps:
             self._maps[id(part.of)] = part.of, _untouched(part.of, part.of.place)
-        if self._maps[id(part.of)][1] is None and _untouched(part.of, place) is None:
+        if self._maps[id(part.of)][1] is None and _untouched(part.of, part.place) is None:
             return watched.hash_of(buffer)
         return part.checksum
 
@@ -113,16 +112,17 @@ def known_hash(buffer: Any) -> bytes | None:
 
     Complexity: O(pages) in a map, 8 bytes for each.
     """
-    place = place_of(buffer) if _parts else None
-    part = None if place is None else _part_at(place)
-    if place is None or part is None or _untouched(part.of, place) is None:
+    part = _part_at(buffer)
+    if part is None or _untouched(part.of, part.place) is None:
         return watched.known_hash(buffer)
     return part.checksum
 
 
-def _part_at(place: Place) -> _Part | None:
-    part = _parts.get(place[0])
-    return part if part is not None and part.length == place[1] else None
+def _part_at(buffer: Any) -> _Part | None:
+    """Return the part of a map that a buffer is; None if it is none, or no more than a piece of one."""
+    place = place_of(buffer) if _parts else None
+    part = None if place is None else _parts.get(place[0])
+    return part if part is not None and part.place == place else None
 
 
 def _untouched(of: _Map, place: Place) -> mmap.mmap | None:
