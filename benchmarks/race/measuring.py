@@ -88,7 +88,9 @@ class Track:
         (self.home / "reached").unlink(missing_ok=True)  # if this breaks off, nobody knows what it left behind
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in version.sources.items():
-            (folder / name).write_text(text)
+            file = folder / name
+            if not (file.exists() and file.read_text() == text):  # else Python has its code stored, as at a user's
+                file.write_text(text)
         request = {
             "family": self.system.family,
             "choice": self.system.choice,
@@ -158,7 +160,7 @@ def environment(extra: Mapping[str, str], threads: int) -> dict[str, str]:
     """
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "PYTHON", "VIRTUAL"))}
     numeric = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), str(threads))
-    return {**kept, **numeric, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", **extra}
+    return {**kept, **numeric, "PYTHONPATH": str(ROOT), **extra}
 
 
 def has(python: str, library: str) -> bool:
