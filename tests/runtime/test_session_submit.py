@@ -285,3 +285,39 @@ def test_a_lazy_call_that_was_asked_for_as_it_turned_out_original_is_waited_for(
     run = lab.run(flow, workers=1)  # in one thread "late" begins once all has been told that "source" has ended
     assert run.bodies == ["source", "late", "join"]
     assert told_early == [False]
+
+
+def test_a_parked_call_that_somebody_asks_for_as_it_is_looked_at_again_stays_settled(lab):
+    gate, asked = threading.Event(), set[str]()
+    start = lab.task(lambda: 100, name="start")
+    read = lab.task(lambda n: gate.wait() and n if n == 2 else n, name="read")
+    part = lab.task(lambda n: n + 1, name="part", lazy=True)
+    grow = lab.task(lambda state, n: state + n, name="grow", lazy=True)
+    rate = lab.task(lambda state: state * 10, name="rate")
+
+    def ask_before(look: Any) -> Any:
+        def looked(node: Any) -> list[Any]:
+            found: list[Any] = look(node)
+            for parked in found:
+                asked.add(parked.spec.name)
+                lab.current.session.demand([parked])
+                lab.current.session.value(parked.cell())
+            return found
+
+        return looked
+
+    def flow():
+        world = lab.current.session.world
+        part.submit(read.submit(0)).result()
+        state = start.submit()
+        first = grow.submit(state, part.submit(read.submit(1)))
+        last = read.submit(2)
+        second = grow.submit(state, part.submit(last))
+        rated = rate.submit(first).result()
+        world.parked_for = ask_before(world.parked_for)
+        gate.set()
+        last.result()
+        return rated, rate.submit(second).result(timeout=10), second.result(timeout=10)
+
+    assert lab.run(flow).value == (1020, 1030, 103)
+    assert asked == {"grow"}
