@@ -9,12 +9,13 @@ import pytest
 
 from benchmarks.race.bound import Call, least_seconds
 from benchmarks.race.child import hash_of
-from benchmarks.race.measuring import Track, Version, environment, this_python
+from benchmarks.race.measuring import Track, Version, environment, this_python, versions_of
 from benchmarks.race.report import charts, report
 from benchmarks.race.results import Measurement, OtherRaceError, Results
 from benchmarks.race.standings import outcomes
 from benchmarks.race.systems import SYSTEMS
 from benchmarks.race.tracing import Tracer
+from benchmarks.workloads import WORKLOADS
 
 RACE = {"size": "small", "data": "packaged"}
 SESSION = {"date": "2026-01-02 03:04", "machine": "2 cores", "system": "Linux", "versions": "prefect 3"}
@@ -55,6 +56,17 @@ A_RACE = [
     measured("joblib", 0, 9.0),
     replace(measured("joblib", 1, 0.0), body_seconds=None, digest="", failure="it broke"),
 ]
+
+
+def test_a_race_is_over_the_written_series_or_one_drawn_from_a_seed(tmp_path: Path) -> None:
+    census = WORKLOADS["census"]
+    written, drawn = versions_of(census, "small", None), versions_of(census, "small", 31, seed=1)
+    assert [version.change for version in written[1:]] == [edit.change for edit in census.series]
+    assert (len(drawn), drawn) == (31, versions_of(census, "small", 31, seed=1))
+    assert drawn != versions_of(census, "small", 31, seed=2)
+    results = Results(tmp_path / "results.jsonl")
+    results.begin({**RACE, "seed": 1}, SESSION)
+    assert "edits drawn from the seed 1." in report(results, [], "race")
 
 
 def test_measurements_are_there_again_and_a_torn_line_is_not(tmp_path: Path) -> None:

@@ -51,8 +51,9 @@ def main() -> None:
     data = options.data or os.environ.get("HELIX_DATA")
     if data and "://" not in data:
         data = str(Path(data).absolute())
+    race = {"size": options.size, "data": "full" if data else "packaged", "threads": options.threads}
+    race |= {} if options.seed is None else {"seed": options.seed}
     try:
-        race = {"size": options.size, "data": "full" if data else "packaged", "threads": options.threads}
         results.begin(race, _session(options.python))
     except OtherRaceError as error:
         raise SystemExit(str(error)) from None
@@ -62,7 +63,7 @@ def main() -> None:
         settings = {"PREFECT_API_URL": address, "PREFECT_HOME": home, "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false"}
         race = Race(results, options, settings | ({"HELIX_DATA": data} if data else {}), quiet_seconds)
         for name in options.workloads:
-            versions = versions_of(WORKLOADS[name], options.size, iterations)
+            versions = versions_of(WORKLOADS[name], options.size, iterations, options.seed)
             for repeat in range(options.repeats):
                 race.run(name, versions, repeat, systems)
     print(f"python -m benchmarks.race.report {options.results}")
@@ -174,6 +175,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--systems", type=several, default=[*SYSTEMS], metavar="A,B", help="which (all)")
     parser.add_argument("--size", choices=["small", "benchmark"], default="benchmark", help="of data (%(default)s)")
     parser.add_argument("--iterations", type=int, metavar="N", help="runs of a series (all; small: 3)")
+    parser.add_argument("--seed", type=int, metavar="N", help="draw the series from it (the written series)")
     parser.add_argument("--repeats", type=int, metavar="N", help="of each series (3; small: 1)")
     parser.add_argument("--threads", type=int, default=1, metavar="N", help="of numeric libraries (%(default)s)")
     parser.add_argument("--data", metavar="FOLDER", help="where the full data are (else HELIX_DATA, else samples)")

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.workloads.edits import Edit, Workload, versions
+from benchmarks.workloads.edits import Edit, Workload, draw, versions
 from benchmarks.workloads.plain import FLOWS
 from prefect_helix.core.graph import Decision
 from prefect_helix.core.lineage import Lineage
@@ -40,10 +40,18 @@ class Version:
     parameters: Mapping[str, Any]
 
 
-def versions_of(workload: Workload, size: str, iterations: int | None) -> list[Version]:
-    """Return a workload's versions: before all edits of its series, then after each."""
-    edits = workload.series if iterations is None else workload.series[: max(0, iterations - 1)]
+def versions_of(workload: Workload, size: str, iterations: int | None, seed: int | None = None) -> list[Version]:
+    """Return a workload's versions: before all edits, then after each.
+
+    Args:
+        workload: The flow.
+        size: `benchmark` or `small`.
+        iterations: How many versions; None for as many as the written series has.
+        seed: What a series is drawn from; None for the written one.
+    """
     sources = {name: (FLOWS / name).read_text() for name in (*workload.files, SHARED)}
+    count = len(workload.series) if iterations is None else max(0, iterations - 1)
+    edits = workload.series[:count] if seed is None else draw(workload, sources, count, seed)
     start = workload.benchmark if size == "benchmark" else workload.small
     found = versions(sources, start, edits)
     return [Version(edit.change, *version) for edit, version in zip((FIRST, *edits), found, strict=True)]

@@ -77,7 +77,8 @@ def charts(outcome: Outcome) -> dict[str, str]:
 def _lines(results: Results, found: Sequence[Outcome], name: str) -> Iterator[str]:
     yield "# The race\n"
     size, data, threads = (results.race.get(name) for name in ("size", "data", "threads"))
-    yield f"Size: {size}; data: {data}; threads of numeric libraries: {threads}."
+    series = f"; edits drawn from the seed {results.race['seed']}" if "seed" in results.race else ""
+    yield f"Size: {size}; data: {data}; threads of numeric libraries: {threads}{series}."
     for session in _distinct(results.sessions):
         yield f"\n{session['date']}, {session['machine']}, {session['system']}; {session['versions']}."
     yield LEGEND
