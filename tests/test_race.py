@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -107,8 +109,17 @@ def test_the_report_says_what_systems_took_and_who_was_wrong(tmp_path: Path) -> 
     assert "- joblib, repeat 0, iteration 1 (edit 1): it broke" in lines
     assert any("lower bound, is 2.00." in line for line in lines)
     pictures = charts(outcome)
-    assert "prefect-cache (WRONG results: 1)" in pictures["totals"]
-    assert all(picture.startswith("<svg") for picture in pictures.values())
+    for told in ("bound", "plain", "auto", "prefect-cache (WRONG results: 1)", "20 s", "26 s"):
+        assert all(f">{told}" in picture or f"  {told}<" in picture for picture in pictures.values())
+
+
+def test_in_pictures_words_stand_apart_where_systems_took_as_long() -> None:
+    alike = [replace(one, system=other) for one in A_RACE if one.system == "auto" for other in ("always", "helix")]
+    (outcome,) = outcomes([*A_RACE, *alike])
+    ends = re.findall(r'<text [^>]*y="([0-9.]+)"[^>]*>[a-z][^<]*  [0-9]', charts(outcome)["iterations"])
+    heights = sorted(map(float, ends))
+    assert len(heights) == 6
+    assert all(above + 14 < below for above, below in itertools.pairwise(heights))
 
 
 def test_the_last_digit_counts_unless_plain_prefect_does_not_agree_with_itself() -> None:

@@ -7,19 +7,20 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import fmean
 
-from prefect_helix.views.charts import Part, Version, line_chart, stacked_bars
 from prefect_helix.views.units import format_bytes
 
+from .pictures import iterations, totals
 from .results import Results
 from .standings import Outcome, Standing, outcomes
-from .systems import BOUND, PLAIN, SYSTEMS
+from .systems import PLAIN, SYSTEMS
 
 LEGEND = """
 Seconds of the flow's body and of whole processes are of all iterations together, the median of the repeats that were
 finished (lowest to highest). *In tasks* is the part of the bodies in which the functions of tasks ran, those side by
 side added up. *Over bound* is the body over the lower bound (`benchmarks/race/bound.py`), *speed-up* plain Prefect's
 body over it. Bytes are what is stored at the end, the peak is the highest of all processes. A result is wrong if it is
-not plain Prefect's in the same iteration; a system that gave one is not fast, and its ratios are struck.
+not plain Prefect's in the same iteration; a system that gave one is not fast, and its ratios are struck. In the
+pictures, the pale part of a bar is the lower bound, and a dashed line is of a system that gave wrong results.
 """
 
 
@@ -48,30 +49,8 @@ def report(results: Results, found: Sequence[Outcome], name: str) -> str:
 
 
 def charts(outcome: Outcome) -> dict[str, str]:
-    """Return the pictures of a workload: what each system took in all, and from iteration to iteration."""
-    finished = [standing for standing in _ordered(outcome) if standing.seconds is not None]
-    bound = outcome.standings[BOUND].seconds if BOUND in outcome.standings else None
-    totals = [round((standing.seconds or 0) * 1e6) for standing in finished]
-    least = [min(round((bound or 0) * 1e6), total) for total in totals]
-    bars = stacked_bars(
-        [
-            Part("lower bound", "load-line", "full", least),
-            Part("beyond it", "compute-line", "full", [a - b for a, b in zip(totals, least, strict=True)]),
-        ],
-        [Version(standing.system, f"{standing.system}{_shame(standing)}") for standing in finished],
-        title=f"{outcome.workload}: flow bodies of all iterations together, by system",
-        width=max(720, 110 * len(finished)),
-    )
-    lines = line_chart(
-        {
-            f"{standing.system}, seconds so far{_shame(standing)}": standing.at
-            for standing in _unlimited(outcome)
-            if standing.at
-        },
-        [Version(str(number), change) for number, change in enumerate(outcome.changes)],
-        title=f"{outcome.workload}: flow bodies up to each iteration, by system",
-    )
-    return {"totals": bars, "iterations": lines}
+    """Return the pictures of a workload: what each system took in all, and up to each iteration."""
+    return {"totals": totals(outcome), "iterations": iterations(outcome)}
 
 
 def _lines(results: Results, found: Sequence[Outcome], name: str) -> Iterator[str]:
@@ -98,7 +77,7 @@ def _workload(outcome: Outcome, name: str) -> Iterator[str]:
     yield f"{len(outcome.changes)} iterations. The ceiling, plain Prefect over the lower bound, is {said}.\n"
     yield "| system | body | in tasks | over bound | speed-up | first run | processes | stored | peak | results |"
     yield "|---|--:|--:|--:|--:|--:|--:|--:|--:|---|"
-    for standing in _ordered(outcome):
+    for standing in outcome.ordered:
         faster = outcome.ratio(PLAIN, standing.system)
         cells = [
             standing.system,
@@ -117,7 +96,7 @@ def _workload(outcome: Outcome, name: str) -> Iterator[str]:
     yield f"\n![]({name}-{outcome.workload}-totals.svg)\n![]({name}-{outcome.workload}-iterations.svg)"
     told = [
         f"- {standing.system}, repeat {one.repeat}, iteration {one.iteration} ({one.change}): {one.failure or 'WRONG'}"
-        for standing in _ordered(outcome)
+        for standing in outcome.ordered
         for one in (*standing.wrong, *standing.failures)
     ]
     if told:
@@ -126,7 +105,7 @@ def _workload(outcome: Outcome, name: str) -> Iterator[str]:
 
 
 def _iterations(outcome: Outcome) -> Iterator[str]:
-    finished = [standing for standing in _unlimited(outcome) if standing.each]
+    finished = [standing for standing in outcome.unlimited if standing.each]
     if finished:
         yield f"\n| | changed | {' | '.join(standing.system for standing in finished)} |"
         yield f"|--:|---|{'--:|' * len(finished)}"
@@ -156,14 +135,6 @@ def _means(found: Sequence[Outcome]) -> Iterator[str]:
     yield "\nA mean is of all workloads, or there is none."
 
 
-def _ordered(outcome: Outcome) -> list[Standing]:
-    return [outcome.standings[name] for name in SYSTEMS if name in outcome.standings]
-
-
-def _unlimited(outcome: Outcome) -> list[Standing]:
-    return [standing for standing in _ordered(outcome) if SYSTEMS[standing.system].budget_share is None]
-
-
 def _distinct(sessions: Sequence[dict[str, str]]) -> list[dict[str, str]]:
     """Return the first of the sessions on each day, machine and set of versions."""
     distinct: dict[tuple[str, ...], dict[str, str]] = {}
@@ -185,10 +156,6 @@ def _results(standing: Standing) -> str:
     said += [f"failed: {len(standing.failures)}"] if standing.failures else []
     said += [f"not compared: {standing.unchecked}"] if standing.unchecked else []
     return ", ".join(said) or "right"
-
-
-def _shame(standing: Standing) -> str:
-    return f" (WRONG results: {len(standing.wrong)})" if standing.wrong else ""
 
 
 def _times(ratio: float | None, struck: bool = False) -> str:

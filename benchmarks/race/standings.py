@@ -8,7 +8,7 @@ from statistics import median
 
 from .bound import least_seconds
 from .results import Measurement
-from .systems import BOUND, PLAIN
+from .systems import BOUND, PLAIN, SYSTEMS
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,16 @@ class Outcome:
     workload: str
     changes: tuple[str, ...]
     standings: Mapping[str, Standing]
+
+    @property
+    def ordered(self) -> list[Standing]:
+        """All standings, in the order in which systems are listed."""
+        return [self.standings[name] for name in SYSTEMS if name in self.standings]
+
+    @property
+    def unlimited(self) -> list[Standing]:
+        """Those of systems that may store what they like."""
+        return [standing for standing in self.ordered if SYSTEMS[standing.system].budget_share is None]
 
     def ratio(self, system: str, to: str = BOUND) -> float | None:
         """Return how many times as long a system took as another; None if one of them did not finish."""
