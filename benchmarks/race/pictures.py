@@ -75,8 +75,8 @@ def _apart(
 ) -> Iterator[tuple[Standing, str, float]]:
     """Yield what stands at the end of each line, from the lowest up, one above the other where lines end together."""
     room = bottom + _LABEL_HEIGHT
-    for height, _, at in sorted(((height, at, at) for at, height in enumerate(heights)), reverse=True):
-        room = min(height, room - _LABEL_HEIGHT)
+    for at in sorted(range(len(lines)), key=heights.__getitem__, reverse=True):
+        room = min(heights[at], room - _LABEL_HEIGHT)
         yield lines[at], words[at], room
 
 
