@@ -281,9 +281,15 @@ class Scheduler:
         """Hand a node to the task runner, after the parents it needs, so that no thread of it waits for them."""
         if node.started:
             return
-        needed = self._needed(node)
-        if any(parent.provisional and parent.submitted for parent in needed):
-            return  # looked at again once it is known whether they compute
+        needed, looked_at = self._needed(node), set[str]()
+        while pending := [parent for parent in needed if parent.provisional and parent.submitted]:
+            parked = [parent for parent in pending if parent.parked and parent.key not in looked_at]
+            if not parked:
+                return  # looked at again once it is known whether they compute
+            for parent in parked:
+                looked_at.add(parent.key)
+                self._unpark(parent)
+            needed = self._needed(node)
         for one in (*needed, node):
             if not one.submitted:
                 self.now(self._compute(one))
@@ -300,12 +306,7 @@ class Scheduler:
         """
         if node.provisional:
             for parked in self._world.parked_for(node):
-                with self.lock:
-                    if not parked.parked:
-                        continue
-                    parked.settled.clear()
-                if self.start_if_due(parked):
-                    self._release(parked)
+                self._unpark(parked)
             for parent in node.parents:
                 if parent.original and not (parent.started or (parent.submitted and parent.provisional)):
                     self.start(parent)
@@ -316,6 +317,15 @@ class Scheduler:
             return True
         self.start(node)
         return False
+
+    def _unpark(self, node: Node) -> None:
+        """Look again at a parked call, of which it is open by now whether it computes, for those who take its value."""
+        with self.lock:
+            if not node.parked:
+                return
+            node.settled.clear()
+        if self.start_if_due(node):
+            self._release(node)
 
     def _is_due(self, node: Node) -> bool:
         """Return whether a submitted node starts without anybody asking for its value."""

@@ -287,37 +287,61 @@ def test_a_lazy_call_that_was_asked_for_as_it_turned_out_original_is_waited_for(
     assert told_early == [False]
 
 
-def test_a_parked_call_that_somebody_asks_for_as_it_is_looked_at_again_stays_settled(lab):
-    gate, asked = threading.Event(), set[str]()
+def to_a_parked_call(lab: Any, then: Any) -> Any:
+    """A flow that goes on with a lazy call, original as it was made, which by now may be like an earlier one."""
+    gate = threading.Event()
     start = lab.task(lambda: 100, name="start")
     read = lab.task(lambda n: gate.wait() and n if n == 2 else n, name="read")
     part = lab.task(lambda n: n + 1, name="part", lazy=True)
     grow = lab.task(lambda state, n: state + n, name="grow", lazy=True)
-    rate = lab.task(lambda state: state * 10, name="rate")
-
-    def ask_before(look: Any) -> Any:
-        def looked(node: Any) -> list[Any]:
-            found: list[Any] = look(node)
-            for parked in found:
-                asked.add(parked.spec.name)
-                lab.current.session.demand([parked])
-                lab.current.session.value(parked.cell())
-            return found
-
-        return looked
 
     def flow():
-        world = lab.current.session.world
         part.submit(read.submit(0)).result()
         state = start.submit()
         first = grow.submit(state, part.submit(read.submit(1)))
         last = read.submit(2)
         second = grow.submit(state, part.submit(last))
-        rated = rate.submit(first).result()
-        world.parked_for = ask_before(world.parked_for)
+        first.result()
         gate.set()
         last.result()
-        return rated, rate.submit(second).result(timeout=10), second.result(timeout=10)
+        idle = threading.Barrier(3)
+        for _ in range(2):
+            lab.current.pool.submit(idle.wait)
+        idle.wait()  # all has been told that the last has ended
+        assert (second.node.parked, second.node.provisional) == (True, True)
+        return then(second)
 
-    assert lab.run(flow).value == (1020, 1030, 103)
-    assert asked == {"grow"}
+    return flow
+
+
+def test_a_new_call_of_a_parked_one_that_may_be_like_an_earlier_one_is_started(lab):
+    rate = lab.task(lambda state: state * 10, name="rate")
+    flow = to_a_parked_call(lab, lambda parked: rate.submit(parked).result(timeout=10))
+    assert lab.run(flow, workers=2).value == 1030
+
+
+def test_a_new_call_is_started_though_such_a_parked_one_is_further_up(lab):
+    halve = lab.task(lambda state: state / 2, name="halve", lazy=True)
+    rate = lab.task(lambda state: state * 10, name="rate")
+    flow = to_a_parked_call(lab, lambda parked: rate.submit(halve.submit(parked)).result(timeout=10))
+    assert lab.run(flow, workers=2).value == 515
+
+
+def test_a_parked_call_that_somebody_computes_as_it_is_looked_at_again_stays_settled(lab):
+    rate = lab.task(lambda state: state * 10, name="rate")
+    looked_at: list[Any] = []
+
+    def then(parked: Any) -> Any:
+        session = lab.current.session
+        unpark = session._scheduler._unpark
+
+        def computed_first(node: Any) -> None:
+            looked_at.append(node)
+            session.demand([node])
+            session.value(node.cell())
+            unpark(node)
+
+        session._scheduler._unpark = computed_first
+        return rate.submit(parked).result(timeout=10), parked.result(timeout=10), looked_at == [parked.node]
+
+    assert lab.run(to_a_parked_call(lab, then), workers=2).value == (1030, 103, True)
