@@ -109,6 +109,8 @@ def test_the_report_says_what_systems_took_and_who_was_wrong(tmp_path: Path) -> 
     assert "- joblib, repeat 0, iteration 1 (edit 1): it broke" in lines
     assert any("lower bound, is 2.00." in line for line in lines)
     pictures = charts(outcome)
+    assert "prefect-cache (WRONG results: 1)" in pictures["totals"]
+    assert all(picture.startswith("<svg") for picture in pictures.values())
     for told in ("bound", "plain", "auto", "prefect-cache (WRONG results: 1)", "20 s", "26 s"):
         assert all(f">{told}" in picture or f"  {told}<" in picture for picture in pictures.values())
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
+from prefect_helix.views.charts import round_step
 from prefect_helix.views.ink import FONT_PX, number, on_paper, open_svg, paint, text, width_em
 
 from .standings import Outcome, Standing
@@ -81,9 +82,7 @@ def _apart(
 
 
 def _ticks(highest: float) -> list[float]:
-    least = max(highest, 1e-3) / 5
-    power = 10.0 ** math.floor(math.log10(least))
-    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= least)
+    step = round_step(max(highest, 1e-3) / 5)
     return [step * i for i in range(math.ceil(highest / step) + 1)]
 
 

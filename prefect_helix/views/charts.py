@@ -245,13 +245,13 @@ def _value_axis(values: Sequence[float]) -> _Axis:
     if high - low <= 1e-12 * max(abs(low), abs(high)) or high - low < 1e-290:
         room = abs(high) / 10 or 1.0
         low, high = low - room, high + room
-    step = _round_step((high - low) / 3)
+    step = round_step((high - low) / 3)
     ticks = [step * i for i in range(math.floor(low / step), math.ceil(high / step) + 1)]
     return _Axis(ticks[0], ticks[-1], tuple(ticks))
 
 
 def _time_axis(highest_us: int) -> _Axis:
-    step = _round_step(max(highest_us, 4) / 4)
+    step = round_step(max(highest_us, 4) / 4)
     if step > 5 * _SECOND_US:
         day = _LONG_STEPS_US[-1]
         step = next((s for s in _LONG_STEPS_US if 4 * s >= highest_us), math.ceil(highest_us / 4 / day) * day)
@@ -260,7 +260,7 @@ def _time_axis(highest_us: int) -> _Axis:
     return _Axis(0, count * step, tuple(step * i for i in range(count + 1)))
 
 
-def _round_step(least: float) -> float:
+def round_step(least: float) -> float:
     """Return the least of 1, 2 and 5 times powers of ten that is not below `least`."""
     power = 10.0 ** math.floor(math.log10(least))
     return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= least * (1 - 1e-9))

@@ -106,9 +106,16 @@ def most_bytes(read: Callable[[], object]) -> int:
         tracemalloc.stop()
 
 
-def swells(read: Callable[[], object], limit_bytes: int) -> bool:
-    """Tell whether it takes more than this each time: other threads of the process take some now and then."""
-    return all(most_bytes(read) > limit_bytes for _ in range(3))
+def least_bytes(read: Callable[[], object], limit_bytes: int) -> int:
+    """Return the most memory that it took, of three times the least if that is more than the limit.
+
+    Other threads of the process take some now and then.
+    """
+    taken_bytes = most_bytes(read)
+    for _ in range(2):
+        if taken_bytes > limit_bytes:
+            taken_bytes = min(taken_bytes, most_bytes(read))
+    return taken_bytes
 
 
 @pytest.fixture(scope="module")
@@ -137,9 +144,10 @@ def test_a_reader_neither_executes_nor_hangs_nor_swells_nor_breaks(sample: Sampl
             with suppress(*target.raises):
                 read(data)
 
+        limit_bytes = target.constant_bytes + BYTES_PER_BYTE * size_bytes
         with patience():
-            swollen = swells(attempt, target.constant_bytes + BYTES_PER_BYTE * size_bytes)
-        assert not swollen, "it took more memory than it was given bytes for"
+            taken_bytes = least_bytes(attempt, limit_bytes)
+        assert taken_bytes <= limit_bytes, f"it took {taken_bytes / 1e6:.0f} MB"
         assert not canary.SUNG, "stored bytes were executed"
 
     attack()
