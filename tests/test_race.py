@@ -204,7 +204,7 @@ def test_a_track_goes_on_from_where_it_was_or_from_its_start_and_failures_are_to
     log = tmp_path / "log"
     versions = [Version("", {"tiny.py": TINY}, {"log": str(log), "number": number}) for number in (4, 0, 5)]
     home = tmp_path / "home"
-    track = Track(SYSTEMS[system], "tiny", 0, versions, home, this_python(), environment({}, threads=1), int)
+    track = Track(SYSTEMS[system], "tiny", 0, versions, home, this_python(), environment({}, threads=1, workers=2), int)
     first, failed = track.measure(0), track.measure(1)
     assert (first.digest, first.failure) == (hash_of(0.25), "")
     assert first.body_seconds is not None
@@ -278,7 +278,9 @@ def test_hamilton_reuses_by_code_and_contents_and_computes_what_the_flow_asks_fo
     )
     versions = [Version("", {"branching.py": text}, parameters) for text, parameters, *_ in runs]
     home = tmp_path / "home"
-    track = Track(SYSTEMS["hamilton"], "branching", 0, versions, home, this_python(), environment({}, threads=1), int)
+    track = Track(
+        SYSTEMS["hamilton"], "branching", 0, versions, home, this_python(), environment({}, threads=1, workers=2), int
+    )
     for iteration, (_, _, (best, counted, last), computed) in enumerate(runs):
         log.write_text("")
         measurement = track.measure(iteration)

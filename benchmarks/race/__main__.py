@@ -51,7 +51,8 @@ def main() -> None:
     data = options.data or os.environ.get("HELIX_DATA")
     if data and "://" not in data:
         data = str(Path(data).absolute())
-    race = {"size": options.size, "data": "full" if data else "packaged", "threads": options.threads}
+    race = {"size": options.size, "data": "full" if data else "packaged"}
+    race |= {"threads": options.threads, "workers": options.workers}
     race |= {} if options.seed is None else {"seed": options.seed}
     try:
         results.begin(race, _session(options.python))
@@ -77,7 +78,7 @@ class Race:
     ) -> None:
         self._results = results
         self._work = options.work or options.results.with_suffix(".work")
-        self._python, self._threads = options.python, options.threads
+        self._python, self._threads, self._workers = options.python, options.threads, options.workers
         self._settings = settings
         self._settle = functools.partial(settle, quiet_seconds)
 
@@ -116,7 +117,7 @@ class Race:
             versions,
             home.resolve(),
             python,
-            environment(self._settings | settings, self._threads),
+            environment(self._settings | settings, self._threads, self._workers),
             self._settle,
         )
 
@@ -178,6 +179,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, metavar="N", help="draw the series from it (the written series)")
     parser.add_argument("--repeats", type=int, metavar="N", help="of each series (3; small: 1)")
     parser.add_argument("--threads", type=int, default=1, metavar="N", help="of numeric libraries (%(default)s)")
+    workers_help = "submitted tasks that Prefect runs at once (one for each core: %(default)s)"
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, metavar="N", help=workers_help)
     parser.add_argument("--data", metavar="FOLDER", help="where the full data are (else HELIX_DATA, else samples)")
     parser.add_argument("--results", type=Path, help="a line for each measurement (benchmarks/results/race-SIZE.jsonl)")
     parser.add_argument("--work", type=Path, metavar="FOLDER", help="what systems keep between runs (beside results)")

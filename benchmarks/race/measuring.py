@@ -158,17 +158,20 @@ class Track:
         return ""
 
 
-def environment(extra: Mapping[str, str], threads: int) -> dict[str, str]:
+def environment(extra: Mapping[str, str], threads: int, workers: int) -> dict[str, str]:
     """Return the environment of all runs: that of this process, without settings of Prefect and of other Pythons.
 
     Args:
         extra: What is set in it.
         threads: How many threads numeric libraries may have. Threads that wait for the next product keep a core busy,
             and steps run side by side.
+        workers: How many submitted tasks Prefect runs at once. It starts all of them, if it is not told otherwise, and
+            threads that compute take the cores from each other, and from the threads that talk to the server.
     """
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "PYTHON", "VIRTUAL"))}
     numeric = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), str(threads))
-    return {**kept, **numeric, "PYTHONPATH": str(ROOT), **extra}
+    prefect = {"PREFECT_TASKS_RUNNER_THREAD_POOL_MAX_WORKERS": str(workers)}
+    return {**kept, **numeric, **prefect, "PYTHONPATH": str(ROOT), **extra}
 
 
 def has(python: str, library: str) -> bool:

@@ -55,9 +55,9 @@ def charts(outcome: Outcome) -> dict[str, str]:
 
 def _lines(results: Results, found: Sequence[Outcome], name: str) -> Iterator[str]:
     yield "# The race\n"
-    size, data, threads = (results.race.get(name) for name in ("size", "data", "threads"))
+    size, data, threads, workers = (results.race.get(name) for name in ("size", "data", "threads", "workers"))
     series = f"; edits drawn from the seed {results.race['seed']}" if "seed" in results.race else ""
-    yield f"Size: {size}; data: {data}; threads of numeric libraries: {threads}{series}."
+    yield f"Size: {size}; data: {data}; threads of numeric libraries: {threads}; tasks at once: {workers}{series}."
     for session in _distinct(results.sessions):
         yield f"\n{session['date']}, {session['machine']}, {session['system']}; {session['versions']}."
     yield LEGEND

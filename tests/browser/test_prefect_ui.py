@@ -9,8 +9,6 @@ from typing import Any
 import prefect
 import pytest
 from selenium import webdriver
-from selenium.webdriver.common.by import By
-from selenium.webdriver.support import expected_conditions
 
 from .pages import complaints, look_at_flow_run, text_of, wait
 
@@ -101,21 +99,30 @@ def test_task_run_page_says_why_it_was_pruned_and_what_that_saved(
     assert complaints(browser) == []
 
 
-def rows_of_table(page: webdriver.Chrome) -> list[dict[str, str]]:
-    """The rows of the page's table by its headings, read at once: the page may draw it again at any time."""
-    header, *rows = page.execute_script(
-        "return [...document.querySelector('table').rows].map(row => [...row.cells].map(cell => cell.innerText));"
-    )
+TABLE = """
+    const table = document.querySelector('table');
+    return table && [...table.rows].map(row => [...row.cells].map(cell => cell.innerText));
+"""
+TARGET = "return [...document.links].find(link => link.innerText === arguments[0])?.href;"
+
+
+def rows_of_table(browser: webdriver.Chrome) -> list[dict[str, str]]:
+    """The rows of the page's table by its headings; waited for and read at once, as the page may draw it anew."""
+    header, *rows = wait(browser, lambda page: page.execute_script(TABLE), "a table")
     return [dict(zip(header, row, strict=True)) for row in rows]
 
 
+def target_of_link(browser: webdriver.Chrome, text: str) -> Any:
+    """Where the link with this text leads; waited for and read at once, as the page may draw it anew."""
+    return wait(browser, lambda page: page.execute_script(TARGET, text), f"the link {text}")
+
+
 def look_at_artifact(browser: webdriver.Chrome, url: str, pictures: int) -> None:
-    """Wait until the page of an artifact shows its pictures, and its table."""
+    """Wait until the page of an artifact shows its pictures."""
     browser.get(url)
     if "/v2/" in url and prefect.__version__ < "3.8":  # its new UI drops pictures that are part of the page
         pictures = 0
     wait(browser, lambda page: page.execute_script(COUNT_PICTURES) == pictures, f"{pictures} pictures")
-    wait(browser, expected_conditions.presence_of_element_located((By.TAG_NAME, "table")), "a table")
 
 
 @both_uis
@@ -128,7 +135,7 @@ def test_artifact_page_shows_the_picture_and_the_steps(server: Any, runs: Any, b
     assert steps["scan"]["saved"].split() == ["1.0", "s"]
     assert steps["fit"]["reason"] == "argument reg changed: 0.1 → 0.2"
     assert "Parameter reg changed: 0.1 → 0.2" in text_of(browser)
-    own = browser.find_element(By.LINK_TEXT, "More about this run").get_attribute("href")
+    own = target_of_link(browser, "More about this run")
     assert own == f"http://127.0.0.1:4300/runs/{runs[1].flow_run['id']}"
     assert complaints(browser) == []
 
@@ -143,7 +150,7 @@ def test_the_versions_of_the_flow_are_drawn_and_listed(server: Any, runs: Any, b
     assert newest["saved"].endswith("s")
     assert oldest["saved"] == ""
     assert newest["metrics"].startswith("score")
-    page = browser.find_element(By.LINK_TEXT, runs[0].flow_run["name"]).get_attribute("href")
+    page = target_of_link(browser, runs[0].flow_run["name"])
     assert page == f"{server.url}/runs/flow-run/{runs[0].flow_run['id']}"
     assert complaints(browser) == []
 
