@@ -319,13 +319,20 @@ class Scheduler:
         return False
 
     def _unpark(self, node: Node) -> None:
-        """Look again at a parked call, of which it is open by now whether it computes, for those who take its value."""
+        """Look again at a parked call, of which it is open by now whether it computes, for those who take its value.
+
+        It stays settled unless it has to wait or is due, so that nobody comes to wait for what is not told again.
+        """
         with self.lock:
             if not node.parked:
                 return
+            if not any(p.original and not p.failed for p in node.parents):
+                self._reclassify(node)
+                if not self._is_due(node):
+                    return
             node.settled.clear()
         if self.start_if_due(node):
-            self._release(node)
+            self.settled(node)
 
     def _is_due(self, node: Node) -> bool:
         """Return whether a submitted node starts without anybody asking for its value."""

@@ -345,3 +345,23 @@ def test_a_parked_call_that_somebody_computes_as_it_is_looked_at_again_stays_set
         return rate.submit(parked).result(timeout=10), parked.result(timeout=10), looked_at == [parked.node]
 
     assert lab.run(to_a_parked_call(lab, then), workers=2).value == (1030, 103, True)
+
+
+def test_who_comes_to_wait_for_a_parked_call_while_it_is_looked_at_again_is_told(lab):
+    grow = lab.task(lambda state: state + 1, name="grow", lazy=True)
+
+    def flow():
+        node, scheduler = grow.submit(1).node, lab.current.session._scheduler
+        assert node.parked
+        is_due, told = scheduler._is_due, list[str]()
+
+        def meanwhile(looked_at: Any) -> bool:
+            scheduler.when_settled(looked_at, lambda: told.append(looked_at.spec.name))
+            return is_due(looked_at)
+
+        scheduler._is_due = meanwhile
+        scheduler._unpark(node)
+        assert node.parked
+        return told
+
+    assert lab.run(flow).value == ["grow"]
