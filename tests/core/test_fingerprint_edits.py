@@ -1582,6 +1582,48 @@ EDITS = parse(r"""
 -settings = Settings()
 +settings = Settings(Model(2))
 
+-- names, strings and nothing, which are no constants of the same text
+
+== change: column named by a parameter
+-def task(df, column): return df['column']
++def task(df, column): return df[column]
+== change: key named by a parameter
+-def task(kind): return {'kind': 1}
++def task(kind): return {kind: 1}
+== change: argument given by a parameter
+-def task(f, x): return f('x')
++def task(f, x): return f(x)
+== change: text in an f-string
+-def task(name): return f'{"name"}'
++def task(name): return f'{name}'
+== change: import given as a string
+ def task():
+     import json
+-    return 'json'
++    return json
+== change: name of a class member as a string
+ def task():
+     class C:
+         a = 1
+-        b = 'a'
++        b = a
+     return C
+== change: dict unpacked for a key None
+-def task(x): return {None: x}
++def task(x): return {**x}
+== change: keyword argument without default
+-def task(): return lambda *, a: a
++def task(): return lambda *, a=None: a
+== change: cause of an exception suppressed
+ def task(x):
+-    raise x
++    raise x from None
+== change: getattr under another name with one more value
+ import math
+ get = getattr
+-def task(): return [getattr(math, 'pi')]
++def task(): return [get(math, 'pi'), math.pi]
+
 -- more code
 
 == keep: walrus renamed

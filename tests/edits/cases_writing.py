@@ -217,6 +217,12 @@ ROWS = r"""
 == computes: a string of the body
 -def task(): return 'north'
 +def task(): return 'south'
+== computes: a string for the argument of that name
+-def task(column='a'): return {'a': 1, 'column': 2}['column']
++def task(column='a'): return {'a': 1, 'column': 2}[column]
+== computes: a dict unpacked that was a value
+-def task(found={'a': 1}): return {None: found}
++def task(found={'a': 1}): return {**found}
 """
 
 LINES = """

@@ -179,6 +179,11 @@ class _Writer:
         if not MEMBER_READERS.isdisjoint(chain):
             self.reads_members = True
 
+    def refer_besides(self, chain: Chain) -> None:
+        """Refer to what stands behind what was written last, which is no code of its own."""
+        self.out.append("&")
+        self.refer(chain)
+
     def note_unseen(self, chain: Chain) -> None:
         if len(chain) == 1 and chain[0] in OPAQUE_NAMES:
             self.opaque.add(chain[0])
@@ -202,7 +207,7 @@ class _Writer:
             self.identifier(node.id)
             self.dotted.add((node.id,))
             if node.id in self.scope.mixed:
-                self.refer((node.id,))
+                self.refer_besides((node.id,))
 
     def attribute(self, node: ast.Attribute) -> None:
         if node.attr in DOC_READERS:
@@ -265,7 +270,7 @@ class _Writer:
             case "getattr", [target, ast.Constant(value=str(attribute)), *_]:
                 chain = self.chain(target, self.scope.outer)
                 if chain is not None:
-                    self.refer((*chain, attribute))
+                    self.refer_besides((*chain, attribute))
             case (("import_module" | "__import__"), [ast.Constant(value=str(module)), *_]):
                 level = len(module) - len(module.lstrip("."))
                 self.imports.append(Imported(module.lstrip("."), level))
@@ -285,7 +290,7 @@ class _Writer:
             self.tokens.update(_IDENTIFIER.findall(node.value))
             names = _IDENTIFIER if "~" in node.value else _AT_NAME  # a formula (patsy) calls functions by name
             self.named.update(names.findall(node.value))
-        self.out.append(f"{node.value!r};")
+        self.out.append(f"={node.value!r};")  # marked: a name, or a field that is not there, is written alike
 
     def joined(self, node: ast.JoinedStr) -> None:
         """Write an f-string without empty pieces: some Pythons (3.12) put them after a nested format."""
