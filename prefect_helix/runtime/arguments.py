@@ -22,7 +22,7 @@ from prefect_helix.storage.mapped import Look
 SHOWN_CHARACTERS = 80
 FROZEN_ITEMS = 10_000
 
-_IMMUTABLE = (type(None), bool, int, float, complex, str, bytes, File, Cell, range, frozenset)
+_IMMUTABLE = (type(None), bool, int, float, complex, str, bytes, File, Cell, range)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +148,7 @@ def isolated(value: Any) -> Any:
 
 def immutable(value: Any) -> bool:
     """Return whether nobody can change `value` in place."""
-    return type(value) in _IMMUTABLE
+    return type(value) in _IMMUTABLE or (type(value) is frozenset and _is_plain(value))
 
 
 def _is_plain(value: Any) -> bool:
@@ -159,9 +159,10 @@ def _is_plain(value: Any) -> bool:
         items += 1
         if items > FROZEN_ITEMS:
             return False
-        if type(item) in (list, tuple, set):
+        if type(item) in (list, tuple, set, frozenset):
             stack.extend(item)
         elif type(item) is dict:
+            stack.extend(item)
             stack.extend(item.values())
         elif type(item) not in _IMMUTABLE:
             return False

@@ -243,6 +243,20 @@ CALLS = parse(r"""
 -    return 2
 +    return 1 + 1
  def call(): return task(given())
+== computes: a method of an enum that is a key of an argument
+ import enum
+ class Metric(enum.Enum):
+     RMSE = 1
+-    def sign(self): return 1
++    def sign(self): return -1
+ def task(weights): return [metric.sign() for metric in weights]
+ def call(): return task({Metric.RMSE: 0.5})
+== computes: a method of a class in a frozen set
+ class Model:
+-    def fit(self): return 1
++    def fit(self): return 2
+ def task(models): return [model().fit() for model in models]
+ def call(): return task(frozenset({Model}))
 == computes: an argument changed in place before the call
  def task(numbers): return sum(numbers)
  def call():

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import enum
+from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
 import pytest
 
 from prefect_helix.core.explain import changes
-from prefect_helix.runtime.arguments import shown
+from prefect_helix.runtime.arguments import frozen, immutable, shown
 
 
 @pytest.mark.parametrize(
@@ -48,6 +50,53 @@ def test_the_code_of_an_argument_counts(lab) -> None:
     given.append(config(4))
     assert dataclasses.asdict(given[0]) == dataclasses.asdict(given[1])
     assert lab.run(flow).value == 8
+
+
+@pytest.mark.parametrize(
+    "held",
+    [
+        lambda metric: {metric.RMSE: 0.7},
+        lambda metric: {metric: 0.7},
+        lambda metric: frozenset({metric}),
+        lambda metric: [{(frozenset({metric.RMSE}),): None}],
+    ],
+)
+def test_code_in_keys_and_frozen_sets_counts(lab, held: Callable[[Any], object]) -> None:
+    def metric(factor: int) -> Any:
+        class Metric(enum.Enum):
+            RMSE = 1
+
+            def scaled(self) -> int:
+                return self.value * factor
+
+        return Metric
+
+    use = lab.task(lambda value: len(value), name="use")
+
+    def flow() -> int:
+        return use(held(made))
+
+    made = metric(3)
+    assert (lab.run(flow).bodies, lab.run(flow).bodies) == (["use"], [])
+    made = metric(4)
+    assert lab.run(flow).bodies == ["use"]
+
+
+@pytest.mark.parametrize(
+    ("value", "is_frozen"),
+    [
+        ({"a": {1, 2}, ("b", frozenset({1.5})): [None]}, True),
+        ({object(): 1}, False),
+        (frozenset({object()}), False),
+    ],
+)
+def test_parameters_are_frozen_where_all_in_them_is_plain(value: object, is_frozen: bool) -> None:
+    assert frozen({"value": value}) == ({"value": value} if is_frozen else None)
+
+
+def test_a_frozen_set_is_immutable_if_what_is_in_it_is() -> None:
+    assert immutable(frozenset({1, ("a", frozenset())}))
+    assert not immutable(frozenset({object()}))
 
 
 def test_numbers_in_a_small_dict_are_the_metrics_of_the_run(lab) -> None:
