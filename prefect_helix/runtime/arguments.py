@@ -78,7 +78,7 @@ def _literal(
     for file in files(value):
         file.content()  # a missing file is told as such, not as a value without digest
     try:
-        content = literal_digest(value, value_code)
+        content = literal_digest(value, value_code, fresh=True)
     except UndigestibleError as error:
         warn(f"unhashable:{spec.key}:{parameter}", _unhashable(spec.name, parameter, error))
         content = uuid.uuid4().hex
@@ -102,14 +102,19 @@ def _unhashable(task: str, parameter: str, error: UndigestibleError) -> str:
     )
 
 
-def literal_digest(value: Any, value_code: ValueCode) -> str:
+def literal_digest(value: Any, value_code: ValueCode, *, fresh: bool = False) -> str:
     """Return the digest of a literal together with the code of the objects in it, whose methods a task may call.
+
+    Args:
+        value: The literal.
+        value_code: Hashes that code.
+        fresh: Whether the code is that of now, and not of the latest call, since when a class may have filled a memo.
 
     Raises:
         UndigestibleError: If it has none.
     """
     content = digest(value, Look().hash_of).hex
-    code = "" if _is_plain(value) else value_code.hash(code_in(value))
+    code = "" if _is_plain(value) else value_code.hash(code_in(value), fresh=fresh)
     return hash_parts("with code", content, code) if code else content
 
 

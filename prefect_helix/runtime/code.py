@@ -5,20 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from prefect_helix.core.digest import hash_parts
-from prefect_helix.core.fingerprint import fingerprint
+from prefect_helix.core.fingerprint import Fingerprint, fingerprint
 from prefect_helix.storage.blob import Code
 from prefect_helix.storage.lookup import find, findable_name
 
 
 class ValueCode:
-    """Hashes of the classes and functions found in values; each is taken once a run, as those of tasks are."""
+    """Hashes of the classes and functions found in values; each is taken once a run, or for each call, as of tasks."""
 
     def __init__(self) -> None:
-        self._hashes: dict[Code, str] = {}
+        self._known: dict[Code, Fingerprint] = {}
 
-    def hash(self, found: Iterable[Code]) -> str:
-        """Return one hash over the code `found` in a value; empty if all of it is Python's own."""
-        hashes = sorted({self._hash(code) for code in found} - {_PYTHON})
+    def hash(self, found: Iterable[Code], *, fresh: bool = False) -> str:
+        """Return one hash over the code `found` in a value; empty if all of it is Python's own.
+
+        Args:
+            found: The code.
+            fresh: Whether constants that it reaches have to be looked at again.
+        """
+        hashes = sorted({self._hash(code, fresh) for code in found} - {_PYTHON})
         return hash_parts("code of a value", *hashes) if hashes else ""
 
     def named(self, found: Iterable[Code]) -> tuple[str, ...]:
@@ -42,10 +47,11 @@ class ValueCode:
                 return name.partition(":")[2]
         return None
 
-    def _hash(self, code: Code) -> str:
-        if code not in self._hashes:
-            self._hashes[code] = fingerprint(_nothing, code_version="", depends_on=(code,)).hash
-        return self._hashes[code]
+    def _hash(self, code: Code, fresh: bool = False) -> str:
+        known = self._known.get(code)
+        if known is None or (fresh and known.may_change):
+            known = self._known[code] = fingerprint(_nothing, code_version="", depends_on=(code,))
+        return known.hash
 
 
 def _nothing() -> None:

@@ -132,6 +132,19 @@ def test_a_mutable_constant_is_digested_at_every_call(load: Load) -> None:
     assert fingerprint(module.task).hash != before
 
 
+@pytest.mark.parametrize(
+    ("text", "may_change"),
+    [
+        ("def task(): return 1\n", False),
+        ("K = 1\ndef task(): return K\n", True),
+        ("C = {}\ndef task(k): C[k] = 1\n", True),
+        ("class C: pass\ndef task(): return getattr(C, 'k', 1)\n", True),
+    ],
+)
+def test_what_a_program_may_give_values_may_change(load: Load, text: str, may_change: bool) -> None:
+    assert fingerprint(load(text).task).may_change == may_change
+
+
 def test_a_constant_too_large_for_its_job_has_a_note(load: Load) -> None:
     module = load("import numpy\nK = numpy.zeros(9 * 2**20)\ndef task(): return K\n")
     assert "Make it an argument" in fingerprint(module.task).notes[0]

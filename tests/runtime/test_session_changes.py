@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -102,6 +102,47 @@ def test_a_list_changed_between_two_calls_is_two_arguments(lab):
         return one, size(items)
 
     assert_as_from_scratch(lab, flow)
+
+
+class Config:
+    def rate(self) -> int:
+        return getattr(self, "lr", 0) * 10
+
+
+@pytest.mark.parametrize("given", [Config, Config()])
+def test_a_class_changed_between_two_calls_is_two_arguments(lab, monkeypatch, given):
+    train = lab.task(lambda config: Config.rate(config), name="train")
+
+    def flow():
+        with monkeypatch.context() as patch:
+            rates = [train(given)]
+            for lr in (1, 2, 1):
+                patch.setattr(Config, "lr", lr, raising=False)
+                rates.append(train(given))
+        return rates
+
+    assert lab.run(flow).value == [0, 10, 20, 10]
+    assert_as_from_scratch(lab, flow)
+    assert lab.run(flow).bodies == []
+
+
+class Memoised:
+    seen: ClassVar[dict[int, int]] = {}
+
+    def square(self, x: int) -> int:
+        return self.seen.setdefault(x, x * x)
+
+
+def test_a_class_that_keeps_a_memo_is_not_taken_for_a_changed_argument(lab, monkeypatch):
+    use = lab.task(lambda memoised, x: memoised.square(x), name="use")
+
+    def flow():
+        with monkeypatch.context() as patch:
+            patch.setattr(Memoised, "seen", {})
+            return use(Memoised(), 3)
+
+    assert lab.run(flow).bodies == ["use"]
+    assert lab.run(flow).bodies == []
 
 
 @pytest.mark.parametrize("change", [True, False])

@@ -52,8 +52,11 @@ class Fingerprint:
 
     @property
     def may_change(self) -> bool:
-        """Whether it counts values that a running program may change, so that each call has to take it again."""
-        return any(component.kind in ("constant", "state") for component in self.components)
+        """Whether it counts what a running program may change, so that each call has to take it again.
+
+        These are values, and classes, which may be given some.
+        """
+        return any(component.kind in ("constant", "state", "class") for component in self.components)
 
 
 @dataclass(slots=True, eq=False)
