@@ -132,6 +132,13 @@ def test_a_mutable_constant_is_digested_at_every_call(load: Load) -> None:
     assert fingerprint(module.task).hash != before
 
 
+def test_a_member_of_a_class_is_no_write_of_the_global_it_is_made_of(load: Load) -> None:
+    module = load("lr = 1\ndef task():\n    class Step: lr = lr\n    return Step.lr\n")
+    result = fingerprint(module.task)
+    assert kinds(result)["project_under_test.lr"] == "constant"
+    assert result.notes == ()
+
+
 @pytest.mark.parametrize(
     ("text", "may_change"),
     [

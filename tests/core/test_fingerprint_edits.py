@@ -1624,6 +1624,36 @@ EDITS = parse(r"""
 -def task(): return [getattr(math, 'pi')]
 +def task(): return [get(math, 'pi'), math.pi]
 
+-- a class in a function that binds a name from the outer one
+
+== change: static method made of the function of its name
+-def scale(x): return x
++def scale(x): return 2 * x
+ def task(x):
+     class Step: scale = staticmethod(scale)
+     return Step.scale(x)
+== change: class member from the global of its name
+-lr = 1
++lr = 2
+ def task(x):
+     class Step: lr = lr
+     return Step.lr
+== change: class member from the attribute of a module of its name
+@ project.py
+ import conf
+ def task(x):
+     class Step: conf = conf.lr
+     return Step.conf
+@ conf.py
+-lr = 1
++lr = 2
+== keep: class member of the name of a global it does not read
+-lr = 1
++lr = 2
+ def task(x):
+     class Step: lr = 3
+     return Step.lr
+
 -- more code
 
 == keep: walrus renamed

@@ -197,7 +197,7 @@ class _Writer:
 
     def name(self, node: ast.Name) -> None:
         if not isinstance(node.ctx, ast.Load):
-            if node.id in self.scope.outer or node.id in self.scope.mixed:
+            if node.id in self.scope.outer or (node.id in self.scope.mixed and not self.in_class):
                 self.writes.add((node.id,))
             self.identifier(node.id)
         elif node.id in self.scope.outer:

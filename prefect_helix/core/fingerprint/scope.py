@@ -72,9 +72,9 @@ def nested_codes(code: CodeType) -> Iterator[CodeType]:
 
 
 def _globals_among(names: set[str], code: CodeType) -> Iterator[str]:
+    """Yield those of `names` that `code` may take from outside; a class body may before it binds the name itself."""
     if not names.isdisjoint(code.co_names):
-        bound = {name for name, how in _names(code) if how in _BINDS_IN_CLASS}
-        yield from (name for name, _ in _names(code) if name in names and name not in bound)
+        yield from (name for name, how in _names(code) if name in names and how not in _BINDS_IN_CLASS)
 
 
 def _names(code: CodeType) -> Iterator[tuple[str, str]]:
