@@ -185,6 +185,51 @@ def test_opaque_code_is_a_component_and_one_note(load: Load, body: str, what: st
 
 
 @pytest.mark.parametrize(
+    ("text", "who"),
+    [
+        ("from os import environ\ndef task(): return environ['A']\n", "project_under_test.task()"),
+        ("from os import environ as env\ndef task(): return env.get('A')\n", "project_under_test.task()"),
+        ("from os import environb\ndef task(): return environb[b'A']\n", "project_under_test.task()"),
+        ("import os\ndef task(env=os.environ): return env['A']\n", "project_under_test.task.env"),
+        ("import os\nK = [os.environ]\ndef task(): return K[0]['A']\n", "project_under_test.K[0]"),
+        ("from os import environ\ndef task(): environ['HELIX_TEST_VARIABLE'] = 'b'\n", "project_under_test.task()"),
+    ],
+)
+def test_the_environment_is_told_of_and_its_content_does_not_count(
+    load: Load, monkeypatch: pytest.MonkeyPatch, text: str, who: str
+) -> None:
+    module = load(text)
+    before = fingerprint(module.task)
+    monkeypatch.setenv("HELIX_TEST_VARIABLE", "a")
+    assert fingerprint(module.task) == before
+    assert len(before.notes) == 1
+    assert f"{who} uses os.environ." in before.notes[0]
+
+
+def test_what_numba_compiles_counts_by_its_function_and_options(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    numba = ModuleType("numba.core.dispatcher")
+    monkeypatch.setitem(sys.modules, "numba.core.dispatcher", numba)
+    text = (
+        "import uuid\n"
+        "class Dispatcher:\n"
+        "    __module__ = 'numba.core.dispatcher'\n"
+        "    def __init__(self, py_func, **targetoptions):\n"
+        "        self.py_func, self.targetoptions = py_func, targetoptions\n"
+        "    def __reduce__(self):\n"
+        "        return Dispatcher, (str(uuid.uuid4()),)\n"
+        "def f(x): return {}\n"
+        "F = Dispatcher(f, nopython={})\n"
+        "def task(x): return F(x)\n"
+    )
+    found = [
+        fingerprint(load(text.format(body, option)).task).hash
+        for body, option in [("x", True), ("x", True), ("2 * x", True), ("x", False)]
+    ]
+    assert found[0] == found[1]
+    assert len(set(found)) == 3
+
+
+@pytest.mark.parametrize(
     "body",
     [
         "open(x)",

@@ -52,6 +52,12 @@ CASES = parse(r"""
 -    def f(): return 1
 +    def f(): return 2
  def task(): return M.f()
+== computes: a function of which a class in the task makes a static method of its name
+-def scale(x): return x
++def scale(x): return 2 * x
+ def task():
+     class Step: scale = staticmethod(scale)
+     return Step.scale(1)
 == computes: a class method
  class M:
      @classmethod

@@ -211,6 +211,13 @@ CASES = parse(r"""
 -CASE_REGION=north
 +CASE_REGION=south
 ! os.environ
+== keeps (stale: the environment is not seen, of which a warning tells): a variable of the imported environment
+ from os import environ as settings
+ def task(): return settings['CASE_REGION']
+@ .env
+-CASE_REGION=north
++CASE_REGION=south
+! os.environ
 == computes: an environment variable, with depends_on
  import os
  @helix_task(depends_on=['CASE_REGION'])

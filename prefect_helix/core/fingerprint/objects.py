@@ -20,12 +20,13 @@ from prefect_helix.core.fingerprint.reach import Reach
 from prefect_helix.core.fingerprint.values import (
     BUILTIN_CALLABLES,
     MAPPINGS,
-    PARTS,
     SEQUENCES,
     SETS,
     has_no_content,
+    is_environment,
     is_means,
     is_plain,
+    parts_of,
     reduced_parts,
 )
 
@@ -54,9 +55,9 @@ def expand(reach: Reach, node: Node, value: Any) -> None:
     elif issubclass(cls, ModuleType):
         node.own = "module"
         node.edges = [Edge("", "", lambda: reach.modules.module(live.repeat(getattr, value, "__name__")))]
-    elif cls in PARTS:
+    elif parts := parts_of(value):
         node.own = cls.__name__
-        for part in PARTS[cls]:
+        for part in parts:
             live.attribute(value, part)
             node.edges.append(reach.edge(part, getattr(value, part), node.name, given=given))
     elif issubclass(cls, BUILTIN_CALLABLES):
@@ -75,6 +76,9 @@ def expand(reach: Reach, node: Node, value: Any) -> None:
         live.contents(value)
         node.own = cls.__name__
         node.edges = [reach.edge("", item, node.name, given=given) for item in sorted(value, key=_set_order)]
+    elif is_environment(value):
+        reach.unseen(node.name, "os.environ")
+        node.kind, node.name, node.own = "opaque", f"{node.name}: os.environ", "os.environ"
     elif is_means(value) or has_no_content(value):
         live.repeat(type, value)
         node.own = "type"

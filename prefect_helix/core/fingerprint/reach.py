@@ -39,7 +39,7 @@ from prefect_helix.core.fingerprint.names import (
     written_slot,
 )
 from prefect_helix.core.fingerprint.source import read_function
-from prefect_helix.core.fingerprint.values import MAPPINGS, SEQUENCES, SETS
+from prefect_helix.core.fingerprint.values import MAPPINGS, SEQUENCES, SETS, is_environment
 
 _BOUND_BY_PREFECT = frozenset(
     {"__prefect_self__", "__prefect_cls__"}
@@ -149,6 +149,10 @@ class Reach:
         """Note that what `node` stands for does not show its content: the code that makes it counts."""
         self._hidden.add(id(node))
 
+    def unseen(self, name: str, what: str) -> None:
+        """Note that what is called `name` uses something that cannot be seen into."""
+        self.opaque.setdefault(name, []).append(what)
+
     def bind(self, node: Node, value: object, namespace: dict[str, Any], label: str) -> None:
         """Note that code of the module with globals `namespace` gives `value` to a variable or attribute."""
         self._bindings.append((node, self.visit(value, label), namespace, label))
@@ -249,8 +253,10 @@ class Reach:
         if documented and read.source is None:
             node.own += self.live.repeat(documentation, function)
         package = self._package(function.__globals__)
+        bindings = [resolve(self.live, function, chain) for chain in form.references]
+        opaque = form.opaque | {"os.environ" for binding in bindings if is_environment(binding.value)}
         node.edges = [
-            *(self._reference(node, resolve(self.live, function, chain)) for chain in form.references),
+            *(self._reference(node, binding) for binding in bindings),
             *(self._reference(node, binding) for binding in self._named(function, form)),
             *(
                 self.edge(name, patch, name)
@@ -267,7 +273,7 @@ class Reach:
                 for name, value in sorted(vars(function).items())
                 if name not in _BOUND_BY_PREFECT
             ),
-            *(self._unseen(node, what) for what in sorted(form.opaque)),
+            *(self._unseen(node, what) for what in sorted(opaque)),
             *self._initials_of(function, form),
         ]
         for chain, callee in form.passed:
@@ -283,7 +289,7 @@ class Reach:
 
     def _reference(self, node: Node, binding: Binding) -> Edge:
         rest = ".".join(binding.rest)
-        if binding.value is MISSING or binding.label in _MODULE_FACTS:
+        if binding.value is MISSING or binding.label in _MODULE_FACTS or is_environment(binding.value):
             fact = Node(None, binding.label, f"name {binding.label}")
             return Edge(binding.label, rest, partial(self._final, fact))
         within = node.name if binding.namespace is None else module_label(self.live, binding.namespace)
@@ -294,7 +300,7 @@ class Reach:
         return Edge(binding.label, rest, partial(self._current, target, binding), name=name)
 
     def _unseen(self, node: Node, what: str) -> Edge:
-        self.opaque.setdefault(node.name, []).append(what)
+        self.unseen(f"{node.name}()", what)
         return Edge(what, "", partial(self._final, Node("opaque", f"{node.name}: {what}", what)))
 
     def _note_writes(self, function: FunctionType, form: NormalForm) -> None:

@@ -26,7 +26,7 @@ def take(fn: Callable[..., object], depends_on: Sequence[object], code_version: 
 
 
 def _opaque_note(reach: Reach) -> list[str]:
-    opaque = {**{f"{name}()": what for name, what in reach.opaque.items()}, **reach.modules.opaque}
+    opaque = {**reach.opaque, **reach.modules.opaque}
     if not opaque:
         return []
     found = "; ".join(f"{name} uses {', '.join(dict.fromkeys(what))}" for name, what in sorted(opaque.items()))

@@ -11,6 +11,7 @@ import fractions
 import functools
 import io
 import logging
+import os
 import queue
 import re
 import socket
@@ -103,6 +104,19 @@ def has_no_content(value: object) -> bool:
     """Return whether `value` is a handle (a lock, stream, connection, mock), no data: its type counts."""
     mocks = getattr(sys.modules.get("unittest.mock"), "NonCallableMock", ())
     return isinstance(value, (*_WITHOUT_CONTENT, mocks))
+
+
+def is_environment(value: object) -> bool:
+    """Return whether `value` is `os.environ`: anything may change in it, and mostly what nobody reads."""
+    return isinstance(value, type(os.environ))
+
+
+def parts_of(value: object) -> tuple[str, ...]:
+    """Return the attributes that `value` is the sum of; none if it is not known to be a sum."""
+    cls = type(value)
+    if cls.__module__.partition(".")[0] == "numba" and hasattr(value, "py_func"):  # pickles to an id of the process
+        return "__class__", "py_func", "targetoptions"
+    return PARTS.get(cls, ())
 
 
 def is_plain(value: object) -> bool:
