@@ -18,6 +18,7 @@ import pytest
 from prefect_helix.core.digest import register_digest
 from prefect_helix.core.fingerprint import Fingerprint, fingerprint
 from prefect_helix.core.fingerprint.distributions import Distribution, Origin, owner_of_file, owner_of_module
+from prefect_helix.core.fingerprint.take import take
 
 Load = Callable[..., ModuleType]
 
@@ -155,6 +156,47 @@ def test_what_a_program_may_give_values_may_change(load: Load, text: str, may_ch
 def test_a_constant_too_large_for_its_job_has_a_note(load: Load) -> None:
     module = load("import numpy\nK = numpy.zeros(9 * 2**20)\ndef task(): return K\n")
     assert "Make it an argument" in fingerprint(module.task).notes[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("R = random.Random({})\ndef task(): return R.random()\n", "R"),
+        ("R = np.random.default_rng({})\ndef task(): return R.random()\n", "R"),
+        ("R = np.random.RandomState({})\ndef task(): return R.rand()\n", "R"),
+        ("R = np.random.PCG64({})\ndef task(): return R.random_raw()\n", "R"),
+        ("R = {{'a': random.Random({})}}\ndef task(): return R['a'].random()\n", "R['a']"),
+        ("def task(rng=random.Random({})): return rng.random()\n", "task.rng"),
+        (
+            "def make(rng):\n def task(): return rng.random()\n return task\ntask = make(random.Random({}))\n",
+            "task.rng",
+        ),
+        (
+            "class Sampler:\n"
+            "    def __init__(self, seed): self.rng = np.random.default_rng(seed)\n"
+            "    def draw(self): return self.rng.random()\n"
+            "task = Sampler({}).draw\n",
+            "draw.rng",
+        ),
+    ],
+)
+def test_of_a_generator_the_seed_counts_and_not_what_was_drawn(load: Load, text: str, name: str) -> None:
+    def loaded(seed: int) -> ModuleType:
+        return load(f"import random\nimport numpy as np\n{text.format(seed)}")
+
+    module = loaded(1)
+    before = fingerprint(module.task)
+    module.task()
+    assert take(module.task, (), None)[0] == before
+    assert fingerprint(loaded(1).task).hash == before.hash
+    assert fingerprint(loaded(2).task).hash != before.hash
+    assert len(before.notes) == 1
+    assert f"{name} is a random generator" in before.notes[0]
+
+
+def test_of_the_generators_that_all_share_nothing_is_told(load: Load) -> None:
+    module = load("from random import random\nfrom numpy.random import rand\ndef task(): return random(), rand()\n")
+    assert fingerprint(module.task).notes == ()
 
 
 # -- what cannot be seen ----------------------------------------------------------------------------------------------

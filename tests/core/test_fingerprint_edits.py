@@ -1882,6 +1882,16 @@ def test_hash_seed_working_directory_and_place_do_not_count(tmp_path: Path) -> N
     assert len(found.pop()) == 32
 
 
+def test_what_seeds_the_generators_that_all_share_does_not_count(tmp_path: Path) -> None:
+    (tmp_path / "project.py").write_text(
+        "from random import random, shuffle\nfrom numpy.random import rand\nfrom scipy.stats import norm\n"
+        "def task(x): return random(), shuffle(x), rand(2), norm.cdf(1)\n"
+    )
+    found = [load({"only": str(tmp_path)})["only"] for _ in range(2)]
+    assert found[0] == found[1]
+    assert len(found[0]) == 32
+
+
 def test_a_script_and_the_module_it_is_are_the_same(tmp_path: Path) -> None:
     text = (
         "import dataclasses, logging, sys\nlog = logging.getLogger(__name__)\n"

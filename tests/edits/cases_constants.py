@@ -164,6 +164,18 @@ CASES = parse(r"""
 -R = random.Random(1)
 +R = random.Random(2)
  def task(): return R.getstate()[1][5]
+! R is a random generator
+== keeps: what another task draws from a generator before
+ import random
+ from prefect_helix import helix_task
+ R = random.Random(1)
+ @helix_task
+ def draw(): return R.random()
+ @helix_task
+ def task(): return R.random()
+-def call(): return draw(), task()
++def call(): return draw(), task()  # as before
+! R is a random generator
 == keeps: the name of a logger
  import logging
 -log = logging.getLogger('a')

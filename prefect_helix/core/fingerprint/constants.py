@@ -18,7 +18,7 @@ class Constants:
         notes: Gets sentences for people.
     """
 
-    def __init__(self, live: Live, notes: list[str]) -> None:
+    def __init__(self, live: Live, notes: dict[str, None]) -> None:
         self._live = live
         self._notes = notes
         self._values: dict[int, object] = {}
@@ -37,12 +37,12 @@ class Constants:
         content = self._live.content(value)
         node.own = content.hex
         if content.refused:
-            self._notes.append(f"The constant {node.name} counts by its type only. {content.refused}")
+            self._notes.setdefault(f"The constant {node.name} counts by its type only. {content.refused}")
         node.source = HIDDEN if is_secret(node.name.rpartition(".")[2]) else short_form(value)
         size = size_bytes(value)
         if size > LARGE_BYTES:
             self._live.is_large = True
-            self._notes.append(
+            self._notes.setdefault(
                 f"The constant {node.name} ({size / 2**20:,.0f} MiB) is digested for every fingerprint. "
                 "Make it an argument of the task."
             )

@@ -123,7 +123,7 @@ class Live:
 
     def content(self, value: object) -> Content:
         """Return the digest of a value."""
-        known = self._digests.get(id(value)) or _content(value)
+        known = self._digests.get(id(value)) or content_of(value)
         self._keep(value, known)
         return known
 
@@ -132,7 +132,7 @@ class Live:
 
         Where not, its parts are to be read: it is for them to tell whether it stands.
         """
-        known = self._digests.get(id(value)) or _content(value)
+        known = self._digests.get(id(value)) or content_of(value)
         if known.exact:
             self._keep(value, known)
         return known.exact
@@ -142,7 +142,7 @@ class Live:
             if is_plain(value):
                 self.plain(value)
             else:
-                self._repeated.append((_content, (value,), content))
+                self._repeated.append((content_of, (value,), content))
             self._digests[id(value)] = content
             self._noted[id(value)] = value
 
@@ -216,7 +216,8 @@ class Live:
         return all(map(is_, map(namespace.get, known, repeat(MISSING)), known.values()))
 
 
-def _content(value: object) -> Content:
+def content_of(value: object) -> Content:
+    """Return the digest of a value as it is now."""
     try:
         found = digest(value)
     except UndigestibleError as error:

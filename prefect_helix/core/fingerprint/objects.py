@@ -14,6 +14,7 @@ from prefect_helix.core.fingerprint.distributions import (
     Distribution,
     Origin,
 )
+from prefect_helix.core.fingerprint.generators import first_state, is_generator, is_shared
 from prefect_helix.core.fingerprint.live import MISSING, Live
 from prefect_helix.core.fingerprint.names import module_label
 from prefect_helix.core.fingerprint.reach import Reach
@@ -77,7 +78,7 @@ def expand(reach: Reach, node: Node, value: Any) -> None:
         node.own = cls.__name__
         node.edges = [reach.edge("", item, node.name, given=given) for item in sorted(value, key=_set_order)]
     elif is_environment(value):
-        reach.unseen(node.name, "os.environ")
+        reach.opaque.setdefault(node.name, []).append("os.environ")
         node.kind, node.name, node.own = "opaque", f"{node.name}: os.environ", "os.environ"
     elif is_means(value) or has_no_content(value):
         live.repeat(type, value)
@@ -177,6 +178,14 @@ def _instance(reach: Reach, node: Node, value: Any, given: bool) -> None:
         content = Node(None, node.name)
         reach.constants.add(content, value)
         node.own, node.edges = "instance", [reach.edge("class", cls, node.name), reach.settled(content)]
+    elif is_generator(value):
+        node.own, node.edges = "generator", [reach.edge("class", cls, node.name)]
+        if not is_shared(value):  # its functions count by their modules, and so does it
+            node.edges.append(reach.settled(Node("constant", node.name, first_state(value))))
+            reach.notes.setdefault(
+                f"{node.name} is a random generator, and what has been drawn from it is not part of the fingerprint. "
+                "Make it inside the task, or pass it as an argument."
+            )
     elif owner is Origin.OURS:
         followed, options = live.repeat(_task_parts, value)
         if followed is not None:

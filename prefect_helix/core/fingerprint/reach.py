@@ -41,9 +41,8 @@ from prefect_helix.core.fingerprint.names import (
 from prefect_helix.core.fingerprint.source import read_function
 from prefect_helix.core.fingerprint.values import MAPPINGS, SEQUENCES, SETS, is_environment
 
-_BOUND_BY_PREFECT = frozenset(
-    {"__prefect_self__", "__prefect_cls__"}
-)  # of the last call of a method; `self` is an argument
+# Of the last call of a method; `self` is an argument.
+_BOUND_BY_PREFECT = frozenset({"__prefect_self__", "__prefect_cls__"})
 _MODULE_FACTS = frozenset({"__name__", "__file__", "__spec__", "__package__", "__path__", "__loader__", "__builtins__"})
 
 Expand = Callable[["Reach", Node, object], None]
@@ -70,7 +69,7 @@ class Reach:
         self.modules = Modules(self.live)
         self.frames = FrameClasses(self.live)
         self.opaque: dict[str, list[str]] = {}
-        self.notes: list[str] = []
+        self.notes: dict[str, None] = {}  # each once
         self.constants = Constants(self.live, self.notes)
         self._expand = expand
         self._nodes: dict[int, Node] = {}
@@ -148,10 +147,6 @@ class Reach:
     def hide(self, node: Node) -> None:
         """Note that what `node` stands for does not show its content: the code that makes it counts."""
         self._hidden.add(id(node))
-
-    def unseen(self, name: str, what: str) -> None:
-        """Note that what is called `name` uses something that cannot be seen into."""
-        self.opaque.setdefault(name, []).append(what)
 
     def bind(self, node: Node, value: object, namespace: dict[str, Any], label: str) -> None:
         """Note that code of the module with globals `namespace` gives `value` to a variable or attribute."""
@@ -300,7 +295,7 @@ class Reach:
         return Edge(binding.label, rest, partial(self._current, target, binding), name=name)
 
     def _unseen(self, node: Node, what: str) -> Edge:
-        self.unseen(f"{node.name}()", what)
+        self.opaque.setdefault(f"{node.name}()", []).append(what)
         return Edge(what, "", partial(self._final, Node("opaque", f"{node.name}: {what}", what)))
 
     def _note_writes(self, function: FunctionType, form: NormalForm) -> None:
@@ -398,7 +393,7 @@ class Reach:
             if not node.own.startswith("instance"):  # one that is made lazily has no class at first
                 code = [each for each in structure_of(node) if each.kind in ("function", "class")]
                 state.edges = [Edge("", "", partial(self._final, each)) for each in code]
-            self.notes.append(
+            self.notes.setdefault(
                 f"{node.name} is written by the code that reads it, so its content is not part of the fingerprint. "
                 "Pass it as an argument if results depend on it, or name what it depends on with depends_on=."
             )

@@ -1,0 +1,38 @@
+"""Random generators that outlive a call: the state they were made with counts, not what has been drawn since.
+
+If a task is loaded, nothing is drawn for it. By its present state, a generator that tasks share would give the tasks
+after it another fingerprint than in the run that computed them all. The state it is first seen in is the same in both,
+and follows the code that makes it, wherever that is.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+
+from prefect_helix.core.fingerprint.live import content_of
+from prefect_helix.core.recent import Recent
+
+_NUMPY_GENERATORS = ("Generator", "BitGenerator", "RandomState")
+
+
+def is_generator(value: object) -> bool:
+    """Return whether `value` is a random generator, of Python or NumPy."""
+    numpy = sys.modules.get("numpy.random")
+    return isinstance(value, (random.Random, *(getattr(numpy, name, ()) for name in _NUMPY_GENERATORS)))
+
+
+def is_shared(generator: object) -> bool:
+    """Return whether a generator is that of Python or NumPy themselves, behind ``random.random`` and the like."""
+    draws = random.random, getattr(sys.modules.get("numpy.random"), "rand", None)
+    return any(getattr(draw, "__self__", None) is generator for draw in draws)
+
+
+def first_state(generator: object) -> str:
+    """Return the digest of the state that a generator was in when this process first asked for it."""
+    known = _first.get(id(generator)) or (generator, content_of(generator).hex)
+    _first.put(id(generator), known)
+    return known[1]
+
+
+_first: Recent[int, tuple[object, str]] = Recent(512)  # with the generator: an identity is not to be used again
