@@ -182,7 +182,8 @@ class ClusterEngine(ApartEngine):
             place = self._submitted(node, call, parameters, waits, inputs)
         except BaseException as error:
             promise.set_exception(error)
-            self._crashed(node, error)
+            if not call.taken_back:
+                self._crashed(node, error)
             return
         promise.set_result(place)
         self._cluster.then(place.outcome, partial(self._threads.submit, self._back, node, place, inputs))

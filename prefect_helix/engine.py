@@ -231,33 +231,39 @@ class PrefectEngine:
     def run(self, node: Node) -> None:
         """Compute `node` in this thread; raises what the task raised."""
         call = self.calls[node.key]
-        body, task = instrumented(node, call.task)
-        arguments = self._arguments(node, call) | {"task_run_id": UUID(node.task_run_id), "return_type": "state"}
-        context = call.context.copy()
-        if task.isasync:
-            state = context.run(run_to_the_end, functools.partial(run_task_async, task, **arguments))
-        else:
-            state = context.run(functools.partial(run_task_sync, task, **arguments))
-        assert isinstance(state, State)
-        self._ended(node, body, state)
+        with self.session.failing(node):
+            body, task = instrumented(node, call.task)
+            arguments = self._arguments(node, call) | {"task_run_id": UUID(node.task_run_id), "return_type": "state"}
+            context = call.context.copy()
+            if task.isasync:
+                state = context.run(run_to_the_end, functools.partial(run_task_async, task, **arguments))
+            else:
+                state = context.run(functools.partial(run_task_sync, task, **arguments))
+            assert isinstance(state, State)
+            self._ended(node, body, state)
         if call.returned is None and (state.is_failed() or state.is_crashed() or state.is_cancelled()):
             state.result(raise_on_failure=True, _sync=True)  # type: ignore[call-overload]
 
     async def arun(self, node: Node) -> None:
-        """Compute `node` in the running event loop, or in a thread if its task is not async."""
+        """Compute `node` in the running event loop, or in a thread.
+
+        That is where tasks belong that are not async, and what the flow body has already: it may touch that at any
+        time without awaiting it, and then the loop stands still.
+        """
         call = self.calls[node.key]
-        if not call.task.isasync:
-            await asyncio.to_thread(self.run, node)
+        if not call.task.isasync or node.entry is None:
+            await _in_thread(self.run, node)
             return
-        for edge in node.edges:  # Prefect resolves arguments without awaiting them
-            if not edge.node.failed:
-                await self.session.value_async(edge.cell)
-        body, task = instrumented(node, call.task)
-        arguments = self._arguments(node, call) | {"task_run_id": UUID(node.task_run_id), "return_type": "state"}
-        # A task runs in a copy of the context that it is created in.
-        state = await call.context.copy().run(asyncio.ensure_future, run_task_async(task, **arguments))
-        assert isinstance(state, State)
-        await asyncio.to_thread(self._ended, node, body, state)
+        with self.session.failing(node):
+            for edge in node.edges:  # Prefect resolves arguments without awaiting them
+                if not edge.node.failed:
+                    await self.session.value_async(edge.cell)
+            body, task = instrumented(node, call.task)
+            arguments = self._arguments(node, call) | {"task_run_id": UUID(node.task_run_id), "return_type": "state"}
+            # A task runs in a copy of the context that it is created in.
+            state = await call.context.copy().run(asyncio.ensure_future, run_task_async(task, **arguments))
+            assert isinstance(state, State)
+        await _in_thread(self._end, node, body, state)
         if call.returned is None and (state.is_failed() or state.is_crashed() or state.is_cancelled()):
             await state.aresult(raise_on_failure=True)
 
@@ -355,6 +361,10 @@ class PrefectEngine:
     def _failed(self, node: Node, state: State[Any] | None) -> None:
         self.session.fail(node, told=f"{state.name}: {state.message}" if state is not None else "given up")
 
+    def _end(self, node: Node, body: Body, state: State[Any]) -> None:
+        with self.session.failing(node):
+            self._ended(node, body, state)
+
     def _ended(self, node: Node, body: Body, state: State[Any]) -> None:
         call = self.calls[node.key]
         call.state = state
@@ -370,6 +380,11 @@ class PrefectEngine:
             # of other code, so that the cache is asked again in the next run.
             value = state.result(_sync=True)  # type: ignore[call-overload]
             self.session.observe(node, value, body.elapsed_us, reusable=False)
+
+
+async def _in_thread(job: Callable[..., None], *args: Any) -> None:
+    """Do something in a thread, which goes on with it when nobody awaits that any more."""
+    await asyncio.shield(asyncio.ensure_future(asyncio.to_thread(job, *args)))
 
 
 class _NotReadyError(Exception):

@@ -11,7 +11,7 @@ from prefect_helix.runtime.nodes import Cell, Node
 class Engine(Protocol):
     """What computes: Prefect's engine, as the session sees it.
 
-    All ways end with `Session.observe` or `Session.fail`.
+    All ways end with `Session.observe` or `Session.fail`, whatever stops them.
 
     Attributes:
         apart: Whether submitted nodes compute in other processes, so that this one is free to write meanwhile.

@@ -240,6 +240,7 @@ class Node:
         wanted: Whether this run turned out to need its value, whoever for.
         submitted: Whether the call was made through a task runner.
         started: Whether somebody computes it, or did.
+        handed_over: Whether the task runner was given it.
         done: Whether it was computed in this run.
         elsewhere: Whether its value is on a worker of the task runner.
         failed: Whether its compute failed.
@@ -284,6 +285,7 @@ class Node:
     wanted: bool = False
     submitted: bool = False
     started: bool = False
+    handed_over: bool = False
     done: bool = False
     elsewhere: bool = False
     failed: bool = False
@@ -371,6 +373,11 @@ class Node:
     def parents(self) -> tuple[Node, ...]:
         """The nodes whose values it takes."""
         return tuple(edge.node for edge in self.edges)
+
+    @property
+    def awaited(self) -> tuple[Node, ...]:
+        """The nodes that must have ended before it is computed, if they are computed at all."""
+        return (*self.wait_for, *(cell.node for cell in self.given))
 
     def input_bytes(self) -> int | None:
         """Return the size of the results and files that it takes; None if one is not known."""

@@ -69,7 +69,7 @@ class Scheduler:
         self._warn = warn
         self._waiting = waiting
         self._idle = threading.Condition(self.lock)
-        self._computing = 0
+        self._computing: set[str] = set()
 
     def now(self, steps: Steps[T]) -> T:
         """Take steps in this thread."""
@@ -214,11 +214,17 @@ class Scheduler:
                 return
             if node.started and node.settled.is_set():  # another thread was quicker
                 self._waiting.release(node)
+        if not node.started:
+            for awaited in filter(_is_open, node.awaited):
+                if awaited.started:
+                    yield from self._try(awaited, self._compute(awaited))
+                else:
+                    yield Wait(awaited)
         if self._claim(node) or self._engine.take_back(node):
-            with self._failing(node):
+            with self.failing(node):
                 if self._prepare(node):
                     yield Do(self._keeper.flush)
-                yield Compute(node)
+            yield Compute(node)
         yield Wait(node)
 
     def _may_wait(self, node: Node) -> bool:
@@ -252,7 +258,7 @@ class Scheduler:
             node.started = True
             node.settled.clear()
             self._memory.take(node)
-            self._computing += 1
+            self._computing.add(node.key)
             return True
 
     def _prepare(self, node: Node) -> bool:
@@ -266,8 +272,8 @@ class Scheduler:
         return estimate_us is not None and estimate_us > LONG_US
 
     @contextlib.contextmanager
-    def _failing(self, node: Node) -> Iterator[None]:
-        """Take note of a node that could not be computed, whatever stopped it."""
+    def failing(self, node: Node) -> Iterator[None]:
+        """Take note of a node that could not be computed, whatever stopped it; see `Session.failing`."""
         try:
             yield
         except BaseException as error:
@@ -285,19 +291,25 @@ class Scheduler:
         while pending := [parent for parent in needed if parent.provisional and parent.submitted]:
             parked = [parent for parent in pending if parent.parked and parent.key not in looked_at]
             if not parked:
-                return  # looked at again once it is known whether they compute
+                self._put_off(node, pending[0])  # until it is known whether that computes
+                return
             for parent in parked:
                 looked_at.add(parent.key)
                 self._unpark(parent)
             needed = self._needed(node)
         for one in (*needed, node):
+            for awaited in filter(_is_open, one.awaited):
+                if not awaited.handed_over:  # a thread that waited for it could be the one that it needs
+                    self._put_off(node, awaited)
+                    return
             if not one.submitted:
                 self.now(self._compute(one))
             elif self._claim(one):
-                with self._failing(one):
+                with self.failing(one):
                     if self._prepare(one) and not self._engine.apart:
                         self._keeper.flush()
                     self._engine.start(one)
+                    one.handed_over = True
 
     def start_if_due(self, node: Node) -> bool:
         """Start a submitted call if it is due; return whether it turned out that nobody need wait for it.
@@ -334,6 +346,16 @@ class Scheduler:
         if self.start_if_due(node):
             self.settled(node)
 
+    def _put_off(self, node: Node, until: Node) -> None:
+        """Look at a node again once nobody has to wait for another one any more."""
+        self.when_settled(until, partial(self._look_again, node))
+
+    def _look_again(self, node: Node) -> None:
+        if not (node.started or node.settled.is_set()):
+            with contextlib.suppress(Exception):  # it failed to start; whoever asks for it is told
+                if self.start_if_due(node):
+                    self.settled(node)
+
     def _is_due(self, node: Node) -> bool:
         """Return whether a submitted node starts without anybody asking for its value."""
         if node.original:
@@ -360,14 +382,17 @@ class Scheduler:
 
     def ended(self, node: Node) -> None:
         """Take note of a node that was computed, or failed."""
-        if self._waiting is not None:
-            self._waiting.release(node)
-        self.settled(node)
-        with self._idle:
-            self._memory.tidy()
-            self._memory.ended(node)
-            self._computing -= 1
-            self._idle.notify_all()
+        try:
+            if self._waiting is not None:
+                self._waiting.release(node)
+            self.settled(node)
+            with self.lock:
+                self._memory.tidy()
+                self._memory.ended(node)
+        finally:
+            with self._idle:
+                self._computing.discard(node.key)
+                self._idle.notify_all()
 
     def settled(self, node: Node) -> None:
         """Let everybody know that nobody has to wait for the node, and look again at the calls that waited for it.
@@ -383,7 +408,7 @@ class Scheduler:
                 watchers, node.watchers = node.watchers, []
                 waiting = [c for c in self._world.children(node) if c.submitted and not (c.started or c.waits_for_many)]
             for watcher in watchers:
-                watcher()
+                self._tell(watcher, node)
             for child in waiting:
                 if child.settled.is_set():
                     if child.parked and child.key not in passed:
@@ -393,6 +418,16 @@ class Scheduler:
                 with contextlib.suppress(Exception):  # it failed to start; whoever asks for it is told
                     if self.start_if_due(child):
                         settled.append(child)
+
+    def _tell(self, watcher: Callable[[], None], node: Node) -> None:
+        """Call who wants to be told of a node: code of the user, whose errors are nobody else's."""
+        try:
+            watcher()
+        except Exception as error:
+            self._warn(
+                f"callback:{node.key}",
+                f"A callback of {node.spec.name} failed, and the run goes on: {type(error).__name__}: {error}",
+            )
 
     def _release(self, node: Node) -> bool:
         """Let nobody wait for a node; return False if somebody computes it by now, who will when that has ended."""
@@ -408,7 +443,7 @@ class Scheduler:
             if not node.settled.is_set():
                 node.watchers.append(then)
                 return
-        then()
+        self._tell(then, node)
 
     def abandon(self) -> None:
         """Give up what the task runner has not begun, as Prefect does when a flow fails."""
@@ -420,6 +455,11 @@ class Scheduler:
         """Wait for what is computing."""
         with self._idle:
             self._idle.wait_for(lambda: not self._computing)
+
+
+def _is_open(node: Node) -> bool:
+    """Return whether a node computes, or it is not known yet whether it will."""
+    return (node.started or node.submitted) and not node.settled.is_set()
 
 
 def freeze(node: Node) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -360,6 +361,10 @@ class Session:
         self._scheduler.ended(node)
         if contradicted:
             raise NondeterministicTaskError(node.spec.name, contradicted)
+
+    def failing(self, node: Node) -> AbstractContextManager[None]:
+        """Return a context that whoever computes a node does it in: whatever stops that, the node has failed."""
+        return self._scheduler.failing(node)
 
     def fail(self, node: Node, error: BaseException | None = None, told: str = "") -> None:
         """Take note of a node whose task failed, or that could not be computed because of `error`.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import subprocess
@@ -132,6 +133,71 @@ def test_a_stand_in_of_an_async_task_is_touched_in_the_running_event_loop(store:
     asyncio.run(looking(False))
     assert asyncio.run(looking(True)) == ROWS
     assert ran.take() == ["large_async"] * 2
+
+
+def test_a_stand_in_is_touched_in_the_event_loop_while_what_it_stands_for_is_awaited(store: str) -> None:
+    begun, touched = threading.Event(), threading.Event()
+
+    @helix_task
+    async def source(rows: int) -> pd.DataFrame:
+        begun.set()
+        while not touched.is_set():
+            await asyncio.sleep(0)
+        return pd.DataFrame({"a": np.arange(rows)})
+
+    @helix_task
+    async def score(frame: pd.DataFrame, times: int) -> int:
+        return len(frame) * times
+
+    @helix_flow(store=store, policy="never")
+    async def looking(times: int) -> tuple[int, int]:
+        frame = await source(ROWS)
+        scored = asyncio.create_task(score(frame, times))
+        await asyncio.to_thread(begun.wait)
+        touched.set()
+        return len(frame.drop_duplicates()), await scored
+
+    touched.set()
+    assert asyncio.run(looking(1)) == (ROWS, ROWS)
+    begun.clear()
+    touched.clear()
+    assert asyncio.run(looking(2)) == (ROWS, 2 * ROWS)
+
+
+def test_what_a_thread_computes_for_somebody_who_is_cancelled_is_there_for_others(store: str, ran: Any) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    @helix_task
+    def source(rows: int) -> pd.DataFrame:
+        RAN.info("source")
+        begun.set()
+        assert go_on.wait(60)
+        return pd.DataFrame({"a": np.arange(rows)})
+
+    @helix_task
+    async def score(frame: pd.DataFrame, times: int) -> int:
+        RAN.info("score")
+        return len(frame) * times
+
+    @helix_flow(store=store, policy="never")
+    async def cancelling(times: int) -> int:
+        frame = source(ROWS)
+        scored = asyncio.create_task(score(frame, times))
+        await asyncio.to_thread(begun.wait)
+        if times == 2:
+            scored.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await scored
+            go_on.set()
+            scored = asyncio.create_task(score(frame, 3))
+        return await scored
+
+    go_on.set()
+    assert asyncio.run(cancelling(1)) == ROWS
+    begun.clear()
+    go_on.clear()
+    assert asyncio.run(cancelling(2)) == 3 * ROWS
+    assert ran.take() == ["source", "score"] * 2
 
 
 def test_a_task_that_touches_a_stand_in_is_no_parent_of_what_computes_it(store: str, ran: Any) -> None:

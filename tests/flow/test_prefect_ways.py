@@ -173,6 +173,39 @@ def test_a_bounded_task_runner_is_never_blocked_by_what_waits(store: str, ran: A
     assert (narrow(1), narrow(1)) == (50_001, 50_001)
 
 
+@helix_task
+def settings(n: int) -> int:
+    RAN.info("settings")
+    return n
+
+
+@helix_task
+def export(n: int) -> list[int]:
+    RAN.info("export")
+    return [n]
+
+
+@helix_task(ignore=["exported"])
+def read(n: int, exported: list[int] | None = None) -> Any:
+    RAN.info("read")
+    return n, exported
+
+
+@pytest.mark.parametrize("taken", [False, True])
+def test_a_bounded_task_runner_is_never_blocked_by_what_waits_for_an_open_call(
+    store: str, ran: Any, taken: bool
+) -> None:
+    @helix_flow(store=store, task_runner=ThreadPoolTaskRunner(max_workers=1))
+    def narrow(n: int) -> Any:
+        exported = export.submit(settings.submit(n))
+        last = read.submit(n, exported) if taken else read.submit(n, wait_for=[exported])
+        return last.result(timeout=60)
+
+    for n in (1, 2):
+        assert narrow(n) == (n, [n] if taken else None)
+        assert ran.take() == ["settings", "export", "read"]
+
+
 def test_a_late_need_for_a_long_pruned_chain_computes_it(store: str, ran: Any) -> None:
     @helix_flow(store=store, policy="never")
     def chain(look: bool) -> int:

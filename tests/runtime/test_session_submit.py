@@ -365,3 +365,126 @@ def test_who_comes_to_wait_for_a_parked_call_while_it_is_looked_at_again_is_told
         return told
 
     assert lab.run(flow).value == ["grow"]
+
+
+# -- who waits for what ----------------------------------------------------------------------------------------------
+
+
+def test_a_call_is_started_though_a_lazy_direct_one_lies_between_it_and_one_that_is_open(lab):
+    gate = threading.Event()
+    load = lab.task(lambda: gate.wait() and 1, name="load")
+    clean = lab.task(lambda n: n + 1, name="clean")
+    extract = lab.task(lambda n: pd.DataFrame({"a": [n]}), name="extract", lazy=True, returns=pd.DataFrame)
+    fit = lab.task(lambda rows: int(rows["a"].sum()), name="fit")
+
+    def flow():
+        fitted = fit.submit(extract(clean.submit(load.submit())))
+        gate.set()
+        return fitted.result(timeout=10)
+
+    gate.set()
+    assert lab.run(flow).value == 2
+    gate.clear()
+    for task in (load, extract, fit):
+        task.edit()
+    again = lab.run(flow)
+    assert (again.value, again.bodies) == (2, ["load", "extract", "fit"])
+
+
+def test_a_callback_that_fails_is_told_and_stops_nobody(lab):
+    gate = threading.Event()
+    first = lab.task(lambda: gate.wait() and 1, name="first")
+    then = lab.task(lambda n: n + 1, name="then")
+
+    def flow():
+        def raising():
+            raise ValueError("not today")
+
+        made = first.submit()
+        session, told = lab.current.session, list[str]()
+        session.when_settled(made.node, raising)
+        session.when_settled(made.node, lambda: told.append("first"))
+        gate.set()
+        value = then.submit(made).result(timeout=10)
+        session.when_settled(made.node, raising)
+        return value, told
+
+    run = lab.run(flow)
+    assert run.value == (2, ["first"])
+    assert [text for key, text in run.warnings.items() if key.startswith("callback:")] == [
+        "A callback of first failed, and the run goes on: ValueError: not today"
+    ]
+
+
+def test_what_waits_for_an_open_call_begins_once_it_has_ended_and_blocks_no_thread(lab):
+    gate = threading.Event()
+    settings = lab.task(lambda n: gate.wait() and n, name="settings")
+    export = lab.task(lambda n: [n], name="export")
+    read = lab.task(lambda: 7, name="read")
+
+    def flow(n):
+        gate.clear()
+        exported = export.submit(settings.submit(n))
+        last = read.submit(wait_for=[exported])
+        gate.set()
+        return last.result(timeout=10)
+
+    for n in (1, 2):
+        run = lab.run(flow, workers=1, n=n)
+        assert (run.value, run.bodies) == (7, ["settings", "export", "read"])
+
+
+def test_a_direct_call_that_waits_for_an_open_one_begins_once_that_has_ended(lab):
+    gate = threading.Event()
+    settings = lab.task(lambda n: gate.wait() and n, name="settings")
+    export = lab.task(lambda n: [n], name="export")
+    read = lab.task(lambda: 7, name="read")
+
+    class Awaited(threading.Event):
+        def wait(self, timeout=None):
+            gate.set()
+            return super().wait(timeout)
+
+    def flow(n):
+        exported = export.submit(settings.submit(n))
+        exported.node.settled = Awaited()
+        value = read(wait_for=[exported])
+        gate.set()
+        return value
+
+    gate.set()
+    lab.run(flow, n=1)
+    gate.clear()
+    run = lab.run(flow, n=2)
+    assert (run.value, run.bodies) == (7, ["settings", "export", "read"])
+
+
+def test_what_takes_a_call_that_is_not_handed_over_yet_is_handed_over_after_it(lab):
+    make = lab.task(lambda n: n, name="make")
+    take = lab.task(lambda n: n + 1, name="take")
+
+    def flow():
+        run, taken, handed_over = lab.current, list[Any](), list[str]()
+        start = run.start
+
+        def meanwhile(node: Any) -> None:
+            if node.spec.name == "make":
+                taken.append(take.submit(Handle(node)))
+            handed_over.append(node.spec.name)
+            start(node)
+
+        run.start = meanwhile
+        make.submit(1)
+        return taken[0].result(timeout=10), handed_over
+
+    assert lab.run(flow, workers=1).value == (2, ["make", "take"])
+
+
+class Handle:
+    """Stands for what a call gives before `submit` has given it back."""
+
+    def __init__(self, node: Any) -> None:
+        self.node = node
+
+    def __helix_handle__(self) -> Any:
+        return self.node.cell()
