@@ -87,6 +87,24 @@ def digest(value: object, known: Known = lambda buffer: None) -> Digest:
     return Digest(hash_parts(FORMAT, token), exact)
 
 
+def outline(value: object, known: Known = lambda buffer: None) -> str | None:
+    """Return a hash of all that can be told of a value without a digest: parts that have none count by their type.
+
+    That it is another one tells that the value was changed in place. That it is the same proves nothing.
+
+    Args:
+        value: The value.
+        known: See `digest`.
+
+    Returns:
+        The hash; None if the value contains itself, or is nested too deeply.
+    """
+    try:
+        return _Tree(known, lenient=True).root(value).hex()
+    except (RecursionError, _CycleError):
+        return None
+
+
 def register_digest(cls: type, reduce: Callable[[Any], object], *, exact: bool = True) -> None:
     """Tell how values of a class are digested.
 
@@ -156,11 +174,17 @@ class _CycleError(Exception):
 
 
 class _Tree:
-    """Digests a value without cycles, depth first."""
+    """Digests a value without cycles, depth first.
 
-    def __init__(self, known: Known) -> None:
+    Args:
+        known: Gives the hash of a long buffer that need not be read.
+        lenient: Whether parts without content count by their type.
+    """
+
+    def __init__(self, known: Known, *, lenient: bool = False) -> None:
         self.exact = True
         self.known = known
+        self._lenient = lenient
         self._parts = 0
         self._open: set[int] = set()
         self._known: dict[int, tuple[object, bytes]] = {}
@@ -180,7 +204,13 @@ class _Tree:
         self._open.add(key)
         before = self._parts
         branch = _Branch(self)
-        _encoder(type(value))(value, branch)
+        try:
+            _encoder(type(value))(value, branch)
+        except Refused as refused:
+            if not self._lenient:
+                raise
+            branch = _Branch(self)
+            branch.add("refused", type_name(refused.cls))
         token = b"@" + branch.digest()
         self._open.remove(key)
         self._parts += 1

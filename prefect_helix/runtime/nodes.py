@@ -97,9 +97,22 @@ class Cell:
         seen: How many changes in place there had been in the run when the object was last known to be as it was made.
         ways: The `Way` to it, while somebody holds that; None before anybody did.
         labels: Of a frame that left memory to be loaded again, its own labels, by attribute.
+        outline: What can be told of an object without a digest, as it was made; None if nothing can, or it has one.
     """
 
-    __slots__ = ("__weakref__", "_held", "_left", "diverged", "exposed", "labels", "leaf", "node", "seen", "ways")
+    __slots__ = (
+        "__weakref__",
+        "_held",
+        "_left",
+        "diverged",
+        "exposed",
+        "labels",
+        "leaf",
+        "node",
+        "outline",
+        "seen",
+        "ways",
+    )
 
     def __init__(self, node: Node, leaf: int | None) -> None:
         self.node = node
@@ -108,6 +121,7 @@ class Cell:
         self.diverged = False
         self.seen = 0
         self.labels: Mapping[str, Any] = {}
+        self.outline: str | None = None
         self.ways: weakref.ref[Way] | None = None
         self._held: Any = ABSENT
         self._left: weakref.ref[Any] | None = None

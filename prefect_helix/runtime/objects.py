@@ -13,7 +13,7 @@ from typing import Any
 from prefect_helix.core.errors import NotKeptError
 from prefect_helix.core.lineage import Result
 from prefect_helix.runtime.nodes import ABSENT, Cell, Node, Way
-from prefect_helix.runtime.results import Described, skeleton_of, take_apart, try_digest
+from prefect_helix.runtime.results import Described, outline_of, skeleton_of, take_apart, try_digest
 from prefect_helix.runtime.sharing import is_alone
 from prefect_helix.runtime.standin import stand_in
 from prefect_helix.runtime.values import class_stands_in, find_type, join, parts_of
@@ -54,6 +54,9 @@ class Objects:
             self._skeletons[node.key] = described.skeleton
             value = join(described.skeleton, self._keep_leaves(node, described.leaves))
         self._put(node.cell(), value)
+        if described.result.digest is None:
+            for part in node.cells.values():
+                part.outline = outline_of(part.value)
 
     def _keep_leaves(self, node: Node, leaves: Sequence[object]) -> list[object]:
         """Keep the leaves of a value and return them; what the flow body already has stays what it has."""
@@ -193,7 +196,7 @@ class Objects:
         """Return the cell of an object that this run made and nobody changed since; None for any other object."""
         handle = getattr(type(value), "__helix_handle__", None)
         cell = self._cells.get(id(value)) if handle is None else handle(value)
-        return cell if isinstance(cell, Cell) and not self.diverged(cell) else None
+        return cell if isinstance(cell, Cell) and not (self.diverged(cell) or self.looks_changed(cell)) else None
 
     def expose(self, cell: Cell) -> None:
         """Take note that the flow body has the object of a cell: it may change it, and pass on parts of it."""
@@ -239,6 +242,11 @@ class Objects:
                     cell.diverged = True  # and never the other way: who looked before may come to its end later
                 cell.seen = changes
         return cell.diverged
+
+    def looks_changed(self, cell: Cell) -> bool:
+        """Return whether an object without a digest is no longer what its node made, as far as that can be told."""
+        value = cell.get()
+        return cell.outline is not None and value is not ABSENT and outline_of(value) != cell.outline
 
     def hand_out(self, node: Node) -> Any:
         """Return a node's value as the flow body gets it: large parts as stand-ins, everything else as it is.

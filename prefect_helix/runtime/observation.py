@@ -189,7 +189,8 @@ class Observer:
         found: dict[str, None] = {}
         for edge in node.edges:
             given_back = id(edge.cell.get()) in parts
-            if given_back or self._objects.diverged(edge.cell, look=True):
+            changed = self._objects.diverged(edge.cell, look=True) or self._objects.looks_changed(edge.cell)
+            if given_back or changed:
                 found[edge.parameter] = None
         for argument in node.arguments:
             given = node.parameters[argument.parameter]

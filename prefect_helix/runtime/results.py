@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from prefect_helix.core.digest import Digest, digest
+from prefect_helix.core.digest import Digest, digest, outline
 from prefect_helix.core.digest_writer import Known
 from prefect_helix.core.errors import CorruptError, NotStorableError, StoreError, UndigestibleError
 from prefect_helix.core.lineage import Copy, Leaf, Result
@@ -112,6 +112,11 @@ def try_digest(value: object, known: Known | None = None) -> Digest | None:
         return digest(value, known or Look().hash_of)
     except UndigestibleError:
         return None
+
+
+def outline_of(value: object) -> str | None:
+    """Return what can be told of `value` if it has no digest; see `core.digest.outline`."""
+    return outline(value, Look().hash_of)
 
 
 def difference(

@@ -34,7 +34,7 @@ from scipy import sparse
 from sklearn.linear_model import LogisticRegression
 
 from prefect_helix.core import digest as digest_module
-from prefect_helix.core.digest import _Branch, digest, hash_parts, register_digest
+from prefect_helix.core.digest import _Branch, digest, hash_parts, outline, register_digest
 from prefect_helix.core.digest_writer import Writer
 from prefect_helix.core.errors import UndigestibleError
 
@@ -596,6 +596,15 @@ def test_what_has_no_content_is_refused_with_its_place(value: object, name: str,
     assert (caught.value.type_name, caught.value.path) == (name, path)
     assert caught.value.cause.startswith("cannot pickle")
     assert (f" at {path} " in str(caught.value)) == bool(path)
+
+
+def test_of_what_has_no_content_all_else_can_be_told() -> None:
+    def told(n: int) -> object:
+        return Plain(lock=threading.Lock(), of=[n, Plain(n=n, rows=np.arange(n))])
+
+    assert outline(told(1)) == outline(told(1)) != outline(told(2))
+    assert outline(told(1)) != outline(Plain(lock=SOCKET, of=[1, Plain(n=1, rows=np.arange(1))]))
+    assert outline(linked(1, 2, LOCK)) is None
 
 
 def test_coroutines_are_refused() -> None:

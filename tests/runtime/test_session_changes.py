@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from enum import Enum
 from typing import Any, ClassVar
 
@@ -315,3 +316,76 @@ def test_what_digests_of_another_format_tell_is_not_believed(lab, monkeypatch):
     assert lab.run(flow, by=1).bodies == ["make", "mean"]
     run = lab.run(flow, by=2)
     assert (run.bodies, run.warnings) == (["mean"], {})
+
+
+def test_results_that_share_memory_are_two_values_once_they_are_loaded(lab):
+    load = lab.task(lambda: np.arange(100_000.0), name="load")
+    head = lab.task(lambda rows: rows[:10], name="head")
+    total = lab.task(lambda rows: float(rows.sum()), name="total")
+
+    def flow():
+        rows = load()
+        part = head(rows)
+        if lab.current is not None:
+            lab.current.session.keeper.flush()
+        part += 1
+        return total(rows)
+
+    assert lab.run(flow).value == lab.scratch(flow)
+    assert lab.run(flow).value == lab.scratch(flow) - 10
+
+
+# -- what has no digest ----------------------------------------------------------------------------------------------
+
+
+class Counter:
+    """Has no digest and cannot be stored, because of its lock; what else it has can be told."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.count = 0
+
+    def add(self, n: int) -> int:
+        self.count += n
+        return self.count
+
+
+def test_a_task_that_changes_what_has_no_digest_is_computed_in_every_run(lab):
+    make = lab.task(lambda: Counter(), name="make")
+    add = lab.task(lambda counter: counter.add(1), name="add")
+    show = lab.task(lambda counter: counter.count, name="show")
+
+    def flow():
+        counter = make()
+        add(counter)
+        return show(counter)
+
+    for _ in range(2):
+        run = lab.run(flow)
+        assert (run.value, run.bodies) == (lab.scratch(flow), ["make", "add", "show"])
+        show.edit()
+    assert {trace.task: trace.changed_inputs for trace in run.lineage.traces}["add"] == ("counter",)
+
+
+def test_what_has_no_digest_is_another_argument_once_the_flow_changed_it(lab):
+    make = lab.task(lambda: Counter(), name="make")
+    show = lab.task(lambda counter: counter.count, name="show")
+
+    def flow(n):
+        counter = make()
+        counter.count = n
+        return show(counter)
+
+    assert [lab.run(flow, n=n).value for n in (0, 5, 7)] == [0, 5, 7]
+
+
+def test_who_takes_what_has_no_digest_and_does_not_change_it_is_spared(lab):
+    make = lab.task(lambda: Counter(), name="make")
+    show = lab.task(lambda counter: counter.count, name="show")
+
+    def flow():
+        counter = make()
+        return show(counter), show(counter)
+
+    assert lab.run(flow).bodies == ["make", "show"]
+    assert lab.run(flow).bodies == ["make"]
