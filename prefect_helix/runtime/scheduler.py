@@ -255,7 +255,7 @@ class Scheduler:
         with self.lock:
             if node.started:
                 return False
-            node.started = True
+            node.started, node.handed_over = True, False
             node.settled.clear()
             self._memory.take(node)
             self._computing.add(node.key)
@@ -291,17 +291,17 @@ class Scheduler:
         while pending := [parent for parent in needed if parent.provisional and parent.submitted]:
             parked = [parent for parent in pending if parent.parked and parent.key not in looked_at]
             if not parked:
-                self._put_off(node, pending[0])  # until it is known whether that computes
+                self._put_off(node, pending[-1])  # until it is known whether that computes; the others are by then, too
                 return
             for parent in parked:
                 looked_at.add(parent.key)
                 self._unpark(parent)
             needed = self._needed(node)
         for one in (*needed, node):
-            for awaited in filter(_is_open, one.awaited):
-                if not awaited.handed_over:  # a thread that waited for it could be the one that it needs
-                    self._put_off(node, awaited)
-                    return
+            ahead = [awaited for awaited in one.awaited if _is_open(awaited) and not awaited.handed_over]
+            if ahead:  # a thread that waited for one of them could be the one that it needs
+                self._put_off(node, ahead[-1])
+                return
             if not one.submitted:
                 self.now(self._compute(one))
             elif self._claim(one):
