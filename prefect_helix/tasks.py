@@ -100,13 +100,13 @@ class HelixTask(Task[P, R], Versioned):
 
     def spec(self) -> TaskSpec:
         """Return what a run needs to know of the task, its code as it is now included."""
-        helix = self.helix
+        helix, code = self.helix, _code_of(self)
         return TaskSpec(
             name=self.name,
             key=_task_key(self),
             fn=self.fn,
-            code=_code_of(self),
-            deterministic=helix.deterministic,
+            code=code,
+            deterministic=helix.deterministic and not code.draws,
             lazy=helix.lazy,
             materialize=helix.materialize,
             ignore=frozenset(helix.ignore),

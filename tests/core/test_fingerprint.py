@@ -190,13 +190,14 @@ def test_of_a_generator_the_seed_counts_and_not_what_was_drawn(load: Load, text:
     assert take(module.task, (), None)[0] == before
     assert fingerprint(loaded(1).task).hash == before.hash
     assert fingerprint(loaded(2).task).hash != before.hash
+    assert before.draws
     assert len(before.notes) == 1
     assert f"{name} is a random generator" in before.notes[0]
 
 
 def test_of_the_generators_that_all_share_nothing_is_told(load: Load) -> None:
     module = load("from random import random\nfrom numpy.random import rand\ndef task(): return random(), rand()\n")
-    assert fingerprint(module.task).notes == ()
+    assert (fingerprint(module.task).notes, fingerprint(module.task).draws) == ((), False)
 
 
 # -- what cannot be seen ----------------------------------------------------------------------------------------------

@@ -165,7 +165,7 @@ CASES = parse(r"""
 +R = random.Random(2)
  def task(): return R.getstate()[1][5]
 ! R is a random generator
-== keeps: what another task draws from a generator before
+== computes: what draws from a generator, as another task does before
  import random
  from prefect_helix import helix_task
  R = random.Random(1)

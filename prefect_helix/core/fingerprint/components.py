@@ -44,11 +44,13 @@ class Fingerprint:
         hash: 32 hexadecimal digits.
         components: What it is made of, by name.
         notes: What it could not see into or does not count, in whole sentences with the way out.
+        draws: Whether it reaches a random generator that outlives a call, so that two calls give different values.
     """
 
     hash: str
     components: tuple[Component, ...]
     notes: tuple[str, ...]
+    draws: bool = False
 
     @property
     def may_change(self) -> bool:

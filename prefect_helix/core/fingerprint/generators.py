@@ -1,8 +1,8 @@
 """Random generators that outlive a call: the state they were made with counts, not what has been drawn since.
 
-If a task is loaded, nothing is drawn for it. By its present state, a generator that tasks share would give the tasks
-after it another fingerprint than in the run that computed them all. The state it is first seen in is the same in both,
-and follows the code that makes it, wherever that is.
+What a task draws changes what the next one draws, so that those who share a generator are computed in every run, or
+in none: a task that reaches one is not deterministic. The state that it is first seen in follows the code that makes
+it, wherever that is, and is the same in every run.
 """
 
 from __future__ import annotations

@@ -182,8 +182,9 @@ def _instance(reach: Reach, node: Node, value: Any, given: bool) -> None:
         node.own, node.edges = "generator", [reach.edge("class", cls, node.name)]
         if not is_shared(value):  # its functions count by their modules, and so does it
             node.edges.append(reach.settled(Node("constant", node.name, first_state(value))))
+            reach.draws = True
             reach.notes.setdefault(
-                f"{node.name} is a random generator, and what has been drawn from it is not part of the fingerprint. "
+                f"{node.name} is a random generator that outlives a call, so that the task is computed in every run. "
                 "Make it inside the task, or pass it as an argument."
             )
     elif owner is Origin.OURS:

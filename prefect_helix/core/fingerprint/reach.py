@@ -70,6 +70,7 @@ class Reach:
         self.frames = FrameClasses(self.live)
         self.opaque: dict[str, list[str]] = {}
         self.notes: dict[str, None] = {}  # each once
+        self.draws = False
         self.constants = Constants(self.live, self.notes)
         self._expand = expand
         self._nodes: dict[int, Node] = {}

@@ -22,7 +22,7 @@ def take(fn: Callable[..., object], depends_on: Sequence[object], code_version: 
     with garbage_kept():
         reach.walk()
         hash_, components = summarise(root)
-    return Fingerprint(hash_, components, (*reach.notes, *_opaque_note(reach))), reach.live
+    return Fingerprint(hash_, components, (*reach.notes, *_opaque_note(reach)), reach.draws), reach.live
 
 
 def _opaque_note(reach: Reach) -> list[str]:
