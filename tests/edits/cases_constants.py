@@ -159,13 +159,13 @@ CASES = parse(r"""
 -K = M(1)
 +K = M(2)
  def task(): return K.n
-== computes: the seed of a generator
+== always: the seed of a generator
  import random
 -R = random.Random(1)
 +R = random.Random(2)
  def task(): return R.getstate()[1][5]
 ! R is a random generator
-== computes: what draws from a generator, as another task does before
+== always: what draws from a generator, as another task does before
  import random
  from prefect_helix import helix_task
  R = random.Random(1)
