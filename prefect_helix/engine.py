@@ -240,7 +240,7 @@ class PrefectEngine:
             else:
                 state = context.run(functools.partial(run_task_sync, task, **arguments))
             assert isinstance(state, State)
-            self._ended(node, body, state)
+        self._ended(node, body, state)
         if call.returned is None and (state.is_failed() or state.is_crashed() or state.is_cancelled()):
             state.result(raise_on_failure=True, _sync=True)  # type: ignore[call-overload]
 
@@ -263,7 +263,7 @@ class PrefectEngine:
             # A task runs in a copy of the context that it is created in.
             state = await call.context.copy().run(asyncio.ensure_future, run_task_async(task, **arguments))
             assert isinstance(state, State)
-        await _in_thread(self._end, node, body, state)
+        await _in_thread(self._ended, node, body, state)
         if call.returned is None and (state.is_failed() or state.is_crashed() or state.is_cancelled()):
             await state.aresult(raise_on_failure=True)
 
@@ -361,11 +361,12 @@ class PrefectEngine:
     def _failed(self, node: Node, state: State[Any] | None) -> None:
         self.session.fail(node, told=f"{state.name}: {state.message}" if state is not None else "given up")
 
-    def _end(self, node: Node, body: Body, state: State[Any]) -> None:
-        with self.session.failing(node):
-            self._ended(node, body, state)
-
     def _ended(self, node: Node, body: Body, state: State[Any]) -> None:
+        """Take over what a node gave."""
+        with self.session.failing(node):
+            self._take_over(node, body, state)
+
+    def _take_over(self, node: Node, body: Body, state: State[Any]) -> None:
         call = self.calls[node.key]
         call.state = state
         if isinstance(body.value, (State, PrefectFuture)):

@@ -56,7 +56,8 @@ class Objects:
         self._put(node.cell(), value)
         if described.result.digest is None:
             for part in node.cells.values():
-                part.outline = outline_of(part.value)
+                if part.leaf is None or described.result.leaves[part.leaf].digest is None:
+                    part.outline = outline_of(part.value)
 
     def _keep_leaves(self, node: Node, leaves: Sequence[object]) -> list[object]:
         """Keep the leaves of a value and return them; what the flow body already has stays what it has."""

@@ -351,10 +351,14 @@ class Scheduler:
         self.when_settled(until, partial(self._look_again, node))
 
     def _look_again(self, node: Node) -> None:
-        if not (node.started or node.settled.is_set()):
-            with contextlib.suppress(Exception):  # it failed to start; whoever asks for it is told
-                if self.start_if_due(node):
-                    self.settled(node)
+        if not (node.started or node.settled.is_set()) and self._need_not_be_waited_for(node):
+            self.settled(node)
+
+    def _need_not_be_waited_for(self, node: Node) -> bool:
+        """Start a submitted call if it is due by now; see `start_if_due`."""
+        with contextlib.suppress(Exception):  # it failed to start; whoever asks for it is told
+            return self.start_if_due(node)
+        return False
 
     def _is_due(self, node: Node) -> bool:
         """Return whether a submitted node starts without anybody asking for its value."""
@@ -403,8 +407,9 @@ class Scheduler:
         while settled:
             node = settled.pop()
             with self.lock:
-                if not self._release(node):
-                    continue
+                if node.started and not (node.done or node.failed):
+                    continue  # whoever computes it by now will tell when it has ended
+                node.settled.set()
                 watchers, node.watchers = node.watchers, []
                 waiting = [c for c in self._world.children(node) if c.submitted and not (c.started or c.waits_for_many)]
             for watcher in watchers:
@@ -415,9 +420,8 @@ class Scheduler:
                         passed.add(child.key)
                         settled.append(child)
                     continue
-                with contextlib.suppress(Exception):  # it failed to start; whoever asks for it is told
-                    if self.start_if_due(child):
-                        settled.append(child)
+                if self._need_not_be_waited_for(child):
+                    settled.append(child)
 
     def _tell(self, watcher: Callable[[], None], node: Node) -> None:
         """Call who wants to be told of a node: code of the user, whose errors are nobody else's."""
@@ -428,14 +432,6 @@ class Scheduler:
                 f"callback:{node.key}",
                 f"A callback of {node.spec.name} failed, and the run goes on: {type(error).__name__}: {error}",
             )
-
-    def _release(self, node: Node) -> bool:
-        """Let nobody wait for a node; return False if somebody computes it by now, who will when that has ended."""
-        with self.lock:
-            if node.started and not (node.done or node.failed):
-                return False
-            node.settled.set()
-            return True
 
     def when_settled(self, node: Node, then: Callable[[], None]) -> None:
         """Call `then` once, as soon as nobody has to wait for the node any more."""
