@@ -42,6 +42,7 @@ class Scheduler:
         keeper: The store.
         engine: What computes.
         warn: Called with a key and a sentence; the same key is told once.
+        settled: Called with each node that has ended; see `Dispatcher.settled`.
         waiting: Waits for other runs; None where they are not waited for.
 
     Attributes:
@@ -57,6 +58,7 @@ class Scheduler:
         keeper: Keeper,
         engine: Engine,
         warn: Callable[[str, str], None],
+        settled: Callable[[Node], None],
         waiting: Waiting | None = None,
     ) -> None:
         self.lock = threading.RLock()
@@ -67,6 +69,7 @@ class Scheduler:
         self._keeper = keeper
         self._engine = engine
         self._warn = warn
+        self._settled = settled
         self._waiting = waiting
         self._idle = threading.Condition(self.lock)
         self._computing: set[str] = set()
@@ -155,7 +158,7 @@ class Scheduler:
                 yield from self.settle(parent)
                 if parent.original:
                     yield from self._try(parent, self._compute_with_needs(parent))
-            self._reclassify(node)
+            self.reclassify(node)
             if not waiting:
                 return
 
@@ -182,7 +185,8 @@ class Scheduler:
         safe = all(not e.cell.exposed or (e.node.result and stored(e.node.result)) for e in node.edges)
         return could_freeze and safe and not any(any(files(value)) for value in node.parameters.values())
 
-    def _reclassify(self, node: Node) -> None:
+    def reclassify(self, node: Node) -> None:
+        """Find out anew what a node is, now that more is known of its parents, and plan for it."""
         with self.lock:
             self._world.classify(node)
             replan(self._world, [node])
@@ -192,11 +196,11 @@ class Scheduler:
     def _compute_with_needs(self, node: Node) -> Steps[None]:
         """Have a node computed, and before it all that it needs."""
         if not node.started:
-            for parent in self._needed(node):
+            for parent in self.needed(node):
                 yield from self.settle(parent)
                 if parent.original or parent.decision is Decision.COMPUTE:
-                    yield from self._try(parent, self._compute(parent))
-        yield from self._compute(node)
+                    yield from self._try(parent, self.compute(parent))
+        yield from self.compute(node)
 
     def _try(self, node: Node, compute: Steps[None]) -> Steps[None]:
         """Have a node computed for others; if its task fails, Prefect tells who takes its value."""
@@ -206,7 +210,7 @@ class Scheduler:
             if node.error is not None or not node.failed:
                 raise
 
-    def _compute(self, node: Node) -> Steps[None]:
+    def compute(self, node: Node) -> Steps[None]:
         """Have a node computed: here, unless somebody else is at it, or another run is and its result can be had."""
         if self._waiting is not None and self._may_wait(node):
             yield Do(partial(self._wait_for_others, node, self._waiting), idle=True)
@@ -215,14 +219,14 @@ class Scheduler:
             if node.started and node.settled.is_set():  # another thread was quicker
                 self._waiting.release(node)
         if not node.started:
-            for awaited in filter(_is_open, node.awaited):
+            for awaited in filter(is_open, node.awaited):
                 if awaited.started:
-                    yield from self._try(awaited, self._compute(awaited))
+                    yield from self._try(awaited, self.compute(awaited))
                 else:
                     yield Wait(awaited)
-        if self._claim(node) or self._engine.take_back(node):
+        if self.claim(node) or self._engine.take_back(node):
             with self.failing(node):
-                if self._prepare(node):
+                if self.prepare(node):
                     yield Do(self._keeper.flush)
             yield Compute(node)
         yield Wait(node)
@@ -241,7 +245,7 @@ class Scheduler:
                 self._world.classify(node)
                 replan(self._world, [node, *(child for child, _ in self._world.spread(node))])
 
-    def _needed(self, node: Node) -> list[Node]:
+    def needed(self, node: Node) -> list[Node]:
         """Plan for a node that is to compute, and return what has to be computed for it, parents before children."""
         with self.lock:
             node.decision = Decision.COMPUTE
@@ -250,7 +254,7 @@ class Scheduler:
                 replan(self._world, [node])
             return self._world.to_compute_for(node)
 
-    def _claim(self, node: Node) -> bool:
+    def claim(self, node: Node) -> bool:
         """Return whether it is for the caller to compute the node; nobody else will."""
         with self.lock:
             if node.started:
@@ -261,7 +265,7 @@ class Scheduler:
             self._computing.add(node.key)
             return True
 
-    def _prepare(self, node: Node) -> bool:
+    def prepare(self, node: Node) -> bool:
         """Get a node ready to compute; return whether that may take so long that what is finished is made safe."""
         node.reason = node.reason or self._world.reason(node)
         self._observer.check_arguments(node)
@@ -281,97 +285,6 @@ class Scheduler:
                 self.fail(node, error)
             raise
 
-    # -- task runner ---------------------------------------------------------------------------------------------
-
-    def start(self, node: Node) -> None:
-        """Hand a node to the task runner, after the parents it needs, so that no thread of it waits for them."""
-        if node.started:
-            return
-        needed, looked_at = self._needed(node), set[str]()
-        while pending := [parent for parent in needed if parent.provisional and parent.submitted]:
-            parked = [parent for parent in pending if parent.parked and parent.key not in looked_at]
-            if not parked:
-                self._put_off(node, pending[-1])  # until it is known whether that computes; the others are by then, too
-                return
-            for parent in parked:
-                looked_at.add(parent.key)
-                self._unpark(parent)
-            needed = self._needed(node)
-        for one in (*needed, node):
-            ahead = [awaited for awaited in one.awaited if _is_open(awaited) and not awaited.handed_over]
-            if ahead:  # a thread that waited for one of them could be the one that it needs
-                self._put_off(node, ahead[-1])
-                return
-            if not one.submitted:
-                self.now(self._compute(one))
-            elif self._claim(one):
-                with self.failing(one):
-                    if self._prepare(one) and not self._engine.apart:
-                        self._keeper.flush()
-                    self._engine.start(one)
-                    one.handed_over = True
-
-    def start_if_due(self, node: Node) -> bool:
-        """Start a submitted call if it is due; return whether it turned out that nobody need wait for it.
-
-        While it depends on parents that compute whether it is original, those are started, and it waits for them.
-        """
-        if node.provisional:
-            for parked in self._world.parked_for(node):
-                self._unpark(parked)
-            for parent in node.parents:
-                if parent.original and not (parent.started or (parent.submitted and parent.provisional)):
-                    self.start(parent)
-            if any(p.original and not p.failed for p in node.parents):
-                return False
-            self._reclassify(node)
-        if not self._is_due(node):
-            return True
-        self.start(node)
-        return False
-
-    def _unpark(self, node: Node) -> None:
-        """Look again at a parked call, of which it is open by now whether it computes, for those who take its value.
-
-        It stays settled unless it has to wait or is due, so that nobody comes to wait for what is not told again.
-        """
-        with self.lock:
-            if not node.parked:
-                return
-            if not any(p.original and not p.failed for p in node.parents):
-                self._reclassify(node)
-                if not self._is_due(node):
-                    return
-            node.settled.clear()
-        if self.start_if_due(node):
-            self.settled(node)
-
-    def _put_off(self, node: Node, until: Node) -> None:
-        """Look at a node again once nobody has to wait for another one any more."""
-        self.when_settled(until, partial(self._look_again, node))
-
-    def _look_again(self, node: Node) -> None:
-        if not (node.started or node.settled.is_set()) and self._need_not_be_waited_for(node):
-            self.settled(node)
-
-    def _need_not_be_waited_for(self, node: Node) -> bool:
-        """Start a submitted call if it is due by now; see `start_if_due`."""
-        with contextlib.suppress(Exception):  # it failed to start; whoever asks for it is told
-            return self.start_if_due(node)
-        return False
-
-    def _is_due(self, node: Node) -> bool:
-        """Return whether a submitted node starts without anybody asking for its value."""
-        if node.original:
-            return not (node.spec.lazy and freeze(node))
-        if node.decision is Decision.COMPUTE and (node.demanded or self._feeds(node)):
-            return True
-        return not self.deferrable(node)
-
-    def _feeds(self, node: Node) -> bool:
-        """Return whether something that is certain to compute takes the node's value."""
-        return any(child.decision is Decision.COMPUTE and not child.provisional for child in self._world.children(node))
-
     # -- the end of a node ---------------------------------------------------------------------------------------
 
     def fail(self, node: Node, error: BaseException | None = None, told: str = "") -> None:
@@ -389,7 +302,7 @@ class Scheduler:
         try:
             if self._waiting is not None:
                 self._waiting.release(node)
-            self.settled(node)
+            self._settled(node)
             with self.lock:
                 self._memory.tidy()
                 self._memory.ended(node)
@@ -398,30 +311,16 @@ class Scheduler:
                 self._computing.discard(node.key)
                 self._idle.notify_all()
 
-    def settled(self, node: Node) -> None:
-        """Let everybody know that nobody has to wait for the node, and look again at the calls that waited for it.
-
-        A lazy call that nobody has asked for yet is passed over: somebody may wait for it, because of what it takes.
-        """
-        settled, passed = [node], set[str]()
-        while settled:
-            node = settled.pop()
-            with self.lock:
-                if node.started and not (node.done or node.failed):
-                    continue  # whoever computes it by now will tell when it has ended
-                node.settled.set()
-                watchers, node.watchers = node.watchers, []
-                waiting = [c for c in self._world.children(node) if c.submitted and not (c.started or c.waits_for_many)]
-            for watcher in watchers:
-                self._tell(watcher, node)
-            for child in waiting:
-                if child.settled.is_set():
-                    if child.parked and child.key not in passed:
-                        passed.add(child.key)
-                        settled.append(child)
-                    continue
-                if self._need_not_be_waited_for(child):
-                    settled.append(child)
+    def mark_settled(self, node: Node) -> bool:
+        """Let everybody who waits for a node know that nobody has to; return whether that is so."""
+        with self.lock:
+            if node.started and not (node.done or node.failed):
+                return False  # whoever computes it by now will tell when it has ended
+            node.settled.set()
+            watchers, node.watchers = node.watchers, []
+        for watcher in watchers:
+            self._tell(watcher, node)
+        return True
 
     def _tell(self, watcher: Callable[[], None], node: Node) -> None:
         """Call who wants to be told of a node: code of the user, whose errors are nobody else's."""
@@ -453,7 +352,7 @@ class Scheduler:
             self._idle.wait_for(lambda: not self._computing)
 
 
-def _is_open(node: Node) -> bool:
+def is_open(node: Node) -> bool:
     """Return whether a node computes, or it is not known yet whether it will."""
     return (node.started or node.submitted) and not node.settled.is_set()
 

@@ -17,6 +17,7 @@ from prefect_helix.runtime.arguments import Given, bind
 from prefect_helix.runtime.closing import close, code_of
 from prefect_helix.runtime.code import ValueCode
 from prefect_helix.runtime.computing import Engine
+from prefect_helix.runtime.dispatcher import Dispatcher
 from prefect_helix.runtime.doubts import Doubts
 from prefect_helix.runtime.execution import Account
 from prefect_helix.runtime.keeper import Keeper
@@ -94,7 +95,18 @@ class Session:
         )
         self.sampler: Sampler | None = None
         self._lineage: Lineage | None = None
-        self._scheduler = Scheduler(world, self._objects, self._observer, self._memory, keeper, engine, warn, waiting)
+        self._scheduler = Scheduler(
+            world,
+            self._objects,
+            self._observer,
+            self._memory,
+            keeper,
+            engine,
+            warn,
+            lambda node: self._dispatcher.settled(node),
+            waiting,
+        )
+        self._dispatcher = Dispatcher(world, self._scheduler, keeper, engine)
 
     @property
     def mismatched(self) -> Sequence[str]:
@@ -195,8 +207,7 @@ class Session:
 
     def submit(self, node: Node) -> None:
         """Start a call made through a task runner, if it is to compute."""
-        if self._scheduler.start_if_due(node):
-            self._scheduler.settled(node)
+        self._dispatcher.submit(node)
 
     def value(self, cell: Cell, *, exposed: bool = False) -> Any:
         """Return the object of a cell, loaded or computed as the plan says.
@@ -241,7 +252,7 @@ class Session:
         for node in nodes:
             self._scheduler.now(self._scheduler.settle(node))
             if node.original or node.decision is Decision.COMPUTE:
-                self._scheduler.start(node)
+                self._dispatcher.start(node)
 
     def load(self, cell: Cell) -> None:
         """Load the object of a cell; raises `StoreError`."""

@@ -333,7 +333,7 @@ def test_a_parked_call_that_somebody_computes_as_it_is_looked_at_again_stays_set
 
     def then(parked: Any) -> Any:
         session = lab.current.session
-        unpark = session._scheduler._unpark
+        unpark = session._dispatcher._unpark
 
         def computed_first(node: Any) -> None:
             looked_at.append(node)
@@ -341,7 +341,7 @@ def test_a_parked_call_that_somebody_computes_as_it_is_looked_at_again_stays_set
             session.value(node.cell())
             unpark(node)
 
-        session._scheduler._unpark = computed_first
+        session._dispatcher._unpark = computed_first
         return rate.submit(parked).result(timeout=10), parked.result(timeout=10), looked_at == [parked.node]
 
     assert lab.run(to_a_parked_call(lab, then), workers=2).value == (1030, 103, True)
@@ -351,16 +351,16 @@ def test_who_comes_to_wait_for_a_parked_call_while_it_is_looked_at_again_is_told
     grow = lab.task(lambda state: state + 1, name="grow", lazy=True)
 
     def flow():
-        node, scheduler = grow.submit(1).node, lab.current.session._scheduler
+        node, session = grow.submit(1).node, lab.current.session
         assert node.parked
-        is_due, told = scheduler._is_due, list[str]()
+        is_due, told = session._dispatcher._is_due, list[str]()
 
         def meanwhile(looked_at: Any) -> bool:
-            scheduler.when_settled(looked_at, lambda: told.append(looked_at.spec.name))
+            session.when_settled(looked_at, lambda: told.append(looked_at.spec.name))
             return is_due(looked_at)
 
-        scheduler._is_due = meanwhile
-        scheduler._unpark(node)
+        session._dispatcher._is_due = meanwhile
+        session._dispatcher._unpark(node)
         assert node.parked
         return told
 
