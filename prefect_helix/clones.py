@@ -17,7 +17,7 @@ from prefect.tasks import Task
 from prefect.utilities.annotations import NotSet
 from prefect.utilities.timeout import timeout, timeout_async
 
-from prefect_helix.compat import run_task_async, run_task_sync
+from prefect_helix.compat import as_called, run_task_async, run_task_sync
 from prefect_helix.runtime.nodes import Node
 from prefect_helix.runtime.session import now_us
 from prefect_helix.views.units import format_us
@@ -34,7 +34,7 @@ class Body:
     def __init__(self, node: Node, fn: Callable[..., Any]) -> None:
         functools.update_wrapper(self, fn)
         self._node = node
-        self._fn = fn
+        self._fn = as_called(fn)
         self.called = False
         self.value: Any = None
         self.elapsed_us = 0
@@ -113,12 +113,13 @@ class _StoppedError(TimeoutError):
 
 def _stopped(fn: Callable[..., Any], timeout_s: float) -> Callable[..., Any]:
     """Return a function that is stopped after a time; Prefect's own timeout of a task in a thread has the log warn."""
+    called = as_called(fn)
 
     @functools.wraps(fn)
     def stopped(*args: Any, **kwargs: Any) -> Any:
         try:
             with timeout(timeout_s, timeout_exc_type=_StoppedError):
-                return fn(*args, **kwargs)
+                return called(*args, **kwargs)
         except _StoppedError:
             raise _too_long(timeout_s) from None
 
@@ -127,12 +128,13 @@ def _stopped(fn: Callable[..., Any], timeout_s: float) -> Callable[..., Any]:
 
 def _stopped_async(fn: Callable[..., Any], timeout_s: float) -> Callable[..., Any]:
     """Do the same for an async function."""
+    called = as_called(fn)
 
     @functools.wraps(fn)
     async def stopped(*args: Any, **kwargs: Any) -> Any:
         try:
             with timeout_async(timeout_s, timeout_exc_type=_StoppedError):
-                return await fn(*args, **kwargs)
+                return await called(*args, **kwargs)
         except _StoppedError:
             raise _too_long(timeout_s) from None
 

@@ -25,7 +25,7 @@ from prefect_helix.runtime.execution import digest_of
 from prefect_helix.runtime.nodes import Cell, Node
 from prefect_helix.runtime.results import SMALL_BYTES
 from prefect_helix.storage.store import Store
-from prefect_helix.visiting import cells_in
+from prefect_helix.visiting import cells_in, visit
 from prefect_helix.workers import (
     Outcome,
     PlainResult,
@@ -149,6 +149,21 @@ class ClusterEngine(ApartEngine):
         """Return the value of a node from the worker that has it."""
         return value_of(self._cluster.take(self._places[node.key].result().state))
 
+    def inputs(self, node: Node, load: Callable[[Cell], object]) -> dict[str, Any]:
+        """Return the arguments of a node as objects that nobody else has; see `PrefectEngine.inputs`.
+
+        Raises:
+            NotStorableError: If one cannot be copied, or is the result of a plain task, which is on its worker.
+        """
+
+        def here(part: Any, _: dict[str, Any]) -> Any:
+            if isinstance(part, PlainResult):
+                raise NotStorableError(node.spec.name, "an argument is on the worker that computed it")
+            return part
+
+        visit(dict(node.parameters), here)
+        return super().inputs(node, load)
+
     def submit_plainly(
         self, task: Task[..., Any], parameters: dict[str, Any], wait_for: Any, dependencies: Dependencies | None
     ) -> Any:
@@ -223,7 +238,7 @@ class ClusterEngine(ApartEngine):
                 self.session.load(node.cell())  # it came along with the account
                 del self._places[node.key]  # or Dask would compute it again if its worker is lost
         elif outcome.state is not None and outcome.state.is_completed():
-            call.returned = outcome.state
+            call.returned = outcome.state if outcome.given_back else None
             self.session.observe(node, value_of(outcome.state), outcome.elapsed_us, reusable=False)
         else:
             self._failed(node, outcome.state)
@@ -274,11 +289,11 @@ class ClusterEngine(ApartEngine):
         promise = self._places.get(node.key)
         if promise is not None:
             place = promise.result()
-            handle = place.state if node.done else place.described
+            made, leaf, handle = place.outcome, cell.leaf, place.described
+            if node.done and node.result is not None:  # it may have ended since
+                made, leaf, handle = digest_of(node.result, cell.leaf), None, place.state
             if cell.leaf is not None:
                 handle = self._cluster.call(pick_there, handle, cell.leaf)
-            if not node.done:
-                made, leaf = place.outcome, cell.leaf
         elif cell in self._loads:
             handle = self._loads[cell].result()
         else:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 from uuid import UUID
 
@@ -24,6 +25,7 @@ from prefect.task_engine import (
     run_task_sync,
 )
 from prefect.tasks import Task
+from prefect.utilities.callables import call_with_parameters
 from prefect.utilities.engine import (
     emit_task_run_state_change_event,
     get_state_for_result,
@@ -41,6 +43,7 @@ except ImportError:  # before suspension became cooperative there was nothing to
 
 __all__ = [
     "FlowRunContext",
+    "as_called",
     "async_dispatch",
     "attach_note",
     "create_task_run",
@@ -122,6 +125,22 @@ def custom_task_run_name(task: Task[..., Any], task_run: TaskRun, parameters: di
     """Return the name that a task gives its run: a template, or a function that may ask for the run it is in."""
     with TaskRunContext.model_construct(task=task, task_run=task_run, parameters=parameters):
         return resolve_custom_task_run_name(task, parameters)
+
+
+def as_called(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """Return what to call in place of `fn` from a function that Prefect calls in its place.
+
+    Prefect looks whether a decorated function takes its arguments by position or by keyword. With a function of ours in
+    front, which takes both, they all come by position.
+    """
+    if not hasattr(fn, "__wrapped__"):
+        return fn
+    signature = inspect.signature(fn)
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return call_with_parameters(fn, dict(signature.bind(*args, **kwargs).arguments))
+
+    return call
 
 
 def staged_record(transaction: Any) -> Any:

@@ -134,7 +134,8 @@ class ProcessEngine(ApartEngine):
                     call.returned = state
                 else:
                     call.state = call.running = None  # who has the value, the session knows
-                self.session.observe(node, value, measure.elapsed_us, reusable=not measure.given_back)
+                reusable = measure.called and not measure.given_back
+                self.session.observe(node, value, measure.elapsed_us, reusable=reusable)
             else:
                 self._failed(node, state)
         except BaseException as error:

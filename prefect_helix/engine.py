@@ -22,7 +22,7 @@ from prefect_helix.clones import Body, instrumented, run_beside, run_to_the_end
 from prefect_helix.compat import run_task, run_task_async, run_task_sync
 from prefect_helix.futures import HelixFuture, Ref, completed
 from prefect_helix.runtime.arguments import Given, isolated
-from prefect_helix.runtime.nodes import Cell, Node
+from prefect_helix.runtime.nodes import Cell, Node, Standing
 from prefect_helix.runtime.session import Session
 from prefect_helix.runtime.specs import Versioned
 from prefect_helix.runtime.standin import is_stand_in, plain
@@ -110,7 +110,28 @@ class PrefectEngine:
             node.task_run_id = str(uuid4())
             self.calls[node.key] = call
 
-        return self.session.call(spec, given, [cell.node for cell in waits], submitted=submitted, entered=entered)
+        node = self.session.call(spec, given, [cell.node for cell in waits], submitted=submitted, entered=entered)
+        if wait_for is not None and node.standing is not Standing.ORIGINAL and not self._may_go_on(wait_for):
+            self.session.require(node)  # Prefect does not run it, and tells why
+        return node
+
+    def _may_go_on(self, wait_for: Any) -> bool:
+        """Wait for what is waited for and is no node of this run; return whether it lets who waits for it run."""
+        others: list[tuple[Any, bool]] = []
+
+        def note(part: Any, context: dict[str, Any]) -> Any:
+            if isinstance(part, (PrefectFuture, State)) and self.session.reference(part) is None:
+                others.append((part, isinstance(context.get("annotation"), allow_failure)))
+            return part
+
+        visit(wait_for, note)
+        for part, allowed in others:
+            if isinstance(part, PrefectFuture):
+                part.wait()
+            state = part.state if isinstance(part, PrefectFuture) else part
+            if not (state.is_completed() or (allowed and state.is_failed())):
+                return False
+        return True
 
     def future(self, node: Node) -> HelixFuture:
         """Return the future of a submitted node."""

@@ -7,7 +7,7 @@ import contextvars
 import functools
 import inspect
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
@@ -24,6 +24,7 @@ from prefect.tasks import Task
 
 from prefect_helix.compat import (
     FlowRunContext,
+    as_called,
     get_task_viz_tracker,
     in_task_run,
     is_being_cancelled,
@@ -229,16 +230,16 @@ def _wrapped(fn: Callable[..., Any], options: FlowOptions) -> Callable[..., Any]
     The wrapper has the globals of `fn`, because Prefect looks names of annotations up there on the next run; what it
     needs itself it has in its closure.
     """
-    running, running_async, to_thread = _running, _running_async, asyncio.to_thread
+    running, running_async, to_thread, called = _running, _running_async, asyncio.to_thread, as_called(fn)
 
     def body(*args: Any, **kwargs: Any) -> Any:
         with running(options) as run:
-            value = fn(*args, **kwargs)
+            value = called(*args, **kwargs)
             return value if run is None else run.engine.resolved(value)
 
     async def async_body(*args: Any, **kwargs: Any) -> Any:
         async with running_async(options) as run:
-            value = await fn(*args, **kwargs)
+            value = await called(*args, **kwargs)
             return value if run is None else await to_thread(run.engine.resolved, value)
 
     own = async_body if inspect.iscoroutinefunction(fn) else body
@@ -386,9 +387,14 @@ def _close_with_hooks(flow: Flow[..., Any]) -> None:
             hooks.append(_finish_helix_run)
 
 
-def _finish_helix_run(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
+def _finish_helix_run(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> Coroutine[Any, Any, None] | None:
+    """Close a run; where the flow is async, in a thread: a task may still be running in the event loop."""
     statuses: dict[str, RunStatus] = {"COMPLETED": "completed", "FAILED": "failed", "CRASHED": "crashed"}
-    _close(flow_run.id, statuses.get(state.type.value, "cancelled"))
+    close = functools.partial(_close, flow_run.id, statuses.get(state.type.value, "cancelled"))
+    if flow.isasync:
+        return asyncio.to_thread(close)
+    close()
+    return None
 
 
 def _status(error: BaseException) -> RunStatus:

@@ -94,17 +94,16 @@ def resolve(options: FlowOptions) -> Resolved:
     home = PREFECT_HOME.value() / "helix"
     store = options.store or settings.store or home
     block = load_storage(store) if is_block_name(store) else None
-    of_block = (block.budget, block.policy) if block else (None, None)
-    budget = next((one for one in (options.budget, of_block[0], settings.budget or None) if one is not None), None)
-    policy = options.policy or of_block[1] or settings.policy or DEFAULT_POLICY
+    budget = _first(options.budget, block.budget if block else None, settings.budget or None)
+    policy = options.policy or (block.policy if block else None) or settings.policy or DEFAULT_POLICY
     return Resolved(
         store=block.url if block else store,
         budget_bytes=_default_budget_bytes(home) if budget is None else budget_bytes(budget),
         policy=policy_named(policy),
         mode=checked_mode(options.mode or settings.mode or "auto"),
-        storage_options=options.storage_options if block is None else block.options(),
-        compression=block.compression if block else settings.compression or None,
-        key=block.key() if block else load_key(settings.signing_key),
+        storage_options=_first(options.storage_options, block.options() if block else None),
+        compression=_first(block.compression if block else None, settings.compression or None),
+        key=(block.key() if block else None) or load_key(settings.signing_key or None),
         wait_seconds=_seconds(settings.wait or 0),
         verify=checked_share((settings.verify or 0) if options.verify is None else options.verify),
         progress=_shown(settings.progress or "auto"),
@@ -142,6 +141,11 @@ def checked_share(verify: str | float) -> float:
             return share
     remedy = "Give the share of the reused results to compute again, from 0 to 1: 0.01 for one in a hundred."
     raise ConfigurationError("verify", verify, remedy)
+
+
+def _first(*said: Any) -> Any:
+    """Return the first that is not None."""
+    return next((one for one in said if one is not None), None)
 
 
 def _shown(progress: str) -> Shown:

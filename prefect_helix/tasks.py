@@ -71,7 +71,7 @@ class HelixTask(Task[P, R], Versioned):
     def __init__(self, fn: Callable[P, R], *, helix: HelixOptions, **task_options: Any) -> None:
         super().__init__(fn, **task_options)
         self.helix = _checked(helix, self)
-        register(self, _task_key(self), self.name)
+        register(self, _task_key(self))
 
     if not TYPE_CHECKING:  # callers keep the types of Prefect's own overloads
 
@@ -124,14 +124,20 @@ class HelixTask(Task[P, R], Versioned):
         return declared if isinstance(declared, type) and class_stands_in(declared) else None
 
     def with_options(self, **options: Any) -> HelixTask[P, R]:
-        """Return a copy of the task with other options, of Prefect's or of this package."""
+        """Return a copy of the task with other options, of Prefect's or of this package.
+
+        What Prefect's own method takes, it decides: it leaves an option as it is that is None, or `NotSet`.
+        """
         own = {name: options.pop(name) for name in HelixOptions.__dataclass_fields__ if name in options}
+        names = [name for name in inspect.signature(Task.__init__).parameters if name not in ("self", "fn")]
+        takes = inspect.signature(Task.with_options).parameters
+        plain = super().with_options(**{name: options.pop(name) for name in names if name in takes and name in options})
         kept = {
-            name: getattr(self, _ATTRIBUTES.get(name, name))
-            for name in inspect.signature(Task.__init__).parameters
-            if name not in ("self", "fn")
+            name: getattr(plain if name in takes else self, _ATTRIBUTES.get(name, name))
+            for name in names
+            if name not in options
         }
-        made = HelixTask(self.fn, helix=replace(self.helix, **_tupled(own)), **{**kept, **options})
+        made = HelixTask(self.fn, helix=replace(self.helix, **_tupled(own)), **kept, **options)
         made._isclassmethod, made._isstaticmethod = self.isclassmethod, self.isstaticmethod
         return made
 

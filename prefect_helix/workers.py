@@ -19,7 +19,7 @@ from prefect.client.schemas.objects import State
 from prefect.futures import PrefectFuture
 from prefect.states import Completed, Failed
 
-from prefect_helix.compat import attach_note, note_of, staged_record
+from prefect_helix.compat import as_called, attach_note, note_of, staged_record
 from prefect_helix.core.digest import register_digest
 from prefect_helix.core.errors import StoreError
 from prefect_helix.core.lineage import Result
@@ -37,13 +37,18 @@ class Measure:
 
     Attributes:
         elapsed_us: How long it took.
-        process: The process that did it.
+        process: The process that did it; empty if the function was not called: Prefect's own cache had the value.
         given_back: Whether the task gave back a state or a future in place of a value.
     """
 
     elapsed_us: int
     process: str
     given_back: bool = False
+
+    @property
+    def called(self) -> bool:
+        """Whether the function was called."""
+        return bool(self.process)
 
 
 class Timed:
@@ -54,7 +59,7 @@ class Timed:
 
     def __init__(self, fn: Callable[..., Any]) -> None:
         functools.update_wrapper(self, fn)
-        self._fn = fn
+        self._fn = as_called(fn)
         self._measure: Measure | None = None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -91,7 +96,8 @@ class Outcome:
     Attributes:
         account: What is known of its value; None where it has none.
         elapsed_us: How long its function took; zero if it was not called.
-        state: Its state, where that has to be known: it failed, or the task gave back a state or a future.
+        state: Its state, where that has to be known: it failed, the task gave back a state or a future, or the value
+            is of Prefect's own cache.
         given_back: Whether the task gave back a state or a future.
         process: The process that called its function; empty if it was not called.
     """
@@ -138,7 +144,7 @@ def this_process() -> str:
 def describe_there(state: State[Any]) -> Outcome:
     """Return what became of the task run that ended in `state`."""
     measure = measure_of(state)
-    if not state.is_completed() or measure.given_back:
+    if not state.is_completed() or measure.given_back or not measure.called:
         return Outcome(None, measure.elapsed_us, state, measure.given_back)
     return Outcome(execution.account_for(value_of(state)), measure.elapsed_us, process=measure.process)
 

@@ -189,3 +189,14 @@ def test_the_block_is_registered_as_prefect_registers_blocks(prefect_server: str
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stderr
     assert "Helix Storage" in done.stdout
+
+
+def test_where_the_block_says_nothing_the_environment_holds(
+    prefect_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    HelixStorage(url=str(tmp_path)).save("bare", overwrite=True, _sync=True)
+    Secret(value="our key").save("helix-key", overwrite=True, _sync=True)  # type: ignore[arg-type]
+    monkeypatch.setenv("PREFECT_INTEGRATIONS_HELIX_SIGNING_KEY", "helix-key")
+    monkeypatch.setenv("PREFECT_INTEGRATIONS_HELIX_COMPRESSION", "lz4")
+    found = resolve(FlowOptions(store="helix-storage/bare", storage_options={"anon": True}))
+    assert (found.key, found.compression, found.storage_options) == (b"our key", "lz4", {"anon": True})

@@ -99,10 +99,13 @@ def _edits(flow: Loaded, archive: Archive, names: Sequence[str]) -> list[_Edit]:
 
 
 def _latest(flow: str, archive: Archive) -> list[Trace]:
-    """Return of each task that runs of the flow called the latest result that is not revoked."""
+    """Return of each task that runs of the flow called the latest result that is not revoked.
+
+    A factory makes several tasks of one key; their names tell them apart.
+    """
     runs = [lineage for lineage in reversed(archive.lineages) if lineage.run.flow == flow]
     valid = (trace for trace in results(runs) if archive.rulings.revocation(trace) is None)
-    return list({trace.key: trace for trace in valid}.values())
+    return list({(trace.key, trace.task): trace for trace in valid}.values())
 
 
 def _edited(traces: Iterable[Trace], flow: Loaded, archive: Archive, *, named: bool) -> Iterator[_Edit]:

@@ -117,6 +117,9 @@ class Lots:
         for gone in self.blobs.keys() - blobs.keys():
             self.lose(gone)
         new = blobs.keys() - self.blobs.keys()
+        for blob, size in self.blobs.items():
+            if blobs[blob] != size:  # what its lots would leave free is another amount now
+                self._stale |= self._held_by.get(blob, set())
         self.blobs = dict(blobs)
         self.size_bytes = sum(blobs.values())
         self._idle |= new

@@ -197,6 +197,6 @@ class Appraiser:
 
     def _sizes(self, result: Result | None, blobs: Mapping[str, int]) -> dict[str, int]:
         """Return the blobs of a stored result with their sizes; nothing of one that is not, or takes no room."""
-        if result is None or not result.blobs or not self._stored(result):
+        if result is None or not result.kept or not self._stored(result):
             return {}
         return {name: blobs[name] for name in result.kept if name in blobs}

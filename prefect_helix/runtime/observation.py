@@ -166,12 +166,12 @@ class Observer:
             )
 
     def _recorded(self, node: Node) -> Result | None:
-        """Return what the same call gave when it was last computed, for mode ``verify``."""
+        """Return what would be served for the call, for mode ``verify``."""
         if not self._verify or node.spec.by_digest:
             return None
         same = self._world.candidates(node)
         links = tuple(edge.input().link() for edge in node.edges)
-        return next((t.result for t in same if t.parents == links and t.decision is Decision.COMPUTE), None)
+        return next((t.result for t in same if t.parents == links), None)
 
     def _update_descendants(self, node: Node) -> list[str]:
         """Classify again what rests on `node`; return the tasks whose used results no longer hold."""

@@ -134,7 +134,7 @@ class Scheduler:
     def _retrieve(self, cell: Cell) -> None:
         """Get the object of a cell that was computed on a worker."""
         node = cell.node
-        if node.result is not None and self._keeper.loadable(node.result):
+        if node.result is not None and self._keeper.is_written(node.result):
             try:
                 self._objects.load(cell)
                 return
@@ -152,15 +152,14 @@ class Scheduler:
 
     def settle(self, node: Node) -> Steps[None]:
         """Make a provisional standing definite by computing the original parents it hangs on."""
-        while node.provisional and not node.started:
-            waiting = [p for p in node.parents if p.original and not p.failed]
-            for parent in waiting:
-                yield from self.settle(parent)
-                if parent.original:
+        for one in (*self._world.unsettled_for(node), node):
+            while one.provisional and not one.started:
+                waiting = [p for p in one.parents if p.original and not p.failed]
+                for parent in waiting:
                     yield from self._try(parent, self._compute_with_needs(parent))
-            self.reclassify(node)
-            if not waiting:
-                return
+                self.reclassify(one)
+                if not waiting:
+                    break
 
     def verify_ancestors(self, node: Node) -> Steps[None]:
         """Compute the ancestors that are to be computed anyway and are not known to repeat themselves.

@@ -246,6 +246,12 @@ class Session:
                 node.demanded = node.asked = True
             demand(self.world, nodes)
 
+    def require(self, node: Node) -> None:
+        """Have a call computed, whatever is recorded of it."""
+        with self._scheduler.lock:
+            node.standing, node.trace, node.result, node.decision = Standing.ORIGINAL, None, None, Decision.COMPUTE
+            replan(self.world, [node])
+
     def supply(self, nodes: Sequence[Node]) -> None:
         """Demand `nodes` together and start those that are to be computed."""
         self.demand(nodes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from collections import defaultdict
 from typing import Any
 
 from prefect_helix.runtime.nodes import TaskSpec
@@ -26,12 +27,15 @@ class Versioned:
         raise NotImplementedError
 
 
-_tasks: weakref.WeakValueDictionary[str, Versioned] = weakref.WeakValueDictionary()
+_Tasks = weakref.WeakValueDictionary[int, Versioned]
+
+_by_key: defaultdict[str, _Tasks] = defaultdict(weakref.WeakValueDictionary)
+_by_name: defaultdict[str, _Tasks] = defaultdict(weakref.WeakValueDictionary)
 
 
-def register(task: Versioned, *names: str) -> None:
+def register(task: Versioned, key: str) -> None:
     """Make a task known under its key and its name, so that it can be expected before it is called."""
-    _tasks.update(dict.fromkeys(names, task))
+    _by_key[key][id(task)] = _by_name[task.name][id(task)] = task
 
 
 class Specs:
@@ -55,6 +59,10 @@ class Specs:
         return known[1]
 
     def named(self, key: str, name: str) -> TaskSpec | None:
-        """Return the loaded task of that key, or else of that name: a script's module may be ``__main__`` now."""
-        task = _tasks.get(key) or _tasks.get(name)
-        return self.of(task, fresh=False) if task is not None else None
+        """Return the loaded task of that key, or else of that name: a script's module may be ``__main__`` now.
+
+        A factory makes several of one key; of those the name tells, and of several of one name the latest is taken.
+        """
+        of_key = [*_by_key.get(key, {}).values()]
+        found = [task for task in of_key if task.name == name] or of_key or [*_by_name.get(name, {}).values()]
+        return self.of(found[-1], fresh=False) if found else None

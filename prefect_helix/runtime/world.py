@@ -153,11 +153,17 @@ class World:
         """Return what has to be computed before `node` can be, as planned, parents before children."""
 
         def open_parents(child: Node) -> list[Node]:
+            if child.started and child is not node:
+                return []  # whoever computes it sees to what it needs
             return [
                 p for p in child.parents if not (p.done or p.failed) and (p.original or p.decision is Decision.COMPUTE)
             ]
 
         return _depth_first(node, open_parents)
+
+    def unsettled_for(self, node: Node) -> list[Node]:
+        """Return the nodes that leave open whether `node` is original, parents before children."""
+        return _depth_first(node, lambda child: [p for p in child.parents if p.provisional and not p.started])
 
     def parked_for(self, node: Node) -> list[Node]:
         """Return the lazy calls that leave open whether `node` is original, since it is open for themselves by now.

@@ -315,6 +315,16 @@ def test_a_refusal_leaves_everything_as_it_was() -> None:
     assert refused > 5
 
 
+def test_what_comes_free_is_what_is_there() -> None:
+    shelf = shelf_of(Worth({100: 1.0, 20: 1.0, 101: 0.5, 230: 50.0}), 300, "a", "b", "c", "d")
+    for name in ("a", "d"):
+        assert shelf.offer(parcel(name)) == ()
+    assert shelf.offer(parcel("b", size=101)) is None
+    shelf.find({"a": 20, "d": 100})
+    assert shelf.offer(parcel("c", size=230)) is not None
+    assert shelf.size_bytes <= 300
+
+
 def test_a_policy_goes_by_its_name_or_is_an_object() -> None:
     own = Worth({})
     assert policy_named(own) is own

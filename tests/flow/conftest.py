@@ -24,7 +24,8 @@ log.setLevel(logging.INFO)
 log.propagate = False
 log.addHandler(logging.FileHandler("ran.log"))
 import pipeline
-Path("result.json").write_text(json.dumps(pipeline.main(**json.loads(sys.argv[1]))))
+if __name__ == "__main__":  # a pool's processes begin with this file
+    Path("result.json").write_text(json.dumps(pipeline.main(**json.loads(sys.argv[1]))))
 """
 
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -537,3 +538,52 @@ def serving(project: Any) -> Iterator[None]:
     finally:
         worker.terminate()
         worker.wait(30)
+
+
+def test_a_plain_async_flow_ends_though_another_task_still_runs(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREFECT_INTEGRATIONS_HELIX_STORE", store)
+
+    @helix_task
+    async def fails() -> int:
+        raise ValueError("no")
+
+    @helix_task
+    async def slow() -> int:
+        await asyncio.sleep(0.1)
+        return 1
+
+    @flow
+    async def main() -> list[int]:
+        return await asyncio.gather(fails(), slow())
+
+    thread = threading.Thread(target=lambda: asyncio.run(main(return_state=True)), daemon=True)
+    thread.start()
+    thread.join(60)
+    assert not thread.is_alive()
+
+
+def test_what_prefects_own_cache_gave_a_process_is_not_what_the_code_gives(project: Callable[..., Any]) -> None:
+    cached = project(
+        pipeline="""
+        import logging
+        from pathlib import Path
+
+        from prefect.cache_policies import INPUTS
+        from prefect.task_runners import ProcessPoolTaskRunner
+        from prefect_helix import helix_flow, helix_task
+
+        @helix_task(cache_policy=INPUTS, persist_result=True)
+        def double(x):
+            return 2 * x
+
+        @helix_flow(store=str(Path(__file__).parent / "store"), task_runner=ProcessPoolTaskRunner(max_workers=1))
+        def main():
+            return double.submit(1).result()
+        """
+    )
+    kept = {"PREFECT_LOCAL_STORAGE_PATH": str(cached.folder / "prefect")}
+    assert cached.run(**kept)[0] == "2"
+    cached.edit("pipeline", "2 * x", "3 * x")
+    assert cached.run(**kept)[0] == "2"  # as Prefect was asked to
+    shutil.rmtree(cached.folder / "prefect")
+    assert cached.run(**kept)[0] == "3"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -216,3 +217,58 @@ def test_a_late_need_for_a_long_pruned_chain_computes_it(store: str, ran: Any) -
 
     assert chain(False) == chain(False) == 50_000
     assert chain(True) == 49_999 + 120
+
+
+def logged(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """A decorator whose wrapper takes keywords only."""
+
+    @functools.wraps(fn)
+    def wrapper(**kwargs: Any) -> Any:
+        return fn(**kwargs)
+
+    return wrapper
+
+
+@helix_task
+@logged
+def product(x: int, y: int = 2) -> int:
+    return x * y
+
+
+def test_what_is_decorated_gets_its_arguments_as_prefect_gives_them(store: str) -> None:
+    @logged
+    def main(x: int) -> list[int]:
+        return [product(x), product(x, y=3), product.submit(x, 4).result()]
+
+    assert helix_flow(store=store)(main)(x=5) == helix_flow(mode="off")(main)(x=5) == [10, 15, 20]
+
+
+def end(made: Callable[[], Any]) -> str:
+    """What a flow gives, or the kind of its error."""
+    try:
+        return repr(made())
+    except Exception as error:
+        return type(error).__name__
+
+
+@pytest.mark.parametrize("direct", [True, False], ids=["direct", "submitted"])
+def test_a_spared_call_does_not_go_past_a_plain_task_that_fails(direct: bool, store: str, ran: Any) -> None:
+    wrong: list[str] = []
+
+    @task
+    def check() -> None:
+        if wrong:
+            raise ValueError("bad data")
+
+    def body() -> Any:
+        checked = [check.submit()]
+        return add(2, wait_for=checked) if direct else add.submit(2, wait_for=checked).result()
+
+    checking = helix_flow(store=store)(body)
+    assert (checking(), checking(), ran.take()) == (3, 3, ["add"])
+    wrong.append("data")
+    plainly, found = (end(made) for made in (helix_flow(mode="off")(body), checking))
+    assert (found, ran.take()) == (plainly, [])
+    assert "3" not in found
+    wrong.clear()
+    assert (checking(), ran.take()) == (3, [])

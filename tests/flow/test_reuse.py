@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from prefect import flow, task
 from prefect.flows import Flow
+from prefect.utilities.annotations import NotSet
 from pydantic import PositiveInt
 
 from prefect_helix import helix_flow, helix_plan, helix_task
@@ -263,6 +264,12 @@ def test_with_options_keeps_what_makes_it_a_helix_task(store: str, ran: Any) -> 
 
     assert (renamed(), renamed()) == (ROWS, ROWS)
     assert ran.take() == ["scan"]
+
+
+def test_with_options_leaves_what_it_is_given_none_for() -> None:
+    one = scan.with_options(name="one", tags=["slot"], timeout_seconds=5, retries=2, version="3")
+    two = one.with_options(name=None, tags=None, timeout_seconds=None, retries=NotSet)
+    assert (two.name, two.tags, two.timeout_seconds, two.retries, two.version) == ("one", {"slot"}, 5.0, 2, "3")
 
 
 def test_return_state_gives_a_state_whose_result_loads(store: str, ran: Any, loads: list[str]) -> None:

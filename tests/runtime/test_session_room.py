@@ -10,6 +10,7 @@ import pytest
 
 from prefect_helix.core.materialization import POLICIES
 from prefect_helix.runtime import shelving
+from prefect_helix.storage.files import File
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -181,3 +182,23 @@ def test_what_the_run_comes_to_need_as_it_is_about_to_go_stays(lab):
     assert about_to_go == [True]
     assert run.value == total(frame(1.0, MANY)) + total(frame(2.0, MANY))
     assert (run.bodies, run.warnings) == (["held", "dear"], {})
+
+
+def test_the_copy_of_a_file_stays_for_whoever_needs_it(lab, tmp_path):
+    path = tmp_path / "out"
+
+    def write() -> File:
+        path.write_bytes(bytes(160_000))
+        return File(path)
+
+    make = lab.task(write, name="make", cost_us=60_000_000)
+    other = lab.task(lambda: frame(9.0), name="other", cost_us=1_000_000)
+
+    def flow() -> float:
+        make()
+        return total(other())
+
+    lab.run(lambda: make() and None, policy="always", budget=ONE + 1000)
+    lab.run(flow, policy="always", budget=ONE + 1000)
+    path.unlink()
+    assert "make" not in lab.run(flow, policy="always", budget=ONE + 1000).bodies

@@ -19,6 +19,7 @@ from prefect_helix.core.graph import Decision
 from prefect_helix.runtime.nodes import Node
 from prefect_helix.runtime.standin import is_stand_in, is_touched
 from prefect_helix.runtime.world import World
+from prefect_helix.storage import known
 from prefect_helix.storage.files import File
 
 pytestmark = pytest.mark.timeout(60)
@@ -414,6 +415,15 @@ def test_mode_verify_names_what_does_not_repeat_itself(lab, outcomes):
     assert run.session.mismatched == ["task"]
     (how,) = run.session.differences
     assert f"task ({how})" in str(VerificationError(run.session.mismatched, run.session.differences))
+
+
+def test_mode_verify_compares_with_what_an_index_holds(lab, outcomes, monkeypatch):
+    monkeypatch.setattr(known, "COVERED_LINEAGES", 2)
+    task = lab.task(lambda: next(outcomes), name="task")
+    for _ in range(2):
+        lab.run(lambda: task())
+    assert lab.store.list("index")
+    assert lab.run(lambda: task(), mode="verify").session.mismatched == ["task"]
 
 
 def test_mode_verify_tells_how_a_result_differs_also_where_it_makes_room_for_the_new_one(lab):

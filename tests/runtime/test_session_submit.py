@@ -488,3 +488,25 @@ class Handle:
 
     def __helix_handle__(self) -> Any:
         return self.node.cell()
+
+
+def test_a_long_chain_of_which_it_is_open_whether_it_computes(lab):
+    asked = threading.Event()
+
+    def source(n: int) -> dict[str, int]:
+        assert n == 0 or asked.wait(30)
+        return {"n": n}
+
+    head, step = lab.task(source, name="head"), lab.task(lambda state: {"n": state["n"] + 1}, name="step")
+    last = lab.task(lambda state: state["n"], name="last")
+
+    def flow(start: int) -> int:
+        future = head.submit(start)
+        for _ in range(1_200):
+            future = step.submit(future)
+        asked.set()
+        return last(future)
+
+    assert lab.run(flow, start=0).value == 1_200
+    asked.clear()
+    assert lab.run(flow, start=1).value == 1_201
