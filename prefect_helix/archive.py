@@ -40,6 +40,7 @@ class Archive:
         rulings: What people have ruled about its results.
         useless: Paths of lineages of which nothing can be read.
         problems: What else cannot be read, in words.
+        unread: Paths of lineages that cannot be read now, but another time, or by a newer release.
         remarks: The tags and notes of its runs, as they were when the archive was read.
     """
 
@@ -50,6 +51,7 @@ class Archive:
     useless: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
     remarks: Remarks = field(default_factory=Remarks)
+    unread: tuple[str, ...] = ()
 
     @property
     def url(self) -> str:
@@ -242,7 +244,7 @@ def _read(store: Store, catalog: Catalog) -> Archive:
         known = catalog.read()
         remarks, unread = remarked.result()
     problems = (*known.problems, *unread)
-    return Archive(store, catalog, known.lineages[::-1], known.rulings, known.useless, problems, remarks)
+    return Archive(store, catalog, known.lineages[::-1], known.rulings, known.useless, problems, remarks, known.unread)
 
 
 def find_step(lineage: Lineage, name: str) -> tuple[Trace, int]:

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from typer.testing import Result as Outcome
 
 from prefect_helix.cli import app
+from prefect_helix.core.errors import StoreError
 from prefect_helix.core.graph import Decision
 from prefect_helix.core.lineage import Lineage, Result, Run, Trace
 from prefect_helix.storage import leases
@@ -199,6 +200,23 @@ def test_gc_leaves_what_a_flow_may_load_that_began_before_it_was_confirmed(
     monkeypatch.setattr("typer.confirm", confirm)
     helix("gc", "--to", "0")
     assert kept(store) == {"old"}
+
+
+def test_nothing_is_removed_while_part_of_the_catalog_cannot_be_read(
+    helix: Helix, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blobs, read = store.blobs(), Store.read
+
+    def refuse(self: Store, path: str) -> bytes:
+        if path.startswith("lineage/"):
+            raise StoreError(self.url, f"read {path}", "TimeoutError")
+        return read(self, path)
+
+    monkeypatch.setattr(Store, "read", refuse)
+    for call in (["gc", "--yes"], ["rm", "--task", "scan", "--yes"]):
+        outcome = helix(*call, exit_code=1)
+        assert "Nothing is removed" in outcome.stderr
+    assert store.blobs() == blobs
 
 
 def test_gc_removes_what_killed_runs_left(helix: Helix, store: Store) -> None:

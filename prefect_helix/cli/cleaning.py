@@ -73,7 +73,7 @@ def gc(
     """
     to_bytes = None if to is None else budget_bytes(to)
     unused_since_us = when("--unused-for", unused_for)
-    archive = open_archive(store)
+    archive = _whole(open_archive(store))
     now_us = _now_us(archive.store)
     running = leases.in_force(archive.store, now_us)
     blobs = superfluous(
@@ -109,7 +109,7 @@ def rm(
     """
     if not (flow or task or run):
         raise ConfigurationError("store rm", "everything", "Say which: a FLOW, --task or --run.")
-    archive = open_archive(store)
+    archive = _whole(open_archive(store))
     runs = [archive.run(name).run.run_id for name in run or ()]
     _check_names(archive, flow, task)
     held = inventory(archive.lineages, archive.store.blob_entries())
@@ -119,6 +119,19 @@ def rm(
     if len(blobs) < len(named):
         complain(f"{format_count(len(named) - len(blobs), 'result')} that a running flow may load stay.")
     _clean(archive, Litter(blobs), dry_run=dry_run, yes=yes, as_json=as_json)
+
+
+def _whole(archive: Archive) -> Archive:
+    """Return an archive all of which could be read.
+
+    Raises:
+        StoreError: If part of it could not: nobody can tell now what only that part needs.
+    """
+    if archive.unread:
+        cause = f"{archive.unread[0]} cannot be read now, or by this release, and may name what nothing else does"
+        remedy = "Nothing is removed. Try again, with the newest prefect-helix that uses this store."
+        raise StoreError(archive.url, "tell what nobody needs", cause, remedy)
+    return archive
 
 
 def _clean(archive: Archive, litter: Litter, *, dry_run: bool, yes: bool, as_json: bool) -> None:

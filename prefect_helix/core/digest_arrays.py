@@ -59,14 +59,15 @@ def _dtype(value: Any, out: Writer) -> None:
 
 def write_content(array: Any, out: Writer) -> None:
     """Write dtype, shape, memory layout, and the elements in the order in which they lie in memory."""
-    dtype = array.dtype
-    out.add(_dtype_text(dtype), str(array.shape), _layout(array))
+    dtype, layout = array.dtype, _layout(array)
+    out.add(_dtype_text(dtype), str(array.shape), layout)
     if dtype.names is not None and not _is_all_content(dtype):
         for name in dtype.names:
             write_content(array[name], out)
         return
     strides = [-abs(stride) for stride in array.strides]
-    view = array.transpose(sorted(range(array.ndim), key=strides.__getitem__))
+    axes = range(array.ndim) if layout == "C" else sorted(range(array.ndim), key=strides.__getitem__)
+    view = array.transpose([*axes])
     if dtype.hasobject:
         out.child(getattr(dtype, "na_object", None))
         out.items(view.flat, ".flat[{}]".format)
@@ -101,8 +102,8 @@ def _without_padding(octets: Any) -> Any:
 
 
 def _layout(array: Any) -> str:
-    if array.flags.c_contiguous:
-        return "C"
+    if array.flags.c_contiguous or (array.dtype.hasobject and not array.flags.f_contiguous):
+        return "C"  # that is how objects come back, however they lay
     if array.flags.f_contiguous:
         return "F"
     return str(tuple(stride if length > 1 else 0 for stride, length in zip(array.strides, array.shape, strict=True)))
@@ -148,11 +149,16 @@ _SPARSE_PARTS = {
     "lil": ("data", "rows"),
     "dok": ("_dict",),
 }
+_SPARSE_OWN = ("dtype", "has_canonical_format", "maxprint")
 
 
 def _sparse(value: Any, out: Writer) -> None:
     out.add(library_name(value, out), str(value.shape), _dtype_text(value.dtype))
     out.attributes({name: getattr(value, name) for name in _SPARSE_PARTS[value.format]})
+    theirs = {*_SPARSE_PARTS[value.format], *_SPARSE_OWN}
+    own = {name: part for name, part in sorted(vars(value).items()) if not (name.startswith("_") or name in theirs)}
+    if own:  # somebody set it
+        out.attributes(own)
 
 
 ARRAY_TYPES: dict[tuple[str, str], Encoder] = {

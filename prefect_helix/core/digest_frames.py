@@ -36,6 +36,7 @@ def _frame(value: Any, out: Writer) -> None:
     out.add(library_name(value, out), str(value.flags.allows_duplicate_labels), str(len(blocks)))
     out.attributes({name: getattr(value, name) for name in ("columns", "index", "attrs")})
     out.attributes({name: getattr(value, name, None) for name in value._metadata})
+    _own(value, out)
     names = value.columns.tolist()
     for block in blocks:
         positions = block.mgr_locs.as_array
@@ -48,6 +49,20 @@ def _series(value: Any, out: Writer) -> None:
     out.add(library_name(value, out), str(value.flags.allows_duplicate_labels))
     out.attributes({name: getattr(value, name) for name in ("name", "index", "attrs", "_values")})
     out.attributes({name: getattr(value, name, None) for name in value._metadata if name not in ("name", "_name")})
+    _own(value, out)
+
+
+def _own(value: Any, out: Writer) -> None:
+    """Write what somebody set as an attribute of a frame or a series."""
+    own = attributes_of(value)
+    if own:
+        out.attributes(own)
+
+
+def attributes_of(value: Any) -> dict[str, Any]:
+    """Return the attributes of a frame or a series that are none of pandas'."""
+    theirs = {*value._metadata, *value._accessors}
+    return {name: part for name, part in sorted(vars(value).items()) if not (name.startswith("_") or name in theirs)}
 
 
 def _index(value: Any, out: Writer) -> None:

@@ -152,7 +152,8 @@ class Scheduler:
 
     def settle(self, node: Node) -> Steps[None]:
         """Make a provisional standing definite by computing the original parents it hangs on."""
-        for one in (*self._world.unsettled_for(node), node):
+        open_ones = self._world.unsettled_for(node) if node.provisional and not node.started else []
+        for one in (*open_ones, node):
             while one.provisional and not one.started:
                 waiting = [p for p in one.parents if p.original and not p.failed]
                 for parent in waiting:

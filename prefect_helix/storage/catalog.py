@@ -36,6 +36,7 @@ from prefect_helix.storage.known import Backlog, Known, age
 from prefect_helix.storage.segments import (
     CONSEQUENCE,
     BadLineError,
+    NewerFormatError,
     Segment,
     encode_segment,
     parse_segment,
@@ -58,6 +59,7 @@ class Catalog(Documents):
         super().__init__(store)
         self._lock = threading.Lock()
         self._sequences: dict[str, int] = {}
+        self._began: dict[str, int] = {}
         self._backlog = Backlog()
         # These do not change once they are written, and the run that writes an index has read all before.
         self._segments: dict[str, Segment] = {}
@@ -76,7 +78,8 @@ class Catalog(Documents):
         with self._lock:
             if run.run_id not in self._sequences:
                 written = (PurePosixPath(entry.path).stem for entry in self._store.list(f"journal/{run.run_id}"))
-                self._sequences[run.run_id] = 1 + max((int(stem) for stem in written if stem.isdecimal()), default=-1)
+                first = 1 + max((int(stem) for stem in written if stem.isdecimal()), default=-1)
+                self._sequences[run.run_id] = self._began[run.run_id] = first
             sequence = self._sequences[run.run_id]
             self._sequences[run.run_id] += 1
         self._store.write(f"journal/{run.run_id}/{sequence:08}.jsonl", encode_segment(run, traces))
@@ -84,21 +87,37 @@ class Catalog(Documents):
     def commit(self, lineage: Lineage) -> None:
         """Write the lineage of a run that has ended, then remove its journal; write an index if it is time for one.
 
+        What an earlier attempt of the flow run left in the journal when it was killed becomes a lineage of its own.
+
         Raises:
             StoreError: If the store refuses.
         """
         run = lineage.run
-        path = f"lineage/{_name(run)}.jsonl"
-        self._store.write(path, encode_segment(run, lineage.traces))
-        self._segments[path] = Segment(path, lineage)
-        for entry in self._store.list(f"journal/{run.run_id}"):
-            self._store.delete(entry.path)
+        self._write_lineage(lineage)
+        journal = [entry.path for entry in self._store.list(f"journal/{run.run_id}")]
+        began = self._began.get(run.run_id, 0)
+        of_others = [path for path in journal if _stem(path).isdecimal() and int(_stem(path)) < began]
+        earlier = {path: self._read_segment(path) for path in of_others}
+        left = [segment.lineage for segment in earlier.values() if segment and segment.lineage]
+        for killed in _unfinished(one for one in left if _name(one.run) != _name(run)):
+            self._write_lineage(_closed(killed))
+        for path in journal:
+            segment = earlier.get(path)
+            if not (segment and segment.unread):
+                self._store.delete(path)
         with self._lock:
             self._sequences.pop(run.run_id, None)
-            before = self._backlog
-            self._backlog = Backlog(before.lineages + 1, before.traces + len(lineage.traces), before.stale)
+            self._began.pop(run.run_id, None)
         if self._backlog.is_ripe:
             self.compact()
+
+    def _write_lineage(self, lineage: Lineage) -> None:
+        path = f"lineage/{_name(lineage.run)}.jsonl"
+        self._store.write(path, encode_segment(lineage.run, lineage.traces))
+        self._segments[path] = Segment(path, lineage)
+        with self._lock:
+            before = self._backlog
+            self._backlog = Backlog(before.lineages + 1, before.traces + len(lineage.traces), before.stale)
 
     def read(self) -> Known:
         """Return everything readable. Complexity: O(bytes of what the index does not cover, and of its front).
@@ -112,7 +131,7 @@ class Catalog(Documents):
             # are read before segments are listed, and those are listed before indexes: what is gone is found there.
             journaled = list(filter(None, readers.map(self._read_segment, [*self._files("journal", ".jsonl")])))
             segments = [*self._files("lineage", ".jsonl")]
-            indexes, problems, useless = self._indexes()
+            indexes, problems, useless, unread = self._indexes()
             covered = {name for index in indexes for name in index.names}
             uncovered = [path for path in segments if _stem(path) not in covered]
             committed = list(zip(uncovered, readers.map(self._read_segment, uncovered), strict=True))
@@ -138,6 +157,11 @@ class Catalog(Documents):
                 *useless,
                 *(segment.path for segment in journaled if segment.useless),
                 *(segment.path for _, segment in committed if segment and segment.useless),
+            ),
+            unread=(
+                *unread,
+                *(segment.path for segment in journaled if segment.unread),
+                *(segment.path for _, segment in committed if segment and segment.unread),
             ),
             indexes=frozenset(path for index in indexes for path in (index.path, *index.replaces)),
         )
@@ -185,7 +209,7 @@ class Catalog(Documents):
             written[run_id] = max(written.get(run_id, 0), entry.modified_us)
         known = self.read()
         closed = [
-            dataclasses.replace(lineage, run=dataclasses.replace(lineage.run, status=_ended_as(lineage.run)))
+            _closed(lineage)
             for run_id, lineage in known.recent.items()
             if run_id not in running and written.get(run_id, now_us) < now_us - GRACE_US
         ]
@@ -235,11 +259,15 @@ class Catalog(Documents):
             if any(own < names[other] or (own == names[other] and path < other) for other in old):
                 self._store.delete(path)
 
-    def _indexes(self) -> tuple[list[StoredIndex], list[str], list[str]]:
-        """Return the readable indexes that no other one replaces, largest first; what is wrong; what is none."""
+    def _indexes(self) -> tuple[list[StoredIndex], list[str], list[str], list[str]]:
+        """Return the readable indexes that no other one replaces, largest first; what is wrong.
+
+        And the paths of what is none, and of what cannot be read now.
+        """
         found: list[StoredIndex] = []
         problems: list[str] = []
         useless: list[str] = []
+        unread: list[str] = []
         replaced: set[str] = set()
         for entry in sorted(self._index_entries(), key=lambda entry: entry.path, reverse=True):
             if entry.path in replaced:
@@ -251,11 +279,13 @@ class Catalog(Documents):
             except (BadLineError, StoreError) as error:
                 cause = error.cause if isinstance(error, StoreError) else error
                 problems.append(f"{entry.path} cannot be read ({cause}); what only it knows is computed again.")
-                useless += [entry.path] if isinstance(error, BadLineError) else []
+                damaged = isinstance(error, (BadLineError, CorruptError)) and not isinstance(error, NewerFormatError)
+                useless += [entry.path] if damaged and isinstance(error, BadLineError) else []
+                unread += [] if damaged else [entry.path]
                 continue
             found.append(index)
             replaced |= index.replaces
-        return found, problems, useless
+        return found, problems, useless, unread
 
     def _index(self, entry: Entry) -> StoredIndex:
         if entry.path not in self._opened:
@@ -274,14 +304,20 @@ class Catalog(Documents):
         except BlobMissingError:
             return None
         except StoreError as error:
-            return Segment(path, None, (f"{path} cannot be read ({error.cause}); {CONSEQUENCE}.",))
+            told = f"{path} cannot be read ({error.cause}); {CONSEQUENCE}."
+            return Segment(path, None, (told,), unread=not isinstance(error, CorruptError))
         if path.startswith("lineage/") and not segment.problems:  # journals are numbered anew when a run is retried
             self._segments[path] = segment
         return segment
 
 
+def _closed(lineage: Lineage) -> Lineage:
+    """Return the lineage of a run that did not live to write it: it ended as its journal says, else it crashed."""
+    run = lineage.run
+    return dataclasses.replace(lineage, run=dataclasses.replace(run, status=_ended_as(run)))
+
+
 def _ended_as(run: Run) -> RunStatus:
-    """Return how a run ended that did not live to write its lineage: as its journal says, else it crashed."""
     return "crashed" if run.status == "running" else run.status
 
 

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import cloudpickle
 
+from prefect_helix.core.digest_frames import attributes_of
 from prefect_helix.core.errors import NotStorableError
 from prefect_helix.core.naming import is_script
 from prefect_helix.storage.blob import Chunk, Code, DecodingError, Encoded, assemble, verified_parts
@@ -161,6 +162,15 @@ def _restore_array(
     return array
 
 
+def _reduce_labelled(value: Any) -> Any:
+    """Keep what somebody set as an attribute of a frame or a series: pandas leaves it out."""
+    own = attributes_of(value)
+    if not own:
+        return NotImplemented
+    function, arguments, state = value.__reduce_ex__(5)[:3]
+    return function, arguments, {**state, **own}
+
+
 def _reduce_block(block: Any) -> Any:
     # Block.__reduce_ex__ would make a view contiguous first; __reduce__ leaves that to `_reduce_array`.
     return block.__reduce__()
@@ -186,6 +196,10 @@ _RESTORING = (__name__, restore_tensor.__module__)
 _LAYOUT_REDUCERS: dict[tuple[str, str], Callable[[Any], Any]] = {
     ("numpy", "ndarray"): _reduce_array,
     ("pandas.core.internals.blocks", "NumpyBlock"): _reduce_block,
+    ("pandas", "DataFrame"): _reduce_labelled,  # in pandas 3; before, its modules have longer names
+    ("pandas.core.frame", "DataFrame"): _reduce_labelled,
+    ("pandas", "Series"): _reduce_labelled,
+    ("pandas.core.series", "Series"): _reduce_labelled,
     ("pandas.arrays", "ArrowExtensionArray"): _reduce_arrow_column,
     ("pandas.arrays", "ArrowStringArray"): _reduce_arrow_column,
     ("torch", "Tensor"): reduce_tensor,

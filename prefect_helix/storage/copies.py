@@ -18,7 +18,15 @@ from blake3 import blake3
 
 from prefect_helix.core.errors import CorruptError, StoreError
 from prefect_helix.core.lineage import Copy
-from prefect_helix.storage.blob import CHECKSUM_BYTES, Chunk, Encoded, Part, assemble, checksum
+from prefect_helix.storage.blob import (
+    CHECKSUM_BYTES,
+    ChangedWhileWritingError,
+    Chunk,
+    Encoded,
+    Part,
+    assemble,
+    checksum,
+)
 from prefect_helix.storage.files import File
 
 _PIECE_BYTES = 1 << 20
@@ -37,9 +45,12 @@ class _Content:
 
     def __getitem__(self, where: slice, /) -> Chunk:
         start, stop, _ = where.indices(self._size_bytes)
-        with Path(self._path).open("rb", buffering=0) as file:
-            file.seek(start)
-            return file.read(stop - start)
+        try:
+            with Path(self._path).open("rb", buffering=0) as file:
+                file.seek(start)
+                return file.read(stop - start)
+        except OSError as error:  # of the file, not of the store
+            raise ChangedWhileWritingError(_TYPE_NAME, f"{self._path} cannot be read any more ({error})") from error
 
 
 def copy_of(file: File) -> tuple[Copy, Encoded] | None:

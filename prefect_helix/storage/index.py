@@ -36,6 +36,7 @@ from prefect_helix.storage.index_parts import Block, Table, call_hash, facts_fro
 from prefect_helix.storage.segments import (
     FORMAT_VERSION,
     BadLineError,
+    NewerFormatError,
     checked,
     parse_line,
     parse_run,
@@ -86,6 +87,8 @@ class StoredIndex:
         self._size_bytes = size_bytes
         try:
             self._open()
+        except NewerFormatError:
+            raise
         except (LookupError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
             raise BadLineError(f"it is not what was written ({error})") from error
         self._reading = threading.RLock()  # the thread that writes results asks, too
@@ -102,7 +105,7 @@ class StoredIndex:
         self._store.check_seal(self.path, front[first:start], front[:SEAL_BYTES])
         head = parse_line(front[first : start - 1])
         if head["format"] > FORMAT_VERSION:
-            raise BadLineError("it was written by a newer prefect-helix")
+            raise NewerFormatError
         missing = start + sum(size for size, _ in head["sections"]) - len(front)
         if len(front) + missing > self._size_bytes:
             raise BadLineError("it is truncated")

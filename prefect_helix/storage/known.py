@@ -28,6 +28,7 @@ class Known:
         index: The index that covers most; None if there is none.
         indexes: Paths of all indexes that were read, and of those that they replace.
         useless: Paths of segments and indexes of which nothing can be read, nor will ever be.
+        unread: Paths of those that could not be read now, but another time, or by a newer release.
     """
 
     recent: Mapping[str, Lineage]
@@ -36,6 +37,7 @@ class Known:
     index: StoredIndex | None = None
     indexes: frozenset[str] = frozenset()
     useless: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()
 
     @cached_property
     def lineages(self) -> tuple[Lineage, ...]:

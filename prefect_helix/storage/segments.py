@@ -43,16 +43,25 @@ class Segment:
         lineage: The run with the traces that can be read; None if nobody can tell whose they are.
         problems: What could not be read and what follows, in sentences.
         useless: Whether nothing of it will ever be read.
+        unread: Whether the store did not give it now, so that it may be whole.
     """
 
     path: str
     lineage: Lineage | None
     problems: tuple[str, ...] = ()
     useless: bool = False
+    unread: bool = False
 
 
 class BadLineError(ValueError):
     """A line is not what was written."""
+
+
+class NewerFormatError(BadLineError):
+    """A line was written by a newer release, which can read it."""
+
+    def __init__(self) -> None:
+        super().__init__("it was written by a newer prefect-helix")
 
 
 def encode_segment(run: Run, traces: Sequence[Trace]) -> Iterator[bytes]:

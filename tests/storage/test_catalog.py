@@ -503,3 +503,33 @@ def test_of_many_who_tag_at_once_every_reader_sees_the_same_one_and_no_note_is_l
     read = [Catalog(store).remarks()[0] for _ in range(3)]
     assert {remarks.tags["best"].run for remarks in read} == {"run-7"}
     assert [note.text for note in read[0].notes_of("run-1")] == [str(number) for number in range(8)]
+
+
+def test_a_second_attempt_leaves_what_a_killed_first_one_finished(store: Store) -> None:
+    Catalog(store).append(make_run(started_us=1, status="running"), [make_trace(0), make_trace(1)])
+    second = Catalog(store)
+    second.append(make_run(started_us=10, status="running"), [make_trace(0)])
+    second.commit(Lineage(make_run(started_us=10, status="failed"), (make_trace(0),)))
+    found = Catalog(store).read().lineages
+    assert [(one.run.status, len(one.traces)) for one in found] == [("crashed", 2), ("failed", 1)]
+    assert store.list("journal") == []
+
+
+def test_an_index_of_a_newer_release_is_left_to_it(store: Store) -> None:
+    path = "index/00000064-ab.index"
+    store.write(path, [encode_line({"format": 2, "sections": []})])
+    known = Catalog(store).read()
+    assert (known.useless, known.unread) == ((), (path,))
+
+
+def test_what_cannot_be_read_now_is_told_apart_from_what_is_damaged(
+    store: Store, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catalog.commit(lineage())
+    (entry,) = store.list("lineage")
+
+    def refuse(self: Store, path: str) -> bytes:
+        raise StoreError(self.url, f"read {path}", "TimeoutError")
+
+    monkeypatch.setattr(Store, "read", refuse)
+    assert Catalog(store).read().unread == (entry.path,)

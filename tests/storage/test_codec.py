@@ -11,8 +11,10 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+from scipy.sparse import csr_matrix
 from sklearn.linear_model import LinearRegression
 
+from prefect_helix.core.digest import digest
 from prefect_helix.core.errors import NotStorableError
 from prefect_helix.storage.blob import ChangedWhileWritingError, DecodingError
 from prefect_helix.storage.codec import decode, encode
@@ -311,3 +313,30 @@ def test_chunks_need_no_pickle_of_this_module() -> None:
     encoded = encode(np.arange(3))
     stream = next(chunk for chunk in encoded.chunks[2:] if chunk)
     assert pickle.loads(stream, buffers=[bytes(encoded.chunks[4])]).tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: pd.DataFrame({"x": [1]}), lambda: pd.Series([1]), lambda: csr_matrix([[1.0]])]
+)
+def test_what_somebody_set_on_a_value_counts_and_is_kept(make: Any) -> None:
+    bare, train, test = make(), make(), make()
+    train.split, test.split = "train", "test"
+    assert len({digest(one) for one in (bare, train, test)}) == 3
+    assert round_trip(train).split == "train"
+    assert digest(round_trip(train)) == digest(train)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        pd.DataFrame({"a": [{}] * 9, "b": [[1]] * 9}, dtype=object).iloc[:5],
+        pd.DataFrame({"a": [{}] * 9, "b": [[1]] * 9}, dtype=object).iloc[::2],
+        pd.Series([{}] * 9, dtype=object).iloc[::-2],
+        np.array([[1, "a"], [2, "b"]], object)[:, ::-1],
+        np.array([[1, "a"], [2, "b"]], object).T,
+        np.array(["a", "bb", "ccc"], np.dtypes.StringDType())[::2],
+    ],
+    ids=["rows", "every second row", "series", "columns turned", "transposed", "strings"],
+)
+def test_what_objects_are_loaded_as_has_the_digest_it_was_stored_with(value: Any) -> None:
+    assert digest(round_trip(value)) == digest(value)

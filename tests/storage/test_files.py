@@ -12,7 +12,10 @@ import pytest
 
 from prefect_helix.core.digest import digest
 from prefect_helix.storage import files
+from prefect_helix.storage.blob import ChangedWhileWritingError
+from prefect_helix.storage.copies import copy_of
 from prefect_helix.storage.files import File
+from prefect_helix.storage.store import open_store
 
 
 @pytest.fixture
@@ -169,3 +172,13 @@ def test_local_files_are_paths(path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 def test_remote_files_are_no_paths() -> None:
     with pytest.raises(TypeError, match=r"not a local file. Read it through File\.open"):
         os.fspath(File("s3://bucket/x"))
+
+
+def test_a_file_that_is_gone_before_it_is_copied_is_no_failure_of_the_store(tmp_path: Path) -> None:
+    path = tmp_path / "out.bin"
+    path.write_bytes(bytes(100_000))
+    copied = copy_of(File(path))
+    assert copied is not None
+    path.unlink()
+    with pytest.raises(ChangedWhileWritingError, match=r"out\.bin cannot be read any more"):
+        open_store(tmp_path / "store").put_blob(copied[1])
