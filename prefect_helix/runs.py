@@ -390,11 +390,17 @@ def _close_with_hooks(flow: Flow[..., Any]) -> None:
 def _finish_helix_run(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> Coroutine[Any, Any, None] | None:
     """Close a run; where the flow is async, in a thread: a task may still be running in the event loop."""
     statuses: dict[str, RunStatus] = {"COMPLETED": "completed", "FAILED": "failed", "CRASHED": "crashed"}
-    close = functools.partial(_close, flow_run.id, statuses.get(state.type.value, "cancelled"))
+    close = functools.partial(_close_in_hook, flow_run.id, statuses.get(state.type.value, "cancelled"))
     if flow.isasync:
         return asyncio.to_thread(close)
     close()
     return None
+
+
+def _close_in_hook(flow_run_id: UUID, status: RunStatus) -> None:
+    run = _runs.get(flow_run_id)
+    _close(flow_run_id, status)
+    _raise_escaped(run)  # too late to fail the flow: Prefect logs what a hook raises
 
 
 def _status(error: BaseException) -> RunStatus:
