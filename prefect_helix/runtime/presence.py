@@ -12,8 +12,8 @@ from prefect_helix.storage.store import Store
 class Presence:
     """A run among the others.
 
-    It is not there for them until it first needs something, computes something or asks for them: who comes when nobody
-    else does writes nothing.
+    It is not there for them until it first needs something, computes something or asks for them, or has lasted for a
+    while: who comes when nobody else does and is soon gone writes nothing.
 
     Args:
         store: The store.
@@ -30,6 +30,7 @@ class Presence:
         self._needs = needs
         self._failed = failed
         self._claims: set[str] = set()
+        self._began_at = time.monotonic()
         self._told_at: float | None = None
         self._silent = False
 
@@ -50,8 +51,12 @@ class Presence:
             self._failed(error)
 
     def tell_if_due(self) -> None:
-        """Tell it again, if it was told too long ago to hold much longer."""
-        if self._told_at is not None and time.monotonic() - self._told_at >= leases.BEAT_SECONDS:
+        """Tell it again, if it was told too long ago to hold much longer, or never and the run lasts.
+
+        Who finds no lease and a journal that nobody writes to takes the run for killed.
+        """
+        since = self._began_at if self._told_at is None else self._told_at
+        if time.monotonic() - since >= leases.BEAT_SECONDS:
             self.tell()
 
     def fall_silent(self) -> None:

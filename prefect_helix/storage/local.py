@@ -6,6 +6,7 @@ import contextlib
 import functools
 import mmap
 import os
+import re
 import time
 import uuid
 from collections.abc import Iterable, Iterator
@@ -153,10 +154,15 @@ class Local:
 def _kind_of_mount(folder: Path) -> str:
     """Return the kind of file system that a folder is on; empty where that cannot be told."""
     try:
-        mounts = [line.split()[1:3] for line in _MOUNTS.read_text().splitlines()]
+        mounts = [line.split()[1:3] for line in _MOUNTS.read_bytes().splitlines()]
     except OSError:
         return ""
     real = Path(os.path.realpath(folder))
     above = {str(one) for one in (real, *real.parents)}
-    within = [(len(place), kind) for place, kind in mounts if place.encode().decode("unicode_escape") in above]
+    within = [(len(place), os.fsdecode(kind)) for place, kind in mounts if _unescaped(place) in above]
     return max(within, default=(0, ""))[1]
+
+
+def _unescaped(place: bytes) -> str:
+    """Return a path as it is, which the kernel tells with spaces and the like as octal numbers."""
+    return os.fsdecode(re.sub(rb"\\([0-7]{3})", lambda found: bytes([int(found[1], 8)]), place))

@@ -211,3 +211,11 @@ def test_a_file_that_other_machines_may_cut_is_read_and_checked(
     loaded: Any = open_store(tmp_path / "store").get_blob(blob[1].name)
     assert str(blob[0]) not in Path("/proc/self/maps").read_text()
     loaded[0] = 1
+
+
+def test_where_a_folder_is_mounted_is_told_in_any_letters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mounts, folder = tmp_path / "mounts", tmp_path / "les données"
+    escaped = os.fsencode(folder).replace(b" ", b"\\040")
+    mounts.write_bytes(b"/dev/sdb /media/\xff\xfe vfat rw 0 0\nserver:/x " + escaped + b" nfs4 rw 0 0\n")
+    monkeypatch.setattr(local, "_MOUNTS", mounts)
+    assert local._kind_of_mount(folder / "store") == "nfs4"
