@@ -13,7 +13,7 @@ from prefect_helix.core.comparison import CodeChanges, code_changes
 from prefect_helix.core.explain import changes
 from prefect_helix.core.graph import Decision
 from prefect_helix.core.lineage import Lineage, Trace
-from prefect_helix.views.steps import call_names
+from prefect_helix.views.steps import call_names, names_by_signature
 
 
 @dataclass(frozen=True)
@@ -44,12 +44,15 @@ class Answer:
     @cached_property
     def names(self) -> dict[str, str]:
         """What the calls of both runs are called, by signature."""
-        runs = [lineage for lineage in (self.prior, self.lineage) if lineage]
-        return {
-            trace.signature: name
-            for one in runs
-            for trace, name in zip(one.traces, call_names(one.traces), strict=True)
-        }
+        earlier = names_by_signature(self.prior.traces) if self.prior else {}
+        return earlier | names_by_signature(self.lineage.traces)
+
+    @property
+    def name(self) -> str:
+        """What the step is called."""
+        traces = self.lineage.traces
+        named = zip(traces, call_names(traces), strict=True)
+        return next(name for trace, name in named if trace is self.step.trace)
 
     @cached_property
     def code(self) -> CodeChanges:

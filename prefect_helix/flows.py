@@ -91,10 +91,10 @@ def helix_flow(
     """
     options = FlowOptions(store, budget, policy, mode, storage_options, verify)
     _check(options)
+    hooks = [HelixPlan(options), *(flow_options.pop("on_running", None) or ())]
 
     def decorate(function: Callable[P, R]) -> Flow[P, R]:
-        hooks = [HelixPlan(options), *(flow_options.pop("on_running", None) or ())]
-        made: Flow[P, R] = prefect_flow(unwrapped(function), on_running=hooks, **flow_options)  # type: ignore[call-overload]
+        made: Flow[P, R] = prefect_flow(unwrapped(function), on_running=[*hooks], **flow_options)  # type: ignore[call-overload]
         install(made, options)  # before Prefect knows subflows by the function, which then is the same in each run
         return made
 

@@ -18,9 +18,10 @@ from prefect_helix.core.summary import saved_us, spent_us
 from prefect_helix.difference import Difference
 from prefect_helix.runtime.retrieving import retrieve
 from prefect_helix.settings import FlowOptions, resolve
+from prefect_helix.views.code import code_words
 from prefect_helix.views.differences import summary_words
 from prefect_helix.views.notebook import difference_html, run_html
-from prefect_helix.views.steps import call_names, size_bytes, step_summary, time_summary
+from prefect_helix.views.steps import call_names, names_by_signature, size_bytes, step_summary, time_summary
 from prefect_helix.views.units import moment
 
 _EPOCH = datetime.fromtimestamp(0, timezone.utc)
@@ -147,7 +148,7 @@ class RunRecord:
         """Its steps, in call order."""
         traces = self._lineage.traces
         names = call_names(traces)
-        by_signature = dict(zip((trace.signature for trace in traces), names, strict=True))
+        by_signature = names_by_signature(traces)
         return tuple(_step(trace, name, by_signature) for trace, name in zip(traces, names, strict=True))
 
     def load(self, task: str) -> Any:
@@ -232,7 +233,12 @@ class RunDifference:
     def changes(self) -> list[str]:
         """What changed in parameters, files, arguments, versions and code, each in a few words."""
         found = self._difference
-        return [*(f"{told}{remark}" for told, remark in found.facts), *(str(each.change) for each in found.code.found)]
+        code = code_words(found.code)
+        return [
+            *(f"{told}{remark}" for told, remark in found.facts),
+            *(str(each.change) for each, _ in code.changed),
+            *code.told,
+        ]
 
     @property
     def sources(self) -> dict[str, str]:

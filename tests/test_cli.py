@@ -603,7 +603,25 @@ def test_of_several_calls_the_computed_one_is_explained_unless_one_is_named(comm
     assert helix("why", "last", "fit#1").stdout.startswith("fit#1 ")
 
 
+def test_equal_calls_go_by_their_own_names_and_the_first_is_the_input(commit: Commit, helix: Helix) -> None:
+    scan = call("scan")
+    commit(run(OLD, [scan, call("clean", call=1, parents=takes(scan)), call("scan", call=2)]))
+    for name in ("scan#1", "scan#2"):
+        assert helix("why", "last", name).stdout.startswith(f"{name} ")
+        assert json.loads(helix("why", "last", name, "--json").stdout)["step"] == name
+    assert json.loads(helix("show", "last", "--json").stdout)["steps"][1]["inputs"] == ["scan#1"]
+
+
 # -- what can go wrong -----------------------------------------------------------------------------------------------
+
+
+def test_a_screen_that_does_not_have_every_character_gets_others(commit: Commit, store: Path) -> None:
+    commit(run(OLD, day=1, parameters={"reg": "0.1"}), run(NEW, day=2, parameters={"reg": "0.5"}))
+    screen = CliRunner(charset="latin-1")
+    listed = screen.invoke(app, ["runs", "--store", str(store)], catch_exceptions=False)
+    assert "reg 0.1 ? 0.5" in listed.stdout
+    told = screen.invoke(app, ["runs", "--json", "--store", str(store)], catch_exceptions=False)
+    assert json.loads(told.stdout)[0]["changed"] == "reg 0.1 → 0.5"
 
 
 @pytest.mark.parametrize("verb", [["runs"], ["show", "last"], ["why", "last", "fit"]])

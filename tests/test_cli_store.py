@@ -333,9 +333,13 @@ def dice() -> int:
 def rate() -> int:
     return 1
 
+@helix_task
+def scaled(x: int, /, *more: int, **options: int) -> int:
+    return x * sum(more) + options["plus"]
+
 @helix_flow(policy="always")
 def sums():
-    return rate() * total(rows(1000), 2) + dice()
+    return rate() * total(rows(1000), 2) + dice() + scaled(1, 2, 3, plus=-5)
 
 def hidden():
     import os
@@ -371,12 +375,13 @@ def test_verify_computes_results_again(project: Path, monkeypatch: pytest.Monkey
     assert told == {
         "rows": "the same",
         "total": "the same",
+        "scaled": "the same",
         "dice": "not compared: it is declared not to be deterministic",
         "rate": "not compared: it is declared to be right for a while only",
     }
     assert sum("not compared" not in one for one in verified("1", f"{project}:sums").values()) == 1
     told_to_people = CliRunner().invoke(app, ["store", "verify", "--recompute", "9", f"{project}:sums"])
-    assert "Only 2 of 9 could be computed again" in told_to_people.stderr
+    assert "Only 3 of 9 could be computed again" in told_to_people.stderr
     monkeypatch.setenv("HIDDEN", "2")
     told = verified("9", f"{project}:sums", exit_code=1)["total"]
     assert told == "another result: recorded 83208375.0, now 166416750.0 (+8.321e+07)"

@@ -34,7 +34,21 @@ from prefect_helix.runtime.results import describe
 from prefect_helix.storage.catalog import Catalog
 from prefect_helix.storage.store import open_store
 
-from .test_cli import COMPUTE, NEW, NEW_YEAR_US, OLD, PRUNE, SECOND_US, Commit, call, commit, component, run, store
+from .test_cli import (
+    COMPUTE,
+    NEW,
+    NEW_YEAR_US,
+    OLD,
+    PRUNE,
+    SECOND_US,
+    Commit,
+    call,
+    commit,
+    component,
+    run,
+    store,
+    takes,
+)
 
 __all__ = ["commit", "store"]
 
@@ -234,6 +248,16 @@ def test_a_record_is_compared_with_another(two: Catalog, store: Path, other: str
         find_run(OLD, store).diff()
 
 
+def test_code_that_is_not_recorded_is_among_the_changes(commit: Commit, store: Path) -> None:
+    commit(
+        run(OLD, [call("fit", fingerprint="old")], day=1),
+        run(NEW, [call("fit", fingerprint="new", signature="f2")], day=2),
+    )
+    found = find_run(store=store).diff()
+    assert found.changes == ["the code of fit changed; what changed in it is not recorded"]
+    assert "same parameters, code" not in repr(found)
+
+
 class Page(HTMLParser):
     """The elements of a page, and its text."""
 
@@ -320,3 +344,9 @@ def test_arguments_and_edges_of_steps_are_told(commit: Commit, store: Path) -> N
     fit = call("fit", call=1, decision=COMPUTE, arguments=(Argument("reg", "d", shown="0.5"),))
     commit(run(OLD, [scan, fit]))
     assert find_run(store=store).steps[1].arguments == {"reg": "0.5"}
+
+
+def test_of_equal_calls_the_first_is_the_input(commit: Commit, store: Path) -> None:
+    scan = call("scan")
+    commit(run(OLD, [scan, call("clean", call=1, parents=takes(scan)), call("scan", call=2)]))
+    assert find_run(store=store).steps[1].inputs == ("scan#1",)

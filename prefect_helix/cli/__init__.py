@@ -23,12 +23,16 @@ from prefect_helix.cli import (
     verifying,
     why,
 )
-from prefect_helix.cli.output import complain
+from prefect_helix.cli.output import complain, replace_unknown_characters
 from prefect_helix.core.errors import ConfigurationError, HelixError
 
 
 class _Verbs(TyperGroup):
     """Ends a verb that fails on purpose with one line: 2 if the call makes no sense, else 1."""
+
+    def main(self, *args: Any, **extra: Any) -> Any:
+        replace_unknown_characters()
+        return super().main(*args, **extra)
 
     def invoke(self, ctx: Any) -> Any:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import sys
@@ -16,7 +17,7 @@ from rich.text import Text
 from prefect_helix.core.lineage import Trace
 from prefect_helix.core.summary import saved_us, spent_us
 from prefect_helix.runtime.session import now_us
-from prefect_helix.views.steps import alike, call_names, row_of, size_bytes, span
+from prefect_helix.views.steps import alike, call_names, names_by_signature, row_of, size_bytes, span
 from prefect_helix.views.trees import tree
 from prefect_helix.views.units import format_us, moment, shorten
 
@@ -25,6 +26,13 @@ T = TypeVar("T")
 STYLES: Mapping[str, str] = {"compute": "yellow", "load": "blue", "prune": "dim", "failed": "bold red"}
 
 _RELATIVE_US = 24 * 3600 * 1_000_000
+
+
+def replace_unknown_characters() -> None:
+    """Have stdout and stderr print "?" for what their encoding does not have, such as "→" in cp1252."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def console() -> Console:
@@ -44,7 +52,8 @@ def warn(key: str, sentence: str) -> None:
 
 def print_json(data: object) -> None:
     """Print `data` as JSON; a number that JSON does not have is null."""
-    json.dump(_finite(data), sys.stdout, indent=2, ensure_ascii=False)
+    all_characters = (sys.stdout.encoding or "").lower().startswith("utf")
+    json.dump(_finite(data), sys.stdout, indent=2, ensure_ascii=not all_characters)
     sys.stdout.write("\n")
 
 
@@ -108,7 +117,7 @@ def _step_cells(calls: Sequence[tuple[Trace, str]]) -> tuple[RenderableType, ...
 def steps_json(traces: Sequence[Trace]) -> list[dict[str, Any]]:
     """Return the steps of a run or a plan as JSON-ready data."""
     names = call_names(traces)
-    by_signature = dict(zip((trace.signature for trace in traces), names, strict=True))
+    by_signature = names_by_signature(traces)
     return [
         {
             "step": name,

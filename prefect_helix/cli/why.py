@@ -45,7 +45,7 @@ def _print(found: Answer, calls: int) -> None:
     done = "failed" if trace.status == "failed" else _DONE[trace.decision]
     took = f" in {format_us(spent)}" if spent else ""
     where = f" in run {short[run.run_id]} of {run.flow}, {ago(run.started_us)}: "
-    name = visible(found.names[trace.signature])
+    name = visible(found.name)
     out.print(Text.assemble((name, "bold"), visible(where), (f"{done}{took}", "bold")))
     if found.prior is not None:
         prior = found.prior.run
@@ -92,7 +92,7 @@ def _answer_json(found: Answer) -> dict[str, Any]:
     return {
         "run_id": run.run_id,
         "flow": run.flow,
-        "step": found.names[trace.signature],
+        "step": found.name,
         "task": trace.task,
         "decision": trace.decision.value,
         "status": trace.status,

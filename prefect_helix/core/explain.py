@@ -140,6 +140,8 @@ class ComponentChange:
     @property
     def name(self) -> str:
         """Its last name: "clean()", "SCALE", "numpy"."""
+        if self.component.kind == "distribution":
+            return self.place
         return self.place.partition(" in ")[0].rpartition(".")[2]
 
     @property

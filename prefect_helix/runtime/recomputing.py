@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import asyncio
 import inspect
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -62,7 +63,8 @@ def recompute(trace: Trace, spec: TaskSpec, run: Lineage, store: Store) -> Outco
     except (_UnknownInputError, StoreError) as error:
         return Outcome(trace, False, False, f"not compared: {error}")
     try:
-        value = spec.fn(**arguments)
+        bound = inspect.BoundArguments(inspect.signature(spec.fn), OrderedDict(arguments))
+        value = spec.fn(*bound.args, **bound.kwargs)
         if inspect.iscoroutine(value):
             value = asyncio.run(value)
     except Exception as error:  # it is the user's function

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePath
@@ -57,7 +58,10 @@ class Figure:
     @property
     def delta(self) -> float | None:
         """By how much it grew; None where that cannot be told."""
-        return None if self.before is None or self.after is None else self.after - self.before
+        if self.before is None or self.after is None:
+            return None
+        delta = self.after - self.before
+        return None if math.isnan(delta) else delta
 
 
 def step_rows(pairs: Iterable[Pair], code: CodeChanges) -> list[StepRow]:
@@ -73,9 +77,11 @@ def step_rows(pairs: Iterable[Pair], code: CodeChanges) -> list[StepRow]:
 def changed_words(pair: Pair, code: CodeChanges) -> str:
     """Return in a few words why a step is not what it was: "code: clean()", "reg 0.1 → 0.5", "inputs rows, model"."""
     words = [_own_words(change, pair.trace.task, code) for change in pair.own]
-    inputs = [change.name for change in pair.changes if change not in pair.own]
+    inputs = [change.name for change in pair.changes if change.kind == "input"]
     if inputs:
         words.append(f"{'input' if len(inputs) == 1 else 'inputs'} {_some(inputs)}")
+    if any(change.kind == "order" and change not in pair.own for change in pair.changes):
+        words.append("what it waits for")
     return "; ".join(words)
 
 

@@ -44,6 +44,14 @@ def call_names(traces: Sequence[Trace]) -> list[str]:
     return [f"{t.task}#{n}" if n else t.task for t, n in zip(traces, numbers, strict=True)]
 
 
+def names_by_signature(traces: Sequence[Trace]) -> dict[str, str]:
+    """Return what calls are called, by signature; equal calls go by the name of the first."""
+    names: dict[str, str] = {}
+    for trace, name in zip(traces, call_names(traces), strict=True):
+        names.setdefault(trace.signature, name)
+    return names
+
+
 def alike(steps: Iterable[tuple[Trace, N]]) -> Iterator[list[tuple[Trace, N]]]:
     """Yield steps with their names or numbers; calls of a task in a row that went alike come together, if many."""
     for _, group in itertools.groupby(steps, lambda one: (one[0].key, one[0].decision, one[0].status, one[0].reason)):

@@ -17,17 +17,24 @@ def kind_of(value: object) -> str:
     cls = type(value)
     module = cls.__module__.partition(".")[0]
     name = cls.__qualname__ if module == "builtins" else f"{module}.{cls.__qualname__}"
+    try:
+        return f"{name}{_extent(value)}"
+    except Exception:  # of somebody's __len__, such as that of a model which is not fitted
+        return name
+
+
+def _extent(value: object) -> str:
     shape = getattr(value, "shape", None)
     if type(shape) is tuple and all(isinstance(size, int) for size in shape):
         if len(shape) == 2 and hasattr(value, "columns"):
-            return f"{name}, {shape[0]:,} rows, {shape[1]:,} columns"
+            return f", {shape[0]:,} rows, {shape[1]:,} columns"
         dtype = f" of {value.dtype}" if hasattr(value, "dtype") else ""
-        return f"{name}{dtype}, shape {shape}"
+        return f"{dtype}, shape {shape}"
     if isinstance(value, (str, bytes)):
-        return f"{name}, {format_count(len(value), 'character' if isinstance(value, str) else 'byte')}"
+        return f", {format_count(len(value), 'character' if isinstance(value, str) else 'byte')}"
     if isinstance(value, Sized) and not isinstance(value, type):
-        return f"{name}, {format_count(len(value), 'item')}"
-    return name
+        return f", {format_count(len(value), 'item')}"
+    return ""
 
 
 def preview(value: Any) -> list[str]:

@@ -100,6 +100,7 @@ class _Shown:
         return self._rendered(page, None)
 
     def _rendered(self, page: Page, ask: Ask | None) -> Response:
+        problems = ask.archive.problems if ask else ()
         common = {
             "title": page.title,
             "section": page.section,
@@ -107,7 +108,8 @@ class _Shown:
             "archive": ask.archive if ask else None,
             "links": ask.links if ask else None,
             "url": ask.archive.url if ask else "",
-            "problems": ask.archive.problems if ask else (),
+            "problems": problems,
+            "harmless": not any(problem.startswith("rulings/") for problem in problems),  # a revocation may be lost
             "version": __version__,
         }
         text = self._templates.get_template(page.template).render(common | dict(page.values))

@@ -10,6 +10,7 @@ from prefect_helix.core.comparison import Pair, code_changes, run_changes, step_
 from prefect_helix.core.fingerprint import Component, fingerprint
 from prefect_helix.core.graph import Decision
 from prefect_helix.core.lineage import Argument, Lineage, Result, Run, Trace
+from prefect_helix.views.differences import changed_words
 
 ROWS = 3
 DEPTH = 3
@@ -119,6 +120,13 @@ def test_what_a_step_waits_for_in_addition_is_a_change_of_its_own() -> None:
 
     assert [str(change) for _, change in run_changes(waits("a"), waits("a", "b"))] == ["what read waits for changed"]
     assert run_changes(waits("a"), waits("b")) == {}
+
+
+def test_another_result_of_what_a_step_waits_for_is_no_input() -> None:
+    before = lineage(call("load", "l1"), call("fit", "f1", 1, wait_for=("l1",)))
+    after = lineage(call("load", "l2", fingerprint="new"), call("fit", "f2", 1, wait_for=("l2",)))
+    nothing = code_changes([], lambda _: None)
+    assert changed_words(step_pairs(before, after)[1], nothing) == "what it waits for"
 
 
 def test_a_component_is_told_once_with_all_who_use_it_and_each_document_is_read_once() -> None:

@@ -168,6 +168,11 @@ def test_a_changed_component_is_named(before: Component | None, after: Component
     assert str(change) == words
 
 
+def test_a_library_with_a_dot_in_its_name_goes_by_all_of_it() -> None:
+    versions = [part(f"ruamel.yaml 0.{minor}", kind="distribution") for minor in (18, 19)]
+    assert ComponentChange(*versions).name == "ruamel.yaml"
+
+
 def test_code_comes_first_and_libraries_last() -> None:
     parts = [part("a 1", kind="distribution"), part("b", kind="constant"), part("c"), part("d", kind="class")]
     assert [c.after.name for c in component_changes([], parts) if c.after] == ["c", "d", "b", "a 1"]

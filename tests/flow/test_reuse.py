@@ -149,6 +149,15 @@ def test_hook_on_a_plain_flow_does_the_same(store: str, ran: Any, monkeypatch: p
     assert ran.take() == []
 
 
+def test_a_decorator_that_is_used_twice_keeps_its_hooks() -> None:
+    def started(*_: object) -> None:
+        RAN.info("started")
+
+    decorate = helix_flow(on_running=[started])
+    for function in (body, body_submitted):
+        assert started in decorate(function).on_running_hooks
+
+
 def test_helix_tasks_in_a_flow_without_the_hook_are_reused(
     store: str, ran: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import re
 from collections.abc import Callable, Sequence
 
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from prefect_helix.core.comparison import step_pairs
 from prefect_helix.core.lineage import Lineage, Trace
 from prefect_helix.views.code import side_by_side
-from prefect_helix.views.differences import merged
+from prefect_helix.views.differences import Figure, merged
 from prefect_helix.views.svg import dag_svg, difference_svg
 
 MakeTrace = Callable[..., Trace]
@@ -47,6 +48,10 @@ def test_what_came_and_went_is_marked_where_it_was(make_trace: MakeTrace, make_l
     assert taken["fit"] == ["clean2", "scale"], "what it took before is drawn, too"
     picture = difference_svg(traces, marks, title="both")
     assert re.findall(r">((?:added|removed|changed) \d)<", picture) == ["changed 1", "removed 1", "added 1"]
+
+
+def test_a_number_that_is_none_has_not_grown() -> None:
+    assert [Figure(was, now).delta for was, now in ((1.0, 1.5), (math.nan, math.nan), (None, 1.0))] == [0.5, None, None]
 
 
 def test_what_a_failed_run_did_not_reach_was_not_removed(make_trace: MakeTrace, make_lineage: MakeLineage) -> None:

@@ -221,6 +221,16 @@ def test_broken_files_are_told_and_the_rest_is_shown(site: Any) -> None:
     assert "not recorded in the store" in check(site.get("/step", run=site.SECOND, call=1))
 
 
+@pytest.mark.parametrize(("folder", "harmless"), [("remarks", True), ("rulings", False)])
+def test_a_loss_is_called_harmless_unless_it_may_be_a_revocation(site: Any, folder: str, harmless: bool) -> None:
+    (site.folder / folder).mkdir(exist_ok=True)
+    (site.folder / folder / "broken.json").write_bytes(b"{}")
+    page = check(site.get("/"))
+    assert f"{folder}/broken.json is damaged" in page
+    assert ("never a wrong value" in page) is harmless
+    assert "prefect-helix store gc" in page
+
+
 @pytest.mark.parametrize(
     "component",
     [
