@@ -135,6 +135,7 @@ class Catalog(Documents):
             covered = {name for index in indexes for name in index.names}
             uncovered = [path for path in segments if _stem(path) not in covered]
             committed = list(zip(uncovered, readers.map(self._read_segment, uncovered), strict=True))
+            self._segments = {path: segment for path, segment in committed if segment and path in self._segments}
             rulings, unruled = ruled.result()
         recent = dict(_of_others(indexes))
         recent |= {_stem(path): segment.lineage for path, segment in committed if segment and segment.lineage}
@@ -269,7 +270,9 @@ class Catalog(Documents):
         useless: list[str] = []
         unread: list[str] = []
         replaced: set[str] = set()
-        for entry in sorted(self._index_entries(), key=lambda entry: entry.path, reverse=True):
+        entries = self._index_entries()
+        self._opened = {entry.path: self._opened[entry.path] for entry in entries if entry.path in self._opened}
+        for entry in sorted(entries, key=lambda entry: entry.path, reverse=True):
             if entry.path in replaced:
                 continue
             try:

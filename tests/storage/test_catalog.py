@@ -30,7 +30,7 @@ from prefect_helix.core.rulings import Acceptance, Revocation, Rulings
 from prefect_helix.core.written import Withdrawal, record_to_json
 from prefect_helix.storage.blob import checksum
 from prefect_helix.storage.catalog import GRACE_US, Catalog
-from prefect_helix.storage.known import Known
+from prefect_helix.storage.known import COVERED_LINEAGES, Known
 from prefect_helix.storage.segments import encode_line
 from prefect_helix.storage.store import Store, open_store
 
@@ -533,3 +533,13 @@ def test_what_cannot_be_read_now_is_told_apart_from_what_is_damaged(
 
     monkeypatch.setattr(Store, "read", refuse)
     assert Catalog(store).read().unread == (entry.path,)
+
+
+def test_a_reader_remembers_no_more_than_it_reads(store: Store) -> None:
+    reader, writer = Catalog(store), Catalog(store)
+    for number in range(70):
+        writer.commit(lineage(f"run-{number}"))
+        reader.read()
+    assert len(reader.read().lineages) == 70
+    assert len(reader._segments) <= COVERED_LINEAGES
+    assert len(reader._opened) == len(store.list("index"))
