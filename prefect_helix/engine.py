@@ -126,10 +126,8 @@ class PrefectEngine:
 
         visit(wait_for, note)
         for part, allowed in others:
-            if isinstance(part, PrefectFuture):
-                part.wait()
-            state = part.state if isinstance(part, PrefectFuture) else part
-            if not (state.is_completed() or (allowed and state.is_failed())):
+            ended = self._end_of(part, submitted=True) if isinstance(part, PrefectFuture) else part
+            if isinstance(ended, State) and not (ended.is_completed() or (allowed and ended.is_failed())):
                 return False
         return True
 

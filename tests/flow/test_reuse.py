@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 from typing import Any
 
@@ -15,6 +16,7 @@ from prefect.utilities.annotations import NotSet
 from pydantic import PositiveInt
 
 from prefect_helix import helix_flow, helix_plan, helix_task
+from prefect_helix.runtime.specs import Specs
 
 RAN = logging.getLogger("ran")
 ROWS = 20_000  # large enough not to be handed out by value
@@ -279,6 +281,23 @@ def test_with_options_leaves_what_it_is_given_none_for() -> None:
     one = scan.with_options(name="one", tags=["slot"], timeout_seconds=5, retries=2, version="3")
     two = one.with_options(name=None, tags=None, timeout_seconds=None, retries=NotSet)
     assert (two.name, two.tags, two.timeout_seconds, two.retries, two.version) == ("one", {"slot"}, 5.0, 2, "3")
+
+
+def made_for(factor: int) -> Any:
+    @helix_task(name=f"times {factor}")
+    def times(x: int) -> int:
+        return factor * x
+
+    return times
+
+
+def test_the_tasks_of_a_factory_are_told_apart_by_their_names() -> None:
+    tasks = [made_for(factor) for factor in (1, 2, 3)]
+    tasks[0].with_options(retries=1)  # nobody keeps it
+    gc.collect()
+    found = [Specs().named(one.spec().key, one.name) for one in tasks]
+    assert [one and one.fingerprint for one in found] == [one.spec().fingerprint for one in tasks]
+    assert len({one.spec().fingerprint for one in tasks}) == 3
 
 
 def test_return_state_gives_a_state_whose_result_loads(store: str, ran: Any, loads: list[str]) -> None:
