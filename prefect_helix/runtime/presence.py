@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Collection
 
@@ -33,6 +34,7 @@ class Presence:
         self._began_at = time.monotonic()
         self._told_at: float | None = None
         self._silent = False
+        self._lock = threading.Lock()
 
     @property
     def is_known(self) -> bool:
@@ -45,8 +47,9 @@ class Presence:
             return
         self._told_at = time.monotonic()
         try:
-            lease = leases.Lease(self._run_id, frozenset(self._needs()), frozenset(self._claims))
-            leases.beat(self._store, lease)
+            with self._lock:  # what is told last is the latest
+                lease = leases.Lease(self._run_id, frozenset(self._needs()), frozenset(self._claims))
+                leases.beat(self._store, lease)
         except Exception as error:  # whatever it is, the thread that tells goes on
             self._failed(error)
 

@@ -209,10 +209,11 @@ class Catalog(Documents):
             run_id = PurePosixPath(entry.path).parent.name
             written[run_id] = max(written.get(run_id, 0), entry.modified_us)
         known = self.read()
+        unread = {PurePosixPath(path).parent.name for path in known.unread}  # another time
         closed = [
             _closed(lineage)
             for run_id, lineage in known.recent.items()
-            if run_id not in running and written.get(run_id, now_us) < now_us - GRACE_US
+            if run_id not in unread.union(running) and written.get(run_id, now_us) < now_us - GRACE_US
         ]
         for lineage in closed:
             self.commit(lineage)

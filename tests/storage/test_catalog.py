@@ -543,3 +543,23 @@ def test_a_reader_remembers_no_more_than_it_reads(store: Store) -> None:
     assert len(reader.read().lineages) == 70
     assert len(reader._segments) <= COVERED_LINEAGES
     assert len(reader._opened) == len(store.list("index"))
+
+
+def test_a_killed_run_is_closed_only_where_all_of_its_journal_can_be_read(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed, read = Catalog(store), Store.read
+    for call in range(3):
+        killed.append(make_run(status="running"), [make_trace(call)])
+    late_us = max(entry.modified_us for entry in store.list("journal")) + GRACE_US + 1
+
+    def refuse(self: Store, path: str) -> bytes:
+        if path.endswith("00000001.jsonl"):
+            raise StoreError(self.url, f"read {path}", "TimeoutError")
+        return read(self, path)
+
+    monkeypatch.setattr(Store, "read", refuse)
+    assert Catalog(store).close_abandoned((), late_us) == []
+    monkeypatch.setattr(Store, "read", read)
+    (closed,) = Catalog(store).close_abandoned((), late_us)
+    assert [trace.call for trace in closed.traces] == [0, 1, 2]
