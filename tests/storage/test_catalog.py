@@ -550,7 +550,7 @@ def test_a_killed_run_is_closed_only_where_all_of_its_journal_can_be_read(
 ) -> None:
     killed, read = Catalog(store), Store.read
     for call in range(3):
-        killed.append(make_run(status="running"), [make_trace(call)])
+        killed.append(make_run(status="running", finished_us=None), [make_trace(call)])
     late_us = max(entry.modified_us for entry in store.list("journal")) + GRACE_US + 1
 
     def refuse(self: Store, path: str) -> bytes:
