@@ -6,7 +6,7 @@ NumPy is looked up where it is used: a value of one of these types is there only
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from prefect_helix.core.digest_objects import Encoder
@@ -25,6 +25,17 @@ def library_name(value: object, out: Writer) -> str:
         return f"{library}:{cls.__qualname__}"
     out.witness()
     return type_name(cls)
+
+
+def set_on(value: Any, theirs: Collection[str]) -> dict[str, Any]:
+    """Return the attributes that somebody set on an object of a library, whose own ones are `theirs`, or private."""
+    return {name: part for name, part in sorted(vars(value).items()) if not (name.startswith("_") or name in theirs)}
+
+
+def write_set(attributes: Mapping[str, Any], out: Writer) -> None:
+    """Write attributes that somebody set; nothing if there are none, as with most values."""
+    if attributes:
+        out.attributes(attributes)
 
 
 def _array(value: Any, out: Writer) -> None:
@@ -155,10 +166,7 @@ _SPARSE_OWN = ("dtype", "has_canonical_format", "maxprint")
 def _sparse(value: Any, out: Writer) -> None:
     out.add(library_name(value, out), str(value.shape), _dtype_text(value.dtype))
     out.attributes({name: getattr(value, name) for name in _SPARSE_PARTS[value.format]})
-    theirs = {*_SPARSE_PARTS[value.format], *_SPARSE_OWN}
-    own = {name: part for name, part in sorted(vars(value).items()) if not (name.startswith("_") or name in theirs)}
-    if own:  # somebody set it
-        out.attributes(own)
+    write_set(set_on(value, {*_SPARSE_PARTS[value.format], *_SPARSE_OWN}), out)
 
 
 ARRAY_TYPES: dict[tuple[str, str], Encoder] = {

@@ -13,7 +13,7 @@ from importlib import import_module
 from itertools import chain
 from typing import Any
 
-from prefect_helix.core.digest_arrays import library_name
+from prefect_helix.core.digest_arrays import library_name, set_on, write_set
 from prefect_helix.core.digest_objects import Encoder, encode_reduced
 from prefect_helix.core.digest_writer import LONG_BYTES, Writer
 
@@ -36,7 +36,7 @@ def _frame(value: Any, out: Writer) -> None:
     out.add(library_name(value, out), str(value.flags.allows_duplicate_labels), str(len(blocks)))
     out.attributes({name: getattr(value, name) for name in ("columns", "index", "attrs")})
     out.attributes({name: getattr(value, name, None) for name in value._metadata})
-    _own(value, out)
+    write_set(attributes_of(value), out)
     names = value.columns.tolist()
     for block in blocks:
         positions = block.mgr_locs.as_array
@@ -49,20 +49,12 @@ def _series(value: Any, out: Writer) -> None:
     out.add(library_name(value, out), str(value.flags.allows_duplicate_labels))
     out.attributes({name: getattr(value, name) for name in ("name", "index", "attrs", "_values")})
     out.attributes({name: getattr(value, name, None) for name in value._metadata if name not in ("name", "_name")})
-    _own(value, out)
-
-
-def _own(value: Any, out: Writer) -> None:
-    """Write what somebody set as an attribute of a frame or a series."""
-    own = attributes_of(value)
-    if own:
-        out.attributes(own)
+    write_set(attributes_of(value), out)
 
 
 def attributes_of(value: Any) -> dict[str, Any]:
     """Return the attributes of a frame or a series that are none of pandas'."""
-    theirs = {*value._metadata, *value._accessors}
-    return {name: part for name, part in sorted(vars(value).items()) if not (name.startswith("_") or name in theirs)}
+    return set_on(value, {*value._metadata, *value._accessors})
 
 
 def _index(value: Any, out: Writer) -> None:

@@ -283,9 +283,10 @@ class Catalog(Documents):
             except (BadLineError, StoreError) as error:
                 cause = error.cause if isinstance(error, StoreError) else error
                 problems.append(f"{entry.path} cannot be read ({cause}); what only it knows is computed again.")
-                damaged = isinstance(error, (BadLineError, CorruptError)) and not isinstance(error, NewerFormatError)
-                useless += [entry.path] if damaged and isinstance(error, BadLineError) else []
-                unread += [] if damaged else [entry.path]
+                if isinstance(error, NewerFormatError) or not isinstance(error, (BadLineError, CorruptError)):
+                    unread.append(entry.path)
+                elif isinstance(error, BadLineError):
+                    useless.append(entry.path)
                 continue
             found.append(index)
             replaced |= index.replaces
@@ -318,11 +319,8 @@ class Catalog(Documents):
 def _closed(lineage: Lineage) -> Lineage:
     """Return the lineage of a run that did not live to write it: it ended as its journal says, else it crashed."""
     run = lineage.run
-    return dataclasses.replace(lineage, run=dataclasses.replace(run, status=_ended_as(run)))
-
-
-def _ended_as(run: Run) -> RunStatus:
-    return "crashed" if run.status == "running" else run.status
+    status: RunStatus = "crashed" if run.status == "running" else run.status
+    return dataclasses.replace(lineage, run=dataclasses.replace(run, status=status))
 
 
 def _unfinished(segments: Iterable[Lineage]) -> Iterator[Lineage]:

@@ -43,7 +43,7 @@ class Segment:
         lineage: The run with the traces that can be read; None if nobody can tell whose they are.
         problems: What could not be read and what follows, in sentences.
         useless: Whether nothing of it will ever be read.
-        unread: Whether the store did not give it now, so that it may be whole.
+        unread: Whether it may be whole all the same: the store did not give it now, or a newer release wrote it.
     """
 
     path: str
@@ -125,7 +125,8 @@ def parse_segment(path: str, data: bytes) -> Segment:
         if not isinstance(version, int) or not isinstance(count, int):
             raise BadLineError("its numbers are none")
         if version > FORMAT_VERSION:
-            return Segment(path, None, (f"{path} was written by a newer prefect-helix; here {CONSEQUENCE}.",))
+            told = f"{path} was written by a newer prefect-helix; here {CONSEQUENCE}."
+            return Segment(path, None, (told,), unread=True)
         run = parse_run(facts["run"])
     except (BadLineError, KeyError, TypeError):
         return Segment(path, None, (f"{path} is damaged in its first line; {CONSEQUENCE}.",), useless=True)

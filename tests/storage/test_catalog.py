@@ -522,6 +522,13 @@ def test_an_index_of_a_newer_release_is_left_to_it(store: Store) -> None:
     assert (known.useless, known.unread) == ((), (path,))
 
 
+def test_a_lineage_of_a_newer_release_is_left_to_it(store: Store) -> None:
+    path = "lineage/00000000000000000001-run-1.jsonl"
+    store.write(path, [encode_line({"format": 2, "traces": 0, "run": {}})])
+    known = Catalog(store).read()
+    assert (known.useless, known.unread) == ((), (path,))
+
+
 def test_what_cannot_be_read_now_is_told_apart_from_what_is_damaged(
     store: Store, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
