@@ -29,7 +29,6 @@ from prefect_helix.visiting import cells_in, visit
 from prefect_helix.workers import (
     Outcome,
     PlainResult,
-    after_there,
     check_there,
     describe_there,
     digest_there,
@@ -55,10 +54,19 @@ class Cluster(Protocol):
     shares_objects: bool
 
     def call(self, function: Callable[..., Any], *args: Any) -> Handle:
-        """Have a function called on a worker; handles among its arguments become their values."""
+        """Have a function called on a worker, as a task; handles among its arguments become their values."""
 
-    def ask(self, process: str, function: Callable[..., Any], *args: Any) -> Any:
-        """Return what a function gives in that process of a worker; None if it is gone."""
+    def look(self, handle: Handle, function: Callable[..., Any], *args: Any) -> Any:
+        """Return what a function gives of a value, once there is one, where it is; no task has to end for that.
+
+        Raises what became of the value, if there is none, and what the function raises.
+        """
+
+    def ask(self, process: str, handles: Sequence[Handle], function: Callable[..., Any], *args: Any) -> Any:
+        """Return what a function gives of values in that process of a worker, as `look`; None if it is gone.
+
+        None stands for values that are not there.
+        """
 
     def take(self, handle: Handle) -> Any:
         """Return a value, or raise what its function raised or what became of its worker."""
@@ -80,31 +88,24 @@ class Cluster(Protocol):
 
 
 @dataclass
-class Place:
-    """A node that a cluster computes.
+class Inputs:
+    """What a task run is given from the memory of workers.
 
     Attributes:
-        state: The state it ends in, with its value.
-        outcome: What becomes of it.
-        described: The same state, once nobody can change the value before it is described.
+        parameters: Where each goes.
+        handles: What each is.
+        made: The digest of each; if None, its state tells it, by the leaf that was taken.
     """
 
-    state: Handle
-    outcome: Handle
-    described: Handle
-
-
-@dataclass
-class Inputs:
-    """What a task run is given from the memory of workers: where each goes; what tells its digest, and its leaf."""
-
     parameters: list[str] = field(default_factory=list)
-    objects: list[tuple[Handle, Any, int | None]] = field(default_factory=list)
+    handles: list[Handle] = field(default_factory=list)
+    made: list[tuple[str | None, int | None]] = field(default_factory=list)
 
-    def add(self, parameter: str, handle: Handle, made: Any, leaf: int | None) -> None:
+    def add(self, parameter: str, handle: Handle, digest: str | None, leaf: int | None = None) -> None:
         """Take note of one."""
         self.parameters.append(parameter)
-        self.objects.append((handle, made, leaf))
+        self.handles.append(handle)
+        self.made.append((digest, leaf))
 
 
 class ClusterEngine(ApartEngine):
@@ -115,10 +116,12 @@ class ClusterEngine(ApartEngine):
         cluster: Its workers.
     """
 
+    describes_there = True
+
     def __init__(self, submit: Submit, cluster: Cluster) -> None:
         super().__init__(submit)
         self._cluster = cluster
-        self._places: dict[str, Future[Place]] = {}
+        self._places: dict[str, Future[Handle]] = {}  # of the states that nodes end in, with their values
         self._loads: dict[Cell, Future[Handle]] = {}
         self._sent: dict[Cell, Handle] = {}
         self._lock = threading.RLock()
@@ -128,7 +131,7 @@ class ClusterEngine(ApartEngine):
 
     def start(self, node: Node) -> None:
         """Hand `node` to the workers, as soon as they have its inputs or will have them."""
-        place: Future[Place] = Future()
+        place: Future[Handle] = Future()
         self._places[node.key] = place
         if self._is_ready(node):
             self._hand_over(node, place)
@@ -142,12 +145,12 @@ class ClusterEngine(ApartEngine):
             return False
         call.taken_back = True
         if place.done() and place.exception() is None:
-            self._cluster.cancel(place.result().state)
+            self._cluster.cancel(place.result())
         return True
 
     def fetch(self, node: Node) -> object:
         """Return the value of a node from the worker that has it."""
-        return value_of(self._cluster.take(self._places[node.key].result().state))
+        return value_of(self._cluster.take(self._places[node.key].result()))
 
     def inputs(self, node: Node, load: Callable[[Cell], object]) -> dict[str, Any]:
         """Return the arguments of a node as objects that nobody else has; see `PrefectEngine.inputs`.
@@ -182,7 +185,7 @@ class ClusterEngine(ApartEngine):
         handed_over = all(place is None or place.done() for place in places)
         return handed_over and all(map(self._has, cells)) and not any(one.provisional for one in node.wait_for)
 
-    def _hand_over(self, node: Node, promise: Future[Place]) -> None:
+    def _hand_over(self, node: Node, promise: Future[Handle]) -> None:
         call = self.calls[node.key]
         inputs = Inputs()
         try:
@@ -194,32 +197,29 @@ class ClusterEngine(ApartEngine):
             if call.taken_back:
                 promise.cancel()
                 return
-            place = self._submitted(node, call, parameters, waits, inputs)
+            place = self._submitted(node, call, parameters, waits)
         except BaseException as error:
             promise.set_exception(error)
             if not call.taken_back:
                 self._crashed(node, error)
             return
         promise.set_result(place)
-        self._cluster.then(place.outcome, partial(self._threads.submit, self._back, node, place, inputs))
+        self._cluster.then(place, partial(self._threads.submit, self._back, node, place, inputs))
 
-    def _submitted(self, node: Node, call: Call, parameters: dict[str, Any], waits: Any, inputs: Inputs) -> Place:
+    def _submitted(self, node: Node, call: Call, parameters: dict[str, Any], waits: Any) -> Handle:
         assert self._submit is not None, "a call was submitted"
         edges = self._edges(node.parameters, call.dependencies)
         future: Any = call.context.copy().run(self._submit, self._timed(call.task), parameters, waits, edges)
         node.task_run_id = str(future.task_run_id)
-        state = future.wrapped_future
-        outcome = self._cluster.call(describe_there, state)
-        shared = self._cluster.shares_objects
-        return Place(state, outcome, self._cluster.call(after_there, state, outcome) if shared else state)
+        return future.wrapped_future
 
-    def _back(self, node: Node, place: Place, inputs: Inputs) -> None:
+    def _back(self, node: Node, place: Handle, inputs: Inputs) -> None:
         """Take note of what became of a node."""
         call = self.calls[node.key]
         if call.taken_back:
             return
         try:
-            outcome: Outcome = self._cluster.take(place.outcome)
+            outcome: Outcome = self._cluster.look(place, describe_there)
         except BaseException as error:
             self._crashed(node, error)
             return
@@ -228,7 +228,7 @@ class ClusterEngine(ApartEngine):
         except BaseException as error:
             self._escaped(node, error)
 
-    def _note(self, node: Node, call: Call, place: Place, outcome: Outcome, inputs: Inputs) -> None:
+    def _note(self, node: Node, call: Call, place: Handle, outcome: Outcome, inputs: Inputs) -> None:
         call.state = outcome.state
         if outcome.account is not None:
             put = None if self._is_unshared() else lambda names: self._put(place, names)
@@ -245,11 +245,11 @@ class ClusterEngine(ApartEngine):
 
     def _changed(self, outcome: Outcome, inputs: Inputs) -> Sequence[int]:
         """Return the positions of inputs whose objects were changed in place where the node was computed."""
-        process, objects = outcome.process, inputs.objects
-        if not (self._cluster.shares_objects and process and objects):
+        process, handles = outcome.process, inputs.handles
+        if not (self._cluster.shares_objects and process and handles):
             return ()
-        found = self._cluster.ask(process, check_there, process, objects)
-        return range(len(objects)) if found is None else found
+        found = self._cluster.ask(process, handles, check_there, inputs.made)
+        return range(len(handles)) if found is None else found
 
     # -- inputs --------------------------------------------------------------------------------------------------
 
@@ -271,7 +271,7 @@ class ClusterEngine(ApartEngine):
         if type(value) is dict:
             return {key: self._given_there(part, parameter, inputs, allowed=allowed) for key, part in value.items()}
         if isinstance(value, PlainResult):
-            inputs.add(parameter, value.future.wrapped_future, value.content, None)
+            inputs.add(parameter, value.future.wrapped_future, value.content)
             return value.future
         return self._visit(value, lambda cell: self.session.value(cell))
 
@@ -284,14 +284,10 @@ class ClusterEngine(ApartEngine):
                 raise node.error or UpstreamFailedError(node.spec.name)
             return state
         node.used = True
-        made: Any = digest_of(node.result, cell.leaf) if node.result is not None else None
-        leaf = None
+        digest = digest_of(node.result, cell.leaf) if node.result is not None else None
         promise = self._places.get(node.key)
         if promise is not None:
-            place = promise.result()
-            made, leaf, handle = place.outcome, cell.leaf, place.described
-            if node.done and node.result is not None:  # it may have ended since
-                made, leaf, handle = digest_of(node.result, cell.leaf), None, place.state
+            handle = promise.result()
             if cell.leaf is not None:
                 handle = self._cluster.call(pick_there, handle, cell.leaf)
         elif cell in self._loads:
@@ -304,7 +300,7 @@ class ClusterEngine(ApartEngine):
                 if cell not in self._sent:
                     self._sent[cell] = self._cluster.put(value)
             handle = self._sent[cell]
-        inputs.add(parameter, handle, made, leaf)
+        inputs.add(parameter, handle, digest, cell.leaf)
         return self._cluster.future(UUID(node.task_run_id), handle)
 
     def _end_of(self, future: PrefectFuture[Any], *, submitted: bool) -> Any:
@@ -313,7 +309,7 @@ class ClusterEngine(ApartEngine):
         if not submitted or handle is None or not self._cluster.has(future):
             return super()._end_of(future, submitted=submitted)
         try:
-            state, digest, content = self._cluster.take(self._cluster.call(digest_there, handle))
+            state, digest, content = self._cluster.look(handle, digest_there)
         except Exception:  # its worker died: Prefect tells what became of it
             return super()._end_of(future, submitted=submitted)
         return state or PlainResult(future, digest, content)
@@ -328,7 +324,7 @@ class ClusterEngine(ApartEngine):
                 return self.calls[node.key].state or Completed(data=True)
             if place is None or node.done:
                 return Completed(data=True)
-            handle = self._cluster.call(waited_there, place.result().outcome)
+            handle = self._cluster.call(waited_there, place.result())
             return self._cluster.future(UUID(node.task_run_id), handle)
 
         return self._visit(value, waited)
@@ -377,7 +373,7 @@ class ClusterEngine(ApartEngine):
         store = self.session.keeper.store
         try:
             handle = self._cluster.call(load_there, result, cell.leaf, store)
-            told = self._cluster.take(self._cluster.call(loaded_there, handle))
+            told = self._cluster.look(handle, loaded_there)
             if isinstance(told, StoreError):
                 raise told
         except Exception as error:  # a worker may have died
@@ -387,7 +383,7 @@ class ClusterEngine(ApartEngine):
         node.note_load(cell.leaf, told)
         promise.set_result(handle)
 
-    def _put(self, place: Place, names: Collection[str]) -> None:
+    def _put(self, place: Handle, names: Collection[str]) -> None:
         """Have a worker write blobs of a result.
 
         Raises:
@@ -396,7 +392,7 @@ class ClusterEngine(ApartEngine):
         """
         store = self.session.keeper.store
         try:
-            self._cluster.take(self._cluster.call(store_there, place.state, store, list(names)))
+            self._cluster.look(place, store_there, store, list(names))
         except (NotStorableError, StoreError):
             raise
         except Exception as error:

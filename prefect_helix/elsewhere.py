@@ -27,9 +27,14 @@ from prefect_helix.workers import (
 
 
 class ApartEngine(PrefectEngine):
-    """Computes submitted nodes in other processes, whoever wants them; direct calls compute in the flow's process."""
+    """Computes submitted nodes in other processes, whoever wants them; direct calls compute in the flow's process.
+
+    Attributes:
+        describes_there: Whether values are described where they are computed, since they stay there.
+    """
 
     apart = True
+    describes_there = False
 
     def __init__(self, submit: Submit) -> None:
         super().__init__(submit)
@@ -62,7 +67,7 @@ class ApartEngine(PrefectEngine):
         return False
 
     def _timed(self, task: Task[..., Any]) -> Task[..., Any]:
-        body = (AsyncTimed if task.isasync else Timed)(task.fn)
+        body = (AsyncTimed if task.isasync else Timed)(task.fn, described=self.describes_there)
         clone = clone_with(task, body)
         clone.on_commit_hooks = [body.committed, *task.on_commit_hooks]
         return clone

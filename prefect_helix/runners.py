@@ -5,7 +5,7 @@ The libraries of Dask and Ray are not imported here: whoever runs a flow on one 
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -17,12 +17,10 @@ from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner, ThreadPoolTa
 from prefect_helix.clusters import ClusterEngine, Handle
 from prefect_helix.elsewhere import ProcessEngine
 from prefect_helix.engine import PrefectEngine
+from prefect_helix.workers import ask_there, look_there
 
 _FIRST = 10
 """Priority of our calls on Dask: others wait for what they tell, and they take little time."""
-
-_LOOK_SECONDS = 5
-"""How long to wait for a worker before it is looked for."""
 
 
 def engine_for(runner: TaskRunner[Any]) -> PrefectEngine | None:
@@ -48,21 +46,27 @@ class DaskCluster:
         self._runner = runner
         self._future = sys.modules["prefect_dask.task_runners"].PrefectDaskFuture
 
-    def call(self, function: Callable[..., Any], *args: Any, workers: Sequence[str] | None = None) -> Handle:
+    def call(self, function: Callable[..., Any], *args: Any) -> Handle:
         """Have a function called, beside its largest argument as a rule."""
         key = f"{function.__name__}-{uuid4().hex}"
-        return self._runner.client.submit(function, *args, key=key, pure=False, priority=_FIRST, workers=workers)
+        return self._runner.client.submit(function, *args, key=key, pure=False, priority=_FIRST)
 
-    def ask(self, process: str, function: Callable[..., Any], *args: Any) -> Any:
-        """Return what a function gives on the worker of that address; None if it is gone."""
-        handle = self.call(function, *args, workers=[process])
-        while True:
-            try:
-                return handle.result(timeout=_LOOK_SECONDS)
-            except (TimeoutError, asyncio.TimeoutError):
-                if process not in self._runner.client.nthreads():  # Dask would wait for it to come back
-                    handle.cancel()
-                    return None
+    def look(self, handle: Handle, function: Callable[..., Any], *args: Any) -> Any:
+        """Return what a function gives of a value on the worker that has it."""
+        client = self._runner.client
+        handle.exception()  # waits, and brings no value here
+        for worker in client.who_has([handle])[handle.key]:
+            with contextlib.suppress(OSError, LookupError):  # the worker is gone, or the value went to another
+                return client.run(look_there, handle.key, function, *args, workers=[worker])[worker]
+        return self.take(self.call(function, handle, *args))  # Dask computes it again, or tells why there is none
+
+    def ask(self, process: str, handles: Sequence[Handle], function: Callable[..., Any], *args: Any) -> Any:
+        """Return what a function gives of values on the worker of that address; None if it is gone."""
+        keys = [handle.key for handle in handles]
+        try:
+            return self._runner.client.run(ask_there, keys, function, *args, workers=[process])[process]
+        except OSError:
+            return None
 
     def take(self, handle: Handle) -> Any:
         """Return a value, or raise what came of it."""
@@ -100,7 +104,11 @@ class RayCluster:
         self._future = sys.modules["prefect_ray.task_runners"].PrefectRayFuture
         self._functions: dict[Callable[..., Any], Any] = {}
 
-    def ask(self, process: str, function: Callable[..., Any], *args: Any) -> Any:
+    def look(self, handle: Handle, function: Callable[..., Any], *args: Any) -> Any:
+        """Return what a function gives of a value."""
+        return self.take(self.call(function, handle, *args))
+
+    def ask(self, process: str, handles: Sequence[Handle], function: Callable[..., Any], *args: Any) -> Any:
         """Return None: nothing has to be asked where objects do not change."""
 
     def call(self, function: Callable[..., Any], *args: Any) -> Handle:

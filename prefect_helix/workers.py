@@ -5,14 +5,16 @@ A result travels between workers as the Prefect `State` that the task run ended 
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import functools
+import logging
 import os
 import socket
 import sys
 import time
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from prefect.client.schemas.objects import State
@@ -39,11 +41,13 @@ class Measure:
         elapsed_us: How long it took.
         process: The process that did it; empty if the function was not called: Prefect's own cache had the value.
         given_back: Whether the task gave back a state or a future in place of a value.
+        account: What is known of the value, where it was described before anybody was given it.
     """
 
     elapsed_us: int
     process: str
     given_back: bool = False
+    account: Account | None = None
 
     @property
     def called(self) -> bool:
@@ -55,11 +59,16 @@ class Timed:
     """A task's function that is computed in another process; what it took travels with the state it ends in.
 
     On a retry, the last time counts.
+
+    Args:
+        fn: The function.
+        described: Whether its value is described there, before anybody is given it who might change it in place.
     """
 
-    def __init__(self, fn: Callable[..., Any]) -> None:
+    def __init__(self, fn: Callable[..., Any], *, described: bool) -> None:
         functools.update_wrapper(self, fn)
         self._fn = as_called(fn)
+        self._described = described
         self._measure: Measure | None = None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -74,8 +83,13 @@ class Timed:
 
     def committed(self, transaction: Any) -> None:
         """Tell the measure, as a hook that is called once the task run's value is settled."""
-        if self._measure is not None:
-            attach_note(staged_record(transaction), self._measure)
+        measure, record = self._measure, staged_record(transaction)
+        if measure is None:
+            return
+        if self._described and not measure.given_back:
+            with contextlib.suppress(Exception):  # tried again where the flow asks for it, and told
+                measure = replace(measure, account=execution.account_for(record.result))
+        attach_note(record, measure)
 
     committed.log_on_run = False  # type: ignore[attr-defined]  # Prefect logs a hook unless it says so
 
@@ -146,20 +160,41 @@ def describe_there(state: State[Any]) -> Outcome:
     measure = measure_of(state)
     if not state.is_completed() or measure.given_back or not measure.called:
         return Outcome(None, measure.elapsed_us, state, measure.given_back)
-    return Outcome(execution.account_for(value_of(state)), measure.elapsed_us, process=measure.process)
+    account = measure.account or execution.account_for(value_of(state))
+    return Outcome(account, measure.elapsed_us, process=measure.process)
 
 
-def check_there(process: str, inputs: Sequence[tuple[Any, Any, int | None]]) -> tuple[int, ...]:
+async def look_there(key: str, function: Callable[..., Any], *args: Any, dask_worker: Any) -> Any:
+    """Return what a function gives of a value on a Dask worker, in a thread that is none of its tasks'."""
+    _say_nothing_of_looks()
+    return await asyncio.to_thread(function, dask_worker.data[key], *args)
+
+
+async def ask_there(keys: Sequence[str], function: Callable[..., Any], *args: Any, dask_worker: Any) -> Any:
+    """Return what a function gives of values on a Dask worker, likewise; None stands for what is not there."""
+    _say_nothing_of_looks()
+    return await asyncio.to_thread(function, [dask_worker.data.get(key) for key in keys], *args)
+
+
+def _say_nothing_of_looks() -> None:
+    """Keep Dask from a line in the worker's log for each time that it is looked at a value."""
+    log = logging.getLogger("distributed.worker")
+    if _is_no_look not in log.filters:
+        log.addFilter(_is_no_look)
+
+
+def _is_no_look(record: logging.LogRecord) -> bool:
+    return record.args not in ((look_there.__name__,), (ask_there.__name__,))
+
+
+def check_there(inputs: Sequence[Any], made: Sequence[tuple[str | None, int | None]]) -> tuple[int, ...]:
     """Return the positions of the inputs that are not what they were when they were made, as far as can be told.
 
     Args:
-        process: The process that was given them.
-        inputs: The object or the state that was given; the outcome of the run that made it, or the digest it has to
-            have; the leaf that was taken.
+        inputs: The object or the state that was given; None if it is not there any more, for nobody sees it then.
+        made: The digest that each has to have; if None, its state tells the digest, by the leaf that was taken.
     """
-    if process != this_process():  # what is seen here is not what was given there
-        return tuple(range(len(inputs)))
-    return tuple(index for index, one in enumerate(inputs) if _is_changed(*one))
+    return tuple(index for index, one in enumerate(inputs) if one is not None and _is_changed(one, *made[index]))
 
 
 def digest_there(state: State[Any]) -> tuple[State[Any] | None, str, str | None]:
@@ -204,14 +239,9 @@ def pick_there(state: State[Any], leaf: int) -> State[Any]:
     return _measured(execution.part(value_of(state), leaf), measure_of(state))
 
 
-def after_there(state: State[Any], outcome: Outcome) -> State[Any]:
-    """Hand a state on once it is described, since whoever gets it may change its value."""
-    return state
-
-
-def waited_there(outcome: Outcome) -> State[Any]:
+def waited_there(state: State[Any]) -> State[Any]:
     """Return the state of a task run as who only waits for it has to see it, without its value."""
-    return Completed(data=True) if outcome.state is None or outcome.state.is_completed() else outcome.state
+    return Completed(data=True) if state.is_completed() else state
 
 
 def value_of(state: State[Any]) -> Any:
@@ -231,8 +261,10 @@ def _measured(value: Any, measure: Measure) -> State[Any]:
     return state
 
 
-def _is_changed(value: Any, made: Any, leaf: int | None) -> bool:
-    given = value_of(value) if isinstance(value, State) else value
-    if isinstance(made, Outcome):
-        made = execution.digest_of(made.account.result, leaf) if made.account is not None else None
-    return execution.is_changed(given, made)
+def _is_changed(given: Any, digest: str | None, leaf: int | None) -> bool:
+    if not isinstance(given, State):
+        return execution.is_changed(given, digest)
+    account = measure_of(given).account
+    if digest is None and account is not None:
+        digest = execution.digest_of(account.result, leaf)
+    return execution.is_changed(value_of(given), digest)

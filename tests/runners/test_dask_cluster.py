@@ -18,6 +18,7 @@ STORIES = (
     "an_input_is_changed",
     "a_store_of_this_process_only",
     "late",
+    "all_threads_are_taken",
     "a_flow_fails",
     "an_async_flow",
     "a_blob_is_damaged",
@@ -111,6 +112,14 @@ def test_what_is_needed_late_is_computed_on_the_cluster(stories: dict[str, list[
 
     assert (first["result"], again["result"]) == ("None", "False")
     assert first["ran"] == again["ran"] == ["processes_of", "table"]
+
+
+def test_results_come_though_all_threads_are_taken(stories: dict[str, list[Any]]) -> None:
+    (run,) = stories["all_threads_are_taken"]
+
+    assert run["result"] == repr((20_000, "x"))
+    assert run["ran"] == [*["held"] * 6, "table"]
+    assert warnings(run) == []
 
 
 def test_a_failing_flow_ends_and_leaves_its_queue(stories: dict[str, list[Any]]) -> None:

@@ -107,6 +107,13 @@ def processes_of(x: Any) -> list[int]:
     return [os.getpid()] * 10_000  # too large for the lineage
 
 
+@helix_task
+def held(gate: str, frame: Any) -> str:
+    ran("held")
+    with Path(gate).open("rb", buffering=0) as waiting:
+        return waiting.read(1).decode()
+
+
 @task
 def plain_through(x: Any) -> Any:
     return x
@@ -208,6 +215,29 @@ def late() -> list[Any]:
         return set(there.result()) == {os.getpid()} if look else None
 
     return [run(looking, look=False, policy="never"), run(looking, look=True, policy="never")]
+
+
+def all_threads_are_taken() -> list[Any]:
+    """What has ended is told though all threads are taken by what waits for what the flow does then."""
+
+    def holding() -> Any:
+        gates = [str(steps.HERE / f"gate{number}") for number in range(6)]
+        for gate in gates:
+            os.mkfifo(gate)
+        frame = table.submit(261)
+        rows = len(frame.result())
+        taking = [held.submit(gate, frame) for gate in gates]
+        ends = [os.open(gate, os.O_RDWR) for gate in gates]
+        os.write(ends[0], b"x")
+        shown = taking[0].result()
+        for end in ends[1:]:
+            os.write(end, b"x")
+        wait(taking)
+        for end in ends:
+            os.close(end)
+        return rows, shown
+
+    return [run(holding)]
 
 
 def a_flow_fails() -> list[Any]:
