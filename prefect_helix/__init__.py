@@ -18,6 +18,7 @@ from prefect_helix.core.errors import (
 )
 from prefect_helix.flows import helix_flow, helix_plan
 from prefect_helix.frames import runs_frame
+from prefect_helix.metrics import log_metric
 from prefect_helix.records import RunRecord, find_run, list_runs, load_result
 from prefect_helix.storage.files import File
 from prefect_helix.tasks import HelixTask, helix_task
@@ -47,6 +48,7 @@ __all__ = [
     "helix_task",
     "list_runs",
     "load_result",
+    "log_metric",
     "register_digest",
     "runs_frame",
 ]

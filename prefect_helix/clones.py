@@ -18,6 +18,7 @@ from prefect.utilities.annotations import NotSet
 from prefect.utilities.timeout import timeout, timeout_async
 
 from prefect_helix.compat import as_called, run_task_async, run_task_sync
+from prefect_helix.metrics import collected
 from prefect_helix.runtime.nodes import Node
 from prefect_helix.runtime.session import now_us
 from prefect_helix.views.units import format_us
@@ -43,7 +44,8 @@ class Body:
         """Call the function."""
         self._node.begun_us = now_us()
         started = time.perf_counter_ns()
-        self.value = self._fn(*args, **kwargs)
+        with collected() as self._node.metrics:
+            self.value = self._fn(*args, **kwargs)
         self.elapsed_us = (time.perf_counter_ns() - started) // 1000
         self.called = True
         return self.value
@@ -56,7 +58,8 @@ class AsyncBody(Body):
         """Call the function and await what it gives."""
         self._node.begun_us = now_us()
         started = time.perf_counter_ns()
-        self.value = await self._fn(*args, **kwargs)
+        with collected() as self._node.metrics:
+            self.value = await self._fn(*args, **kwargs)
         self.elapsed_us = (time.perf_counter_ns() - started) // 1000
         self.called = True
         return self.value
@@ -84,7 +87,7 @@ def run_beside(task: Task[..., Any], arguments: Mapping[str, Any], timeout_s: fl
     """Return what a task gives in a task run of its own, in this thread and the context it is in.
 
     It has the task's name and timeout, and none of its tags: it takes no slot of a concurrency limit, and waits for
-    none. It is tried once, no hook hears of it, and nothing is kept of it.
+    none. It is tried once, no hook hears of it, and nothing is kept of it, nor of the metrics that it logs.
 
     Args:
         task: The task.
@@ -103,7 +106,7 @@ def run_beside(task: Task[..., Any], arguments: Mapping[str, Any], timeout_s: fl
     for hooks in _HOOKS:
         setattr(clone, hooks, [])
     call: dict[str, Any] = {"task": clone, "parameters": dict(arguments), "return_type": "result"}
-    with TagsContext(current_tags=set()):
+    with TagsContext(current_tags=set()), collected():
         return run_to_the_end(functools.partial(run_task_async, **call)) if task.isasync else run_task_sync(**call)
 
 

@@ -229,7 +229,7 @@ class ClusterEngine(ApartEngine):
             self._escaped(node, error)
 
     def _note(self, node: Node, call: Call, place: Handle, outcome: Outcome, inputs: Inputs) -> None:
-        call.state = outcome.state
+        call.state, node.metrics = outcome.state, outcome.metrics
         if outcome.account is not None:
             put = None if self._is_unshared() else lambda names: self._put(place, names)
             changed = tuple(dict.fromkeys(inputs.parameters[index] for index in self._changed(outcome, inputs)))

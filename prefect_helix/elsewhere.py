@@ -133,6 +133,7 @@ class ProcessEngine(ApartEngine):
             return
         try:
             measure = measure_of(state)
+            node.metrics = measure.metrics
             if state.is_completed():
                 value = value_of(state)
                 if measure.given_back:

@@ -36,6 +36,7 @@ from prefect_helix.core.garbage import garbage_kept
 from prefect_helix.core.lineage import Lineage, RunStatus
 from prefect_helix.engine import Dependencies, PrefectEngine
 from prefect_helix.futures import linked
+from prefect_helix.metrics import collect, collected
 from prefect_helix.outlooks import outlook_line, plan_ahead
 from prefect_helix.progress import Row, hide, show
 from prefect_helix.reporting import Log, report, report_problems
@@ -203,7 +204,8 @@ def current_run() -> HelixRun | None:
         return _runs[flow_run_id]
     with _lock:
         if flow_run_id not in _runs:
-            _open(context, FlowOptions())
+            run = _open(context, FlowOptions())
+            collect(run.session.logged if run else {})
             if context.flow is not None:
                 _close_with_hooks(context.flow)
                 install(context.flow, FlowOptions())
@@ -258,7 +260,8 @@ def _running(options: FlowOptions) -> Iterator[HelixRun | None]:
         return
     run = _open(context, options)
     try:
-        yield run
+        with collected(run.session.logged if run else None):
+            yield run
         _raise_escaped(run)
     except BaseException as error:
         _close(context.flow_run.id, _status(error))
@@ -275,7 +278,8 @@ async def _running_async(options: FlowOptions) -> AsyncIterator[HelixRun | None]
         return
     run = await asyncio.to_thread(_open, context, options)
     try:
-        yield run
+        with collected(run.session.logged if run else None):
+            yield run
         _raise_escaped(run)
     except BaseException as error:
         await asyncio.shield(asyncio.to_thread(_close, context.flow_run.id, _status(error)))

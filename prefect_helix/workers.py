@@ -13,8 +13,8 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from prefect.client.schemas.objects import State
@@ -25,6 +25,7 @@ from prefect_helix.compat import as_called, attach_note, note_of, staged_record
 from prefect_helix.core.digest import register_digest
 from prefect_helix.core.errors import StoreError
 from prefect_helix.core.lineage import Result
+from prefect_helix.metrics import collected
 from prefect_helix.runtime import execution
 from prefect_helix.runtime.arguments import literal_digest
 from prefect_helix.runtime.code import ValueCode
@@ -41,12 +42,14 @@ class Measure:
         elapsed_us: How long it took.
         process: The process that did it; empty if the function was not called: Prefect's own cache had the value.
         given_back: Whether the task gave back a state or a future in place of a value.
+        metrics: What the function logged.
         account: What is known of the value, where it was described before anybody was given it.
     """
 
     elapsed_us: int
     process: str
     given_back: bool = False
+    metrics: Mapping[str, float] = field(default_factory=dict)
     account: Account | None = None
 
     @property
@@ -74,11 +77,13 @@ class Timed:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the function."""
         started = time.perf_counter_ns()
-        return self._noted(self._fn(*args, **kwargs), started)
+        with collected() as metrics:
+            value = self._fn(*args, **kwargs)
+        return self._noted(value, started, metrics)
 
-    def _noted(self, value: Any, started: int) -> Any:
+    def _noted(self, value: Any, started: int, metrics: Mapping[str, float]) -> Any:
         elapsed_us = (time.perf_counter_ns() - started) // 1000
-        self._measure = Measure(elapsed_us, this_process(), isinstance(value, (State, PrefectFuture)))
+        self._measure = Measure(elapsed_us, this_process(), isinstance(value, (State, PrefectFuture)), metrics)
         return value
 
     def committed(self, transaction: Any) -> None:
@@ -100,7 +105,9 @@ class AsyncTimed(Timed):
     async def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the function and await what it gives."""
         started = time.perf_counter_ns()
-        return self._noted(await self._fn(*args, **kwargs), started)
+        with collected() as metrics:
+            value = await self._fn(*args, **kwargs)
+        return self._noted(value, started, metrics)
 
 
 @dataclass(frozen=True)
@@ -114,6 +121,7 @@ class Outcome:
             is of Prefect's own cache.
         given_back: Whether the task gave back a state or a future.
         process: The process that called its function; empty if it was not called.
+        metrics: What its function logged.
     """
 
     account: Account | None
@@ -121,6 +129,7 @@ class Outcome:
     state: State[Any] | None = None
     given_back: bool = False
     process: str = ""
+    metrics: Mapping[str, float] = field(default_factory=dict)
 
 
 class PlainResult:
@@ -159,9 +168,9 @@ def describe_there(state: State[Any]) -> Outcome:
     """Return what became of the task run that ended in `state`."""
     measure = measure_of(state)
     if not state.is_completed() or measure.given_back or not measure.called:
-        return Outcome(None, measure.elapsed_us, state, measure.given_back)
+        return Outcome(None, measure.elapsed_us, state, measure.given_back, metrics=measure.metrics)
     account = measure.account or execution.account_for(value_of(state))
-    return Outcome(account, measure.elapsed_us, process=measure.process)
+    return Outcome(account, measure.elapsed_us, process=measure.process, metrics=measure.metrics)
 
 
 async def look_there(key: str, function: Callable[..., Any], *args: Any, dask_worker: Any) -> Any:

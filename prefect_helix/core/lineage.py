@@ -174,6 +174,7 @@ class Trace:
         computed_in: Id of the run that computed its result; empty if there is none.
         loaded_bytes: How much was loaded in that time.
         loaded_blobs: In how many blobs.
+        metrics: What its function logged when it was last computed.
     """
 
     task: str
@@ -202,6 +203,7 @@ class Trace:
     computed_in: str = ""
     loaded_bytes: int = 0
     loaded_blobs: int = 0
+    metrics: Mapping[str, float] = field(default_factory=dict, hash=False)
 
     @property
     def computed_by(self) -> str:

@@ -174,24 +174,33 @@ def _is_plain(value: Any) -> bool:
     return True
 
 
-def metrics(traces: Sequence[Trace]) -> dict[str, float]:
-    """Return the numbers in the small dicts that tasks returned: the run's metrics, later tasks first in rank.
+def metrics(traces: Sequence[Trace], logged: Mapping[str, float]) -> dict[str, float]:
+    """Return a run's metrics: those that its body logged, and those of its tasks, later tasks first in rank.
 
-    A name that several tasks report is prefixed with the task's name for all but the last.
+    A task's are what it logged, and the numbers in a small dict that it returned. A name that several report is
+    prefixed with the task's name for all but the first in rank.
     """
-    found: dict[str, float] = {}
+    found = dict(logged)
     for trace in reversed(traces):
-        if trace.result is None or trace.result.inline is None or trace.result.type_name != "builtins:dict":
-            continue
-        try:
-            value = decode(trace.result.inline)
-        except DecodingError:  # it holds something whose class is gone; numbers do not
-            continue
-        if isinstance(value, dict) and all(isinstance(key, str) for key in value):
-            for key, number in value.items():
-                if isinstance(number, (int, float)) and not isinstance(number, bool) and _is_float(number):
-                    found.setdefault(key if key not in found else f"{trace.task}.{key}", float(number))
+        for name, number in {**_returned_numbers(trace), **trace.metrics}.items():
+            found.setdefault(name if name not in found else f"{trace.task}.{name}", number)
     return found
+
+
+def _returned_numbers(trace: Trace) -> dict[str, float]:
+    if trace.result is None or trace.result.inline is None or trace.result.type_name != "builtins:dict":
+        return {}
+    try:
+        value = decode(trace.result.inline)
+    except DecodingError:  # it holds something whose class is gone; numbers do not
+        return {}
+    if not (isinstance(value, dict) and all(isinstance(key, str) for key in value)):
+        return {}
+    return {
+        key: float(number)
+        for key, number in value.items()
+        if isinstance(number, (int, float)) and not isinstance(number, bool) and _is_float(number)
+    }
 
 
 def _is_float(number: float) -> bool:

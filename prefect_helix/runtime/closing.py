@@ -52,7 +52,7 @@ def _lineage(head: Run, prior: Lineage | None, world: World, keeper: Keeper, sta
         head,
         status=status,
         finished_us=at_us,
-        metrics=metrics(traces),
+        metrics=metrics(traces, head.metrics),
         changed=changed([node.prior for node in world.nodes if node.prior], traces) if head.prior_run_id else (),
         apart=any(node.elsewhere for node in called),
     )

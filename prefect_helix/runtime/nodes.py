@@ -265,6 +265,7 @@ class Node:
         used: Whether its value was handed out or given to a task.
         opened: Whether its value was handed out but for its leaves.
         begun_us: When computing or loading it began in this process, since the epoch.
+        metrics: What its function logged when it was computed in this run.
         by_digest: Whether its signature does not determine its result.
         known_inputs: How many of its first inputs are known to wait for nothing.
         credit_us: How much has been paid in this run to avoid having its value.
@@ -318,6 +319,7 @@ class Node:
     loaded_blobs: int = 0
     computed_at_us: int | None = None
     changed_inputs: tuple[str, ...] = ()
+    metrics: Mapping[str, float] = field(default_factory=dict)
     task_run_id: str = ""
     known_inputs: int = 0
     credit_us: int = 0

@@ -52,6 +52,7 @@ class Session:
         verify: Share of the reused results that is computed again.
 
     Attributes:
+        logged: The metrics that the flow's body logged.
         sampler: Verifies them, once the run has finished; None if there are none to verify.
     """
 
@@ -74,6 +75,7 @@ class Session:
         self.keeper = keeper
         self._appraiser = appraiser
         self.finished = False
+        self.logged: dict[str, float] = {}
         self._engine = engine
         self.warn = warn
         self._value_code = ValueCode()
@@ -295,7 +297,8 @@ class Session:
         self.finished = True
         with self._scheduler.lock:
             self._memory.end()
-        self._lineage = close(self.head, self._prior, self.world, self.keeper, status, now_us())
+        head = replace(self.head, metrics=self.logged)
+        self._lineage = close(head, self._prior, self.world, self.keeper, status, now_us())
         if status != "completed" or not self._sampler.choose():
             return self.commit()
         self.sampler = self._sampler

@@ -355,6 +355,7 @@ class World:
             deterministic=node.spec.deterministic,
             code=node.code if node.code != node.fingerprint else "",
             computed_in=self._run_id if node.done else node.trace.computed_in if node.trace else "",
+            metrics=dict(node.metrics) if node.started or not node.trace else node.trace.metrics,
         )
 
 

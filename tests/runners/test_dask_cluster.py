@@ -115,9 +115,10 @@ def test_what_is_needed_late_is_computed_on_the_cluster(stories: dict[str, list[
 
 
 def test_results_come_though_all_threads_are_taken(stories: dict[str, list[Any]]) -> None:
-    (run,) = stories["all_threads_are_taken"]
+    run, metrics = stories["all_threads_are_taken"]
 
     assert run["result"] == repr((20_000, "x"))
+    assert metrics == {f"gate{number}": 20_000 for number in range(6)}  # what its tasks logged there
     assert run["ran"] == [*["held"] * 6, "table"]
     assert warnings(run) == []
 

@@ -22,7 +22,7 @@ from prefect.context import FlowRunContext
 from prefect.futures import wait
 from steps import ran, scaled, table, tagged, text, total, zeroed
 
-from prefect_helix import helix_flow, helix_task
+from prefect_helix import find_run, helix_flow, helix_task, log_metric
 
 MEGABYTES = 100
 
@@ -110,6 +110,7 @@ def processes_of(x: Any) -> list[int]:
 @helix_task
 def held(gate: str, frame: Any) -> str:
     ran("held")
+    log_metric(Path(gate).name, len(frame))
     with Path(gate).open("rb", buffering=0) as waiting:
         return waiting.read(1).decode()
 
@@ -237,7 +238,7 @@ def all_threads_are_taken() -> list[Any]:
             os.close(end)
         return rows, shown
 
-    return [run(holding)]
+    return [run(holding), find_run(store=STORE).metrics]
 
 
 def a_flow_fails() -> list[Any]:
