@@ -18,8 +18,8 @@ MODULES = sorted(ROOT.rglob("*.py"))
 
 
 PREFECT_LAYER = (
-    "answers archive blocks clones clusters compat difference elsewhere engine flows frames futures metrics outlooks "
-    "preview progress records reporting runners runs settings tasks terminal verifying visiting workers"
+    "answers archive blocks clones clusters compat difference elsewhere engine flows frames futures helix_run metrics "
+    "outlooks preview progress records reporting runners runs settings tasks terminal verifying visiting workers"
 )
 PREFECT_AND_BELOW = f"core storage views runtime {PREFECT_LAYER}"
 
