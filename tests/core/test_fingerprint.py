@@ -510,3 +510,53 @@ def test_the_object_whose_method_was_called_last_is_no_code_of_the_method(load: 
     before = fingerprint(module.Model.fit).hash
     module.Model.fit.__prefect_self__ = module.MODEL
     assert fingerprint(module.Model.fit).hash == before
+
+
+def test_a_memo_that_is_made_when_it_is_first_asked_does_not_move_the_fingerprint(load: Load) -> None:
+    project = load("""
+_CACHE = None
+def squared(x, how=None):
+    global _CACHE
+    if _CACHE is None:
+        _CACHE = {}
+    if x not in _CACHE:
+        _CACHE[x] = x * x
+    return _CACHE[x]
+def task(x=2):
+    return squared(x)
+""")
+    before = fingerprint(project.task)
+    project.task()
+    assert fingerprint(project.task).hash == before.hash
+
+
+def test_none_is_not_said_to_be_written(load: Load) -> None:
+    project = load("""
+SEED = None
+def count(x, out=None):
+    out = {} if out is None else out
+    out[x] = SEED
+    return out
+def task():
+    return count(1)
+""")
+    assert fingerprint(project.task).notes == ()
+
+
+@pytest.mark.parametrize("field", ["f: Any = g", "a: Annotated[int, g] = 1"])
+def test_where_a_function_is_in_memory_does_not_count(load: Load, field: str) -> None:
+    text = f"""
+from dataclasses import dataclass
+from typing import Annotated, Any
+import inspect
+def g(x):
+    return x
+@dataclass
+class P:
+    {field}
+def task():
+    return inspect.signature(P), P.__doc__
+"""
+    one, other = load(text), load(text)
+    assert one.g is not other.g
+    assert fingerprint(one.task).hash == fingerprint(other.task).hash

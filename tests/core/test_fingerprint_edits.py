@@ -1802,6 +1802,94 @@ EDITS = parse(r"""
  def h(): return 1
  def task(): return h()
 
+-- code that is made where it cannot be seen
+
+== change: what a closure makes a compiled object from
+ import struct
+ def packer(fmt):
+     s = struct.Struct(fmt)
+     def pack(x): return s.pack(x)
+     return pack
+-pack = packer("<i")
++pack = packer("<q")
+ def task(): return pack(3)
+== change: what a default makes a compiled object from
+ import struct
+-def task(s=struct.Struct("<i")): return s.pack(3)
++def task(s=struct.Struct("<q")): return s.pack(3)
+== change: what the default of a method makes a compiled object from
+ import struct
+ class Packer:
+-    def pack(self, x, s=struct.Struct("<i")): return s.pack(x)
++    def pack(self, x, s=struct.Struct("<q")): return s.pack(x)
+ def task(): return Packer().pack(3)
+== keep: the layout of code that makes a compiled object in a closure
+ import struct
+ def packer(fmt):
+-    s = struct.Struct(fmt)
++    s = struct.Struct(
++        fmt
++    )
+     def pack(x): return s.pack(x)
+     return pack
+ pack = packer("<i")
+ def task(): return pack(3)
+== change: the body of a function that a decorator makes a compiled object from
+ import functools
+ @functools.cmp_to_key
+-def order(a, b): return a - b
++def order(a, b): return b - a
+ def task(): return sorted([2, 1, 3], key=order)
+== keep: another function beside one that a decorator makes a compiled object from
+ import functools
+ @functools.cmp_to_key
+ def order(a, b): return a - b
+-def other(): return 1
++def other(): return 2
+ def task(): return sorted([2, 1, 3], key=order)
+== change: None is no state, though items of an argument that may be None are set
+ class Base: x = 5
+ class Sub(Base):
+     y = 1
+-    x = None
+ def count(x, out=None):
+     out = {} if out is None else out
+     out[x] = 1
+     return out
+ def task(): return count(Sub().x)
+== change: what the annotation of a field names
+ from __future__ import annotations
+ from dataclasses import dataclass
+ from typing import Annotated
+ from pydantic import Field, TypeAdapter
+-Limit = Annotated[int, Field(gt=3)]
++Limit = Annotated[int, Field(gt=4)]
+ @dataclass
+ class P: x: Limit
+ def task(): return TypeAdapter(P).validate_python({"x": 4})
+== change: what the annotation of a function that foreign code holds names
+ import typing
+ from pydantic import Field, TypeAdapter
+-Limit = typing.Annotated[int, Field(gt=3)]
++Limit = typing.Annotated[int, Field(gt=4)]
+ def f(x: Limit): return x
+ def task(): return TypeAdapter(f)
+== keep: what the annotation of a function names that nobody looks at
+ import typing
+-Limit = typing.Annotated[int, 3]
++Limit = typing.Annotated[int, 4]
+ def f(x: Limit): return x
+ def task(): return f(1)
+== change: a module of the project that is named like one of Python's
+ def task():
+     from code.features import clean
+     return clean(1)
+@ code/__init__.py
+ # a package
+@ code/features.py
+-def clean(x): return x + 1
++def clean(x): return x + 2
+
 -- code without source
 
 == change: exec

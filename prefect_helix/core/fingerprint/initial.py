@@ -96,12 +96,17 @@ def _index(parsed: ParsedSource) -> _Index:
 
 
 def _runs_in_it(piece: ast.AST, function: str) -> bool:
-    """Return whether a function may be called by a piece: not as a script's main part, nor in its own header."""
+    """Return whether a function may be called by a piece: not as a script's main part, nor where it is defined."""
+    if isinstance(piece, ast.FunctionDef | ast.AsyncFunctionDef) and piece.name == function:
+        return False
     return function in _mentioned(piece) and not (isinstance(piece, ast.If) and "__name__" in _mentioned(piece.test))
 
 
 def _pieces(body: list[ast.stmt]) -> Iterator[tuple[list[str], ast.AST]]:
-    """Yield what runs when a module is imported, with the names it mentions; functions only by their headers."""
+    """Yield what runs when a module is imported, with the names it mentions; functions by their headers.
+
+    What a decorator makes of a function is known by its name, and may not show the function that is in it.
+    """
     for statement in body:
         match statement:
             case ast.FunctionDef() | ast.AsyncFunctionDef():
@@ -112,6 +117,8 @@ def _pieces(body: list[ast.stmt]) -> Iterator[tuple[list[str], ast.AST]]:
                     piece = ast.Tuple([*statement.decorator_list, *defaults], ast.Load())
                     parameters = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
                     yield [statement.name, *(each.arg for each in parameters), *_mentioned(piece)], piece
+                if statement.decorator_list:
+                    yield [statement.name], statement
             case ast.ClassDef():
                 bases = [*statement.decorator_list, *statement.bases, *(each.value for each in statement.keywords)]
                 if bases:

@@ -60,7 +60,7 @@ class Modules:
         node = self._modules.get(name)
         if node is None:
             node = self._modules[name] = Node(None, name, f"module {name}")
-            if name.partition(".")[0] not in OUR_MODULES | sys.stdlib_module_names:
+            if self._may_be_project(name):
                 self._read(node, name)
         return node
 
@@ -113,9 +113,19 @@ class Modules:
         base = resolve_name("." * statement.level + statement.module, package)
         parts = base.split(".")
         yield from (".".join(parts[:depth]) for depth in range(1, len(parts) + 1))
-        if parts[0] not in OUR_MODULES | sys.stdlib_module_names:
+        if self._may_be_project(base):
             names = [f"{base}.{leaf}" for leaf in statement.names]
             yield from (name for name in names if self._live.repeat(find_place, name) is not None)
+
+    def _may_be_project(self, name: str) -> bool:
+        """Return whether a module may be the project's: some projects have a module of a name that Python's has."""
+        top = name.partition(".")[0]
+        if top in OUR_MODULES or top in sys.builtin_module_names:
+            return False
+        if top not in sys.stdlib_module_names:
+            return True
+        place = self._live.repeat(find_place, top)
+        return place is not None and place.file is not None and owner_of_file(place.file) is Origin.PROJECT
 
     def _unseen(self, node: Node, name: str, what: str) -> None:
         self.opaque.setdefault(name, []).append(what)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,6 +18,9 @@ from prefect_helix.core.fingerprint.values import PLAIN_TYPES
 
 Slot = tuple[int, str]
 """A place that holds a value: the identity of a namespace, and a name in it."""
+
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
+_DOTTED = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*")
 
 _FRAME_CLASSES = {
     "pandas": ("DataFrame", "Series", "Index"),
@@ -226,4 +230,23 @@ def names_among(namespace: dict[str, Any], names: set[str]) -> list[str]:
 
 def documentation(function: FunctionType) -> str:
     """Return the docstring and the annotations of a function as text."""
-    return f"{function.__doc__!r}{sorted(map(str, getattr(function, '__annotations__', {}).items()))!r}"
+    return without_addresses(f"{function.__doc__!r}{sorted(map(str, annotations_of(function)))!r}")
+
+
+def without_addresses(text: str) -> str:
+    """Return `text` without where objects are in memory, as their default `repr` has it: in each process elsewhere."""
+    return _ADDRESS.sub("", text)
+
+
+def annotations_of(value: object) -> list[tuple[str, object]]:
+    """Return the annotations of a function, or of a class itself, in order; none if they cannot be evaluated."""
+    try:
+        found = vars(value).get("__annotations__", {}) if isinstance(value, type) else value.__annotations__
+        return list(found.items())
+    except Exception:  # of what a checker of types alone knows
+        return []
+
+
+def chains_in(text: str) -> Iterator[Chain]:
+    """Yield the dotted names in an annotation that is text."""
+    yield from (tuple(name.split(".")) for name in dict.fromkeys(_DOTTED.findall(text)))

@@ -16,7 +16,7 @@ from prefect_helix.core.fingerprint.distributions import (
 )
 from prefect_helix.core.fingerprint.generators import first_state, is_generator, is_shared
 from prefect_helix.core.fingerprint.live import MISSING, Live
-from prefect_helix.core.fingerprint.names import module_label
+from prefect_helix.core.fingerprint.names import annotations_of, module_label, without_addresses
 from prefect_helix.core.fingerprint.reach import Reach
 from prefect_helix.core.fingerprint.values import (
     BUILTIN_CALLABLES,
@@ -128,8 +128,11 @@ def _class(reach: Reach, node: Node, cls: type, given: bool) -> None:
     live.attribute(cls, "__bases__")
     given = given or isinstance(live.owner_of_class(type(cls)), Distribution)
     if given or reach.documented:
-        node.own += f" {live.repeat(getattr, cls, '__doc__')!r}"
+        node.own += f" {without_addresses(repr(live.repeat(getattr, cls, '__doc__')))}"
     node.edges = [reach.edge("base", base, node.name) for base in cls.__bases__]
+    if given or reach.documented:
+        texts = [(name, text) for name, text in live.repeat(annotations_of, cls) if isinstance(text, str)]
+        node.edges += reach.annotated(node, namespace, texts)
     node.edges += [reach.edge("registered", registered, node.name) for registered in live.repeat(_registered, cls)]
     metaclass = live.repeat(type, cls)
     if metaclass is not type:

@@ -3,43 +3,41 @@
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.machinery import SourceFileLoader
-from importlib.util import resolve_name
-from types import FunctionType, ModuleType
+from types import FunctionType
 from typing import Any
 
 from prefect_helix.core.fingerprint.bytecode import normalise_bytecode
 from prefect_helix.core.fingerprint.components import Edge, Node, environment_variable, fact, structure_of
 from prefect_helix.core.fingerprint.constants import Constants
 from prefect_helix.core.fingerprint.distributions import Distribution, Origin, Owner
-from prefect_helix.core.fingerprint.form import Chain, NormalForm
-from prefect_helix.core.fingerprint.initial import Initial, enclosing_code, initial_code
+from prefect_helix.core.fingerprint.form import NormalForm
 from prefect_helix.core.fingerprint.live import MISSING, Live
 from prefect_helix.core.fingerprint.modules import Modules
 from prefect_helix.core.fingerprint.names import (
     Binding,
     FrameClasses,
     Slot,
+    annotations_of,
+    chains_in,
     default_values,
     documentation,
     held_value,
-    initial_places,
     is_found_by_name,
     is_known,
     is_project_code,
-    is_project_module,
     module_label,
     names_among,
     resolve,
     resolve_global,
     written_slot,
 )
+from prefect_helix.core.fingerprint.origins import Origins
 from prefect_helix.core.fingerprint.source import read_function
-from prefect_helix.core.fingerprint.values import MAPPINGS, SEQUENCES, SETS, is_environment
+from prefect_helix.core.fingerprint.values import is_environment
 
 # Of the last call of a method; `self` is an argument.
 _BOUND_BY_PREFECT = frozenset({"__prefect_self__", "__prefect_cls__"})
@@ -81,7 +79,7 @@ class Reach:
         self._written_slots: set[Slot] = set()
         self._written_objects: set[int] = set()
         self._states: dict[int, Node] = {}
-        self._initials: dict[tuple[int, str], Node] = {}
+        self._origins = Origins(self)
         self._hidden: set[int] = set()
         self._bindings: list[tuple[Node, Node, dict[str, Any], str]] = []
         self._later: dict[int, dict[str, Edge]] = {}
@@ -185,11 +183,21 @@ class Reach:
                 tokens = self.constants.tokens()[0] | self._tokens()
                 for name in self.live.repeat(names_among, code.function.__globals__, tokens):
                     binding = resolve(self.live, code.function, (name,))
-                    self._add(code.node, f"name {name}", self._reference(code.node, binding))
+                    self._add(code.node, f"name {name}", self.reference(code.node, binding))
+            if self._hidden and id(code.node) not in self._hidden and self._owns_hidden(code.function):
+                for (space, name), edge in self._origins.of_hidden(code.function).items():
+                    self._add(code.node, f"initial {space} {name}", edge)
         for user, target, namespace, name in list(self._bindings):
             if self._hidden and any(id(node) in self._hidden for node in structure_of(target)):
-                self._add(user, f"initial {id(namespace)} {name}", self._initial(namespace, name))
+                self._add(user, f"initial {id(namespace)} {name}", self._origins.of_name(namespace, name))
         return bool(self._pending)
+
+    def _owns_hidden(self, function: FunctionType) -> bool:
+        """Return whether a cell or a default of a function holds what does not show its content."""
+        cells = (self.live.cell(cell) for cell in function.__closure__ or ())
+        values = (*cells, *(value for _, value in default_values(function)))
+        held = (node for value in values if (node := self._nodes.get(id(value))) is not None)
+        return any(id(part) in self._hidden for node in held for part in structure_of(node))
 
     def _add(self, node: Node, key: str, edge: Edge) -> None:
         """Give `node` an edge that is found late, once, and again whenever it is filled in again."""
@@ -248,12 +256,13 @@ class Reach:
         node.file, node.line, node.source = code.co_filename, code.co_firstlineno, read.source
         if documented and read.source is None:
             node.own += self.live.repeat(documentation, function)
-        package = self._package(function.__globals__)
+        annotations = self.live.repeat(annotations_of, function) if documented else ()
+        package = self.package_of(function.__globals__)
         bindings = [resolve(self.live, function, chain) for chain in form.references]
         opaque = form.opaque | {"os.environ" for binding in bindings if is_environment(binding.value)}
         node.edges = [
-            *(self._reference(node, binding) for binding in bindings),
-            *(self._reference(node, binding) for binding in self._named(function, form)),
+            *(self.reference(node, binding) for binding in bindings),
+            *(self.reference(node, binding) for binding in self._named(function, form)),
             *(
                 self.edge(name, patch, name)
                 for name in sorted(form.attributes)
@@ -269,8 +278,9 @@ class Reach:
                 for name, value in sorted(vars(function).items())
                 if name not in _BOUND_BY_PREFECT
             ),
+            *self.annotated(node, function.__globals__, annotations),
             *(self._unseen(node, what) for what in sorted(opaque)),
-            *self._initials_of(function, form),
+            *self._origins.of_written(function, form),
         ]
         for chain, callee in form.passed:
             value = resolve(self.live, function, chain).value
@@ -278,12 +288,24 @@ class Reach:
                 self.visit(value, node.name, given=True)
         self._note_writes(function, form)
 
+    def annotated(
+        self, node: Node, namespace: dict[str, Any], annotations: Iterable[tuple[str, object]]
+    ) -> Iterator[Edge]:
+        """Yield edges to what annotations stand for, those that are text by the names in it."""
+        for name, annotation in annotations:
+            if isinstance(annotation, str):
+                bindings = [resolve_global(self.live, namespace, chain) for chain in chains_in(annotation)]
+                yield from (self.reference(node, each) for each in bindings if each.value is not MISSING)
+            else:
+                yield self.edge(f"{name}:", annotation, f"{node.name}.{name}")
+
     def _named(self, function: FunctionType, form: NormalForm) -> Iterator[Binding]:
         for name in sorted(form.named):
             if name in function.__code__.co_freevars or self.live.item(function.__globals__, name) is not MISSING:
                 yield resolve(self.live, function, (name,))
 
-    def _reference(self, node: Node, binding: Binding) -> Edge:
+    def reference(self, node: Node, binding: Binding) -> Edge:
+        """Return an edge from `node` to what a name in its code stands for."""
         rest = ".".join(binding.rest)
         if binding.value is MISSING or binding.label in _MODULE_FACTS or is_environment(binding.value):
             fact = Node(None, binding.label, f"name {binding.label}")
@@ -301,64 +323,10 @@ class Reach:
 
     def _note_writes(self, function: FunctionType, form: NormalForm) -> None:
         self._written_slots.update(written_slot(self.live, function, chain) for chain in form.writes)
-        changed = [held_value(self.live, function, chain) for chain in self._changed_inside(function, form)]
-        self._written_objects.update(id(value) for value in changed if value is not MISSING)
+        self._written_objects.update(map(id, self._origins.written_by(function, form)))
 
-    # -- first values -------------------------------------------------------------------------------------------------
-
-    def _initials_of(self, function: FunctionType, form: NormalForm) -> list[Edge]:
-        """Return edges to the code that makes the first values of what `function` writes."""
-        chains = sorted({*form.writes, *self._changed_inside(function, form)})
-        places = [place for chain in chains for place in initial_places(self.live, function, chain)]
-        edges = {(id(namespace), name): self._initial(namespace, name) for namespace, name in places}
-        owned = {*function.__code__.co_freevars, *(name for name, _ in default_values(function))}
-        if any(chain[0] in owned for chain in chains):
-            namespace, file = function.__globals__, function.__code__.co_filename
-            found = enclosing_code(self.live.text(file, namespace), function.__code__)
-            self.hide(self._nodes[id(function)])
-            wrapped = vars(function).get("__wrapped__")
-            if isinstance(wrapped, FunctionType) and is_project_code(self.live, wrapped):
-                edges[0, "__wrapped__"] = self._initial(
-                    wrapped.__globals__, self.live.repeat(getattr, wrapped, "__name__")
-                )
-            if found is not None:
-                name, initial = found
-                node = self._initials.setdefault((id(namespace), f"def {name}"), Node(None, name))
-                if not node.own:
-                    self._fill_initial(node, namespace, initial)
-                edges[id(namespace), f"def {name}"] = self.settled(node)
-                edges[id(namespace), name] = self._initial(namespace, name)
-        return list(edges.values())
-
-    def _initial(self, namespace: dict[str, Any], name: str) -> Edge:
-        """Return an edge to the code that makes the first value of a global or attribute."""
-        node = self._initials.get((id(namespace), name))
-        if node is None:
-            shown = f"{module_label(self.live, namespace)}.{name} (first value)"
-            node = self._initials[id(namespace), name] = Node(None, shown)
-            self._fill_initial(node, namespace, initial_code(self.live.module_text(namespace), name))
-        return self.settled(node)
-
-    def _fill_initial(self, node: Node, namespace: dict[str, Any], initial: Initial) -> None:
-        node.own = f"initial {initial.form.text}"
-        if initial.source:
-            node.kind, node.source = "state", initial.source
-        node.edges = [
-            self._reference(node, resolve_global(self.live, namespace, chain)) for chain in initial.form.references
-        ]
-        for module, level, name in initial.imported:
-            full_name = resolve_name("." * level + module, self._package(namespace)) if level else module
-            loaded = self.live.item(sys.modules, full_name)
-            if isinstance(loaded, ModuleType) and is_project_module(self.live, loaded):
-                node.edges.append(self._initial(vars(loaded), name))
-
-    def _changed_inside(self, function: FunctionType, form: NormalForm) -> list[Chain]:
-        """Return what `function` sets items of, and the containers it changes by a method."""
-        containers = MAPPINGS | SEQUENCES | SETS
-        mutated = [chain for chain in form.mutations if type(held_value(self.live, function, chain)) in containers]
-        return [*form.item_writes, *mutated]
-
-    def _package(self, namespace: dict[str, Any]) -> str:
+    def package_of(self, namespace: dict[str, Any]) -> str:
+        """Return the package that the module with globals `namespace` is in; empty if it is in none."""
         package = self.live.item(namespace, "__package__")
         return package if isinstance(package, str) else ""
 
