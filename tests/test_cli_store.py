@@ -253,6 +253,25 @@ def test_programs_have_to_agree_beforehand(helix: Helix) -> None:
     assert "budget='much'" in helix("gc", "--to", "much", exit_code=2).stderr
 
 
+def test_a_dry_run_writes_nothing(helix: Helix, store: Store) -> None:
+    def files() -> dict[Path, int]:
+        return {path: path.stat().st_mtime_ns for path in (Path(store.url), *Path(store.url).rglob("*"))}
+
+    before = files()
+    helix("gc", "--to", "0", "--dry-run")
+    helix("rm", "census", "--dry-run")
+    assert files() == before
+
+
+@pytest.mark.parametrize("call", [["gc"], ["gc", "--dry-run"], ["rm", "census"], ["rm", "census", "-n"], ["verify"]])
+def test_a_store_that_is_not_there_is_told_and_not_made(tmp_path: Path, call: list[str]) -> None:
+    mistyped = tmp_path / "stroe"
+    outcome = CliRunner().invoke(app, ["store", *call, "--store", str(mistyped)], catch_exceptions=False)
+    assert (outcome.exit_code, outcome.stdout) == (1, "")
+    assert f"There is no store at {mistyped}. Correct the path" in outcome.stderr
+    assert not mistyped.exists()
+
+
 # -- rm --------------------------------------------------------------------------------------------------------------
 
 

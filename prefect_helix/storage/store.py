@@ -50,6 +50,10 @@ class Store:
         self._compression = compression
         self._key = key
 
+    def is_there(self) -> bool:
+        """Return whether the store exists; of a remote one, that is not asked."""
+        return self._backend.is_there()
+
     def write(self, path: str, chunks: Iterable[Chunk], *, sealed: bytes | None = None) -> int:
         """Write an object, atomically; one of the same name is replaced.
 
