@@ -124,7 +124,14 @@ def test_ls_of_one_flow_and_as_json(helix: Helix) -> None:
 def test_ls_tells_of_results_that_no_run_names(helix: Helix, store: Store) -> None:
     store.put_blob(encode("nobody's"))
     assert "no known run" in helix("ls").stdout
-    assert "holds no results of a flow 'nothing'" in helix("ls", "nothing").stderr
+
+
+def test_ls_tells_a_flow_without_results_of_its_own_from_one_that_is_not_known(helix: Helix, store: Store) -> None:
+    Catalog(store).commit(run("cccc3333", "small", 3))
+    assert "holds no results of a flow 'small'" in helix("ls", "small").stderr
+    for told in (helix("ls", "censu", exit_code=1), helix("ls", "censu", "--json", exit_code=1)):
+        assert "There is no run of a flow 'censu'" in told.stderr
+        assert "did you mean census?" in told.stderr
 
 
 def test_du_tells_what_takes_the_room(helix: Helix, store: Store) -> None:

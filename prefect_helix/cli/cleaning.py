@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from prefect_helix.archive import Archive, suggestion
-from prefect_helix.cli.finding import JsonOption, StoreOption, existing, open_archive
+from prefect_helix.cli.finding import JsonOption, ResultsOfArgument, StoreOption, existing, open_archive
 from prefect_helix.cli.output import complain, console, print_json, tracked, visible
 from prefect_helix.cli.rulings import YesOption, ask, when
 from prefect_helix.core.errors import ConfigurationError, NotFoundError, StoreError
@@ -92,7 +92,7 @@ def gc(
 
 
 def rm(
-    flow: Annotated[str | None, typer.Argument(metavar="[FLOW]", help="Only results of this flow.")] = None,
+    flow: ResultsOfArgument = None,
     task: Annotated[str | None, typer.Option("--task", metavar="TASK", help="Only results of this task.")] = None,
     run: Annotated[
         list[str] | None, typer.Option("--run", metavar="RUN", help="Only what this run named; may be repeated.")

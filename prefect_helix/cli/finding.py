@@ -23,6 +23,10 @@ FlowArgument = Annotated[
         metavar="[FLOW]", help="The flow; needed if the store has runs of several.", autocompletion=complete_flow
     ),
 ]
+ResultsOfArgument = Annotated[
+    str | None,
+    typer.Argument(metavar="[FLOW]", help="Only results of this flow.", autocompletion=complete_flow),
+]
 TaskArgument = Annotated[
     str,
     typer.Argument(
