@@ -58,7 +58,8 @@ class HelixStorage(WritableFileSystem):
     )
     budget: str | None = Field(
         default=None,
-        description="What it may hold in results. Without it, 10 GB or a tenth of the free disk, whichever is less.",
+        description="What it may hold in results. Without it, 10 GB, or less in a folder whose disk has little room: "
+        "a tenth of what is free there when the run begins.",
         examples=["20GB", "512MiB"],
     )
     policy: str | None = Field(

@@ -77,7 +77,8 @@ def helix_flow(
         fn: The function.
         store: Where results and lineage are kept: an fsspec URL, a local path, or a saved block as
             ``"helix-storage/NAME"``. Default: ``helix/`` in Prefect's home.
-        budget: What the store may hold, in bytes or as ``"20GB"``. Default: 10 GB, or a tenth of the free disk.
+        budget: What the store may hold, in bytes or as ``"20GB"``. Default: 10 GB, or less where a
+            local store's disk has little room: a tenth of what is free there when the run begins.
         policy: ``"auto"``, ``"helix"``, ``"always"``, ``"never"``, or an object with a `name` and a method `worth`.
         mode: ``"auto"``; ``"off"`` for plain Prefect; ``"recompute"`` to compute all and refresh the store;
             ``"verify"`` to compute all and fail if a result differs from the recorded one.

@@ -14,14 +14,14 @@ from typing import Any, ClassVar, Literal, cast, get_args
 
 from prefect.settings import PREFECT_HOME, PREFECT_UI_URL
 from prefect.settings.base import PrefectBaseSettings, build_settings_config
-from pydantic import Field
+from pydantic import Field, StrictFloat, StrictInt, ValidationError
 from pydantic_settings import SettingsConfigDict
 
 from prefect_helix.blocks import is_block_name, load_key, load_storage
 from prefect_helix.core.errors import ConfigurationError
 from prefect_helix.core.materialization import Policy, policy_named
 from prefect_helix.core.sizes import budget_bytes
-from prefect_helix.storage.store import Store, open_store
+from prefect_helix.storage.store import Store, folder_of, open_store
 
 Mode = Literal["auto", "off", "recompute", "verify"]
 Shown = Literal["auto", "on", "off"]
@@ -35,16 +35,26 @@ class HelixSettings(PrefectBaseSettings):
 
     model_config: ClassVar[SettingsConfigDict] = build_settings_config(("integrations", "helix"))
 
-    store: str | None = None
-    budget: str | None = None
-    policy: str | None = None
-    mode: str | None = None
-    verify: str | float = Field(default=0, description="Share of the reused results that is computed again.")
-    compression: str | None = None
-    signing_key: str | None = Field(default=None, description="Name of the Secret block that holds the key.")
-    wait: str | float = Field(default=0, description="Seconds that a call waits for another run that computes it.")
-    progress: str | None = Field(default=None, description="Whether the terminal shows how far a run is.")
-    ui_url: str = Field(default="", description="Where the package's own web pages are.")
+    store: str | None = Field(default=None, examples=["s3://bucket/helix"])
+    budget: str | StrictInt | None = Field(default=None, examples=["20GB", 20_000_000_000])
+    policy: str | None = Field(default=None, examples=["auto"])
+    mode: str | None = Field(default=None, examples=["auto"])
+    verify: str | StrictFloat = Field(
+        default=0, description="Share of the reused results that is computed again.", examples=[0.01]
+    )
+    compression: str | None = Field(default=None, examples=["zstd"])
+    signing_key: str | None = Field(
+        default=None, description="Name of the Secret block that holds the key.", examples=["helix-key"]
+    )
+    wait: str | StrictFloat = Field(
+        default=0, description="Seconds that a call waits for another run that computes it.", examples=[600]
+    )
+    progress: str | None = Field(
+        default=None, description="Whether the terminal shows how far a run is.", examples=["off"]
+    )
+    ui_url: str = Field(
+        default="", description="Where the package's own web pages are.", examples=["http://127.0.0.1:4300"]
+    )
 
 
 @dataclass(frozen=True)
@@ -90,15 +100,17 @@ def resolve(options: FlowOptions) -> Resolved:
     Raises:
         ConfigurationError: If one makes no sense.
     """
-    settings = HelixSettings()
+    settings = _said()
     home = PREFECT_HOME.value() / "helix"
     store = options.store or settings.store or home
     block = load_storage(store) if is_block_name(store) else None
-    budget = _first(options.budget, block.budget if block else None, settings.budget or None)
+    url = block.url if block else store
+    said_budget = None if settings.budget == "" else settings.budget
+    budget = _first(options.budget, block.budget if block else None, said_budget)
     policy = options.policy or (block.policy if block else None) or settings.policy or DEFAULT_POLICY
     return Resolved(
-        store=block.url if block else store,
-        budget_bytes=_default_budget_bytes(home) if budget is None else budget_bytes(budget),
+        store=url,
+        budget_bytes=_default_budget_bytes(url) if budget is None else budget_bytes(budget),
         policy=policy_named(policy),
         mode=checked_mode(options.mode or settings.mode or "auto"),
         storage_options=_first(options.storage_options, block.options() if block else None),
@@ -143,6 +155,21 @@ def checked_share(verify: str | float) -> float:
     raise ConfigurationError("verify", verify, remedy)
 
 
+def _said() -> HelixSettings:
+    """Return what the environment, profiles and files say.
+
+    Raises:
+        ConfigurationError: If they say what is of no kind that the setting takes.
+    """
+    try:
+        return HelixSettings()
+    except ValidationError as error:
+        problem = error.errors()[0]
+        setting = str(problem["loc"][0])
+        examples = " or ".join(map(repr, HelixSettings.model_fields[setting].examples or ()))
+        raise ConfigurationError(setting, problem["input"], f"Give something like {examples}.") from error
+
+
 def _first(*said: Any) -> Any:
     """Return the first that is not None."""
     return next((one for one in said if one is not None), None)
@@ -171,7 +198,10 @@ def _seconds(wait: str | float) -> float:
     raise ConfigurationError("wait", wait, "Give a number of seconds, such as 600; 0 waits for nobody.")
 
 
-def _default_budget_bytes(home: Path) -> int:
-    """Return 10 GB, or a tenth of the free disk if that is less."""
-    existing = next(folder for folder in (home, *home.parents) if folder.exists())
-    return min(DEFAULT_BUDGET_BYTES, shutil.disk_usage(existing).free // 10)
+def _default_budget_bytes(store: str | Path) -> int:
+    """Return 10 GB, or a tenth of what is free on the disk of a local store if that is less."""
+    folder = folder_of(store)
+    for place in (folder, *folder.parents) if folder else ():
+        with contextlib.suppress(OSError):  # it is made when the run stores something
+            return min(DEFAULT_BUDGET_BYTES, shutil.disk_usage(place).free // 10)
+    return DEFAULT_BUDGET_BYTES

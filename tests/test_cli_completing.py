@@ -54,6 +54,8 @@ def two(commit: Commit) -> None:
         ("checkout best s", ["scan"]),
         ("metrics ", ["shop", "census"]),
         ("runs c", ["census"]),
+        ("store ls c", ["census"]),
+        ("store rm ", ["shop", "census"]),
         ("diff s", ["shop"]),
         ("diff best 9", ["9f8e7d6c"]),
         ("untag ", ["best"]),

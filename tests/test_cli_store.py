@@ -124,7 +124,14 @@ def test_ls_of_one_flow_and_as_json(helix: Helix) -> None:
 def test_ls_tells_of_results_that_no_run_names(helix: Helix, store: Store) -> None:
     store.put_blob(encode("nobody's"))
     assert "no known run" in helix("ls").stdout
-    assert "holds no results of a flow 'nothing'" in helix("ls", "nothing").stderr
+
+
+def test_ls_tells_a_flow_without_results_of_its_own_from_one_that_is_not_known(helix: Helix, store: Store) -> None:
+    Catalog(store).commit(run("cccc3333", "small", 3))
+    assert "holds no results of a flow 'small'" in helix("ls", "small").stderr
+    for told in (helix("ls", "censu", exit_code=1), helix("ls", "censu", "--json", exit_code=1)):
+        assert "There is no run of a flow 'censu'" in told.stderr
+        assert "did you mean census?" in told.stderr
 
 
 def test_du_tells_what_takes_the_room(helix: Helix, store: Store) -> None:
@@ -251,6 +258,25 @@ def test_programs_have_to_agree_beforehand(helix: Helix) -> None:
     assert "Add --yes" in helix("gc", "--to", "0", "--json", exit_code=2).stderr
     assert json.loads(helix("gc", "--to", "0", "--json", "--dry-run").stdout)["removed"] is False
     assert "budget='much'" in helix("gc", "--to", "much", exit_code=2).stderr
+
+
+def test_a_dry_run_writes_nothing(helix: Helix, store: Store) -> None:
+    def files() -> dict[Path, int]:
+        return {path: path.stat().st_mtime_ns for path in (Path(store.url), *Path(store.url).rglob("*"))}
+
+    before = files()
+    helix("gc", "--to", "0", "--dry-run")
+    helix("rm", "census", "--dry-run")
+    assert files() == before
+
+
+@pytest.mark.parametrize("call", [["gc"], ["gc", "--dry-run"], ["rm", "census"], ["rm", "census", "-n"], ["verify"]])
+def test_a_store_that_is_not_there_is_told_and_not_made(tmp_path: Path, call: list[str]) -> None:
+    mistyped = tmp_path / "stroe"
+    outcome = CliRunner().invoke(app, ["store", *call, "--store", str(mistyped)], catch_exceptions=False)
+    assert (outcome.exit_code, outcome.stdout) == (1, "")
+    assert f"There is no store at {mistyped}. Correct the path" in outcome.stderr
+    assert not mistyped.exists()
 
 
 # -- rm --------------------------------------------------------------------------------------------------------------

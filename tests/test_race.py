@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import itertools
 import re
+import signal
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from benchmarks.race.__main__ import main
 from benchmarks.race.bound import Call, least_seconds
 from benchmarks.race.child import hash_of
 from benchmarks.race.measuring import Track, Version, environment, this_python, versions_of
@@ -58,6 +61,19 @@ A_RACE = [
     measured("joblib", 0, 9.0),
     replace(measured("joblib", 1, 0.0), body_seconds=None, digest="", failure="it broke"),
 ]
+
+
+def test_a_race_of_nothing_that_can_run_is_refused_before_anything_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    results, python = tmp_path / "results.jsonl", tmp_path / "no-python"
+    options = ["--systems", "redun,joblib", "--python", str(python), "--results", str(results)]
+    monkeypatch.setattr(sys, "argv", ["race", *options])
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    with pytest.raises(SystemExit, match=r"Nothing is left to race\."):
+        main()
+    assert f"redun is left out: {python} has no redun." in capsys.readouterr().out
+    assert not results.exists()
 
 
 def test_a_race_is_over_the_written_series_or_one_drawn_from_a_seed(tmp_path: Path) -> None:

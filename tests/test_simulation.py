@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
+from benchmarks.simulation.__main__ import main
 from benchmarks.simulation.bound import least_us
 from benchmarks.simulation.clairvoyant import clairvoyant_us
 from benchmarks.simulation.simulator import load_us, simulate, write_us
@@ -58,3 +61,12 @@ def test_nobody_beats_the_bound_where_edits_are_taken_back(workload: Workload, s
     outcomes = [simulate(workload, policy, budget_bytes) for policy in POLICIES.values()]
     assert bound_us <= min(outcome.total_us for outcome in outcomes) * (1 + 1e-6)
     assert outcomes == [simulate(workload, policy, budget_bytes) for policy in POLICIES.values()]
+
+
+def test_a_family_that_there_is_not_is_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["simulation", "--families", "nosuch"])
+    with pytest.raises(SystemExit):
+        main()
+    assert "Unknown: nosuch. Choose from census, genomics, spouse, mnist, chain," in capsys.readouterr().err

@@ -139,6 +139,8 @@ def _runnable(systems: Sequence[System], python: str) -> list[System]:
             print(f"{system.name} is left out: {python} has no {system.choice}. See benchmarks/race/constraints.txt.")
         else:
             runnable.append(system)
+    if not runnable:
+        raise SystemExit("Nothing is left to race.")
     return runnable
 
 

@@ -118,9 +118,13 @@ def main() -> None:
     parser.add_argument("--large", type=int, default=3, help="workloads of each of the two families with many steps")
     parser.add_argument("--families", default="", help="only these, by name, with commas between")
     options = parser.parse_args()
-    wanted = set(filter(None, options.families.split(",")))
+    wanted = dict.fromkeys(filter(None, options.families.split(",")))
     first_seed = TUNING_SEED if options.tuning else EVALUATION_SEED
-    workloads = [one for one in all_workloads(first_seed, options.large) if not wanted or one.family in wanted]
+    workloads = [*all_workloads(first_seed, options.large)]
+    families = dict.fromkeys(workload.family for workload in workloads)
+    if unknown := [name for name in wanted if name not in families]:
+        parser.error(f"Unknown: {', '.join(unknown)}. Choose from {', '.join(families)}.")
+    workloads = [workload for workload in workloads if not wanted or workload.family in wanted]
     scores = Scores()
     for workload in workloads:
         scores.play(workload)

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from prefect_helix.archive import Archive, suggestion
-from prefect_helix.cli.finding import JsonOption, StoreOption, open_archive
+from prefect_helix.cli.finding import JsonOption, ResultsOfArgument, StoreOption, existing, open_archive
 from prefect_helix.cli.output import complain, console, print_json, tracked, visible
 from prefect_helix.cli.rulings import YesOption, ask, when
 from prefect_helix.core.errors import ConfigurationError, NotFoundError, StoreError
@@ -73,8 +73,8 @@ def gc(
     """
     to_bytes = None if to is None else budget_bytes(to)
     unused_since_us = when("--unused-for", unused_for)
-    archive = _whole(open_archive(store))
-    now_us = _now_us(archive.store)
+    archive = _whole(existing(open_archive(store)))
+    now_us = _now_us(archive.store, dry_run=dry_run)
     running = leases.in_force(archive.store, now_us)
     blobs = superfluous(
         inventory(archive.lineages, archive.store.blob_entries()),
@@ -92,7 +92,7 @@ def gc(
 
 
 def rm(
-    flow: Annotated[str | None, typer.Argument(metavar="[FLOW]", help="Only results of this flow.")] = None,
+    flow: ResultsOfArgument = None,
     task: Annotated[str | None, typer.Option("--task", metavar="TASK", help="Only results of this task.")] = None,
     run: Annotated[
         list[str] | None, typer.Option("--run", metavar="RUN", help="Only what this run named; may be repeated.")
@@ -109,11 +109,11 @@ def rm(
     """
     if not (flow or task or run):
         raise ConfigurationError("store rm", "everything", "Say which: a FLOW, --task or --run.")
-    archive = _whole(open_archive(store))
+    archive = _whole(existing(open_archive(store)))
     runs = [archive.run(name).run.run_id for name in run or ()]
     _check_names(archive, flow, task)
     held = inventory(archive.lineages, archive.store.blob_entries())
-    leased = leases.needed_blobs(leases.in_force(archive.store, _now_us(archive.store)))
+    leased = leases.needed_blobs(leases.in_force(archive.store, _now_us(archive.store, dry_run=dry_run)))
     named = [*of(held, flow=flow, task=task, runs=runs)]
     blobs = [one for one in named if one.held.name not in leased]
     if len(blobs) < len(named):
@@ -207,11 +207,13 @@ def _check_names(archive: Archive, flow: str | None, task: str | None) -> None:
         raise NotFoundError(f"There is no result of a task {task!r} in {archive.url}{suggestion(task, tasks)}")
 
 
-def _now_us(store: Store) -> int:
+def _now_us(store: Store, *, dry_run: bool) -> int:
     """Return the time by the store's clock: it is told by a lease that is taken for a moment.
 
-    Where nothing can be written, and so nothing will be removed, it is the time of this machine.
+    Where nothing is to be written, or nothing can be, as on a full disk, it is the time of this machine.
     """
+    if dry_run:
+        return time.time_ns() // 1000
     name = f"cli-{secrets.token_hex(8)}"
     try:
         leases.beat(store, Lease(name, frozenset()))

@@ -9,6 +9,7 @@ import typer
 from prefect_helix.archive import Archive, read_archive
 from prefect_helix.cli.completing import complete_flow, complete_run, complete_task
 from prefect_helix.cli.output import warn
+from prefect_helix.core.errors import NotFoundError
 from prefect_helix.settings import FlowOptions, Resolved, resolve
 
 StoreOption = Annotated[
@@ -21,6 +22,10 @@ FlowArgument = Annotated[
     typer.Argument(
         metavar="[FLOW]", help="The flow; needed if the store has runs of several.", autocompletion=complete_flow
     ),
+]
+ResultsOfArgument = Annotated[
+    str | None,
+    typer.Argument(metavar="[FLOW]", help="Only results of this flow.", autocompletion=complete_flow),
 ]
 TaskArgument = Annotated[
     str,
@@ -53,4 +58,15 @@ def archive_of(resolved: Resolved) -> Archive:
     archive = read_archive(resolved)
     for problem in archive.problems:
         warn("", problem)
+    return archive
+
+
+def existing(archive: Archive) -> Archive:
+    """Return an archive whose store is there.
+
+    Raises:
+        NotFoundError: If it is a folder that does not exist.
+    """
+    if not archive.store.is_there():
+        raise NotFoundError(f"There is no store at {archive.url}. Correct the path, or name another one with --store.")
     return archive

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 from rich.table import Table
 from rich.text import Text
 
 from prefect_helix.archive import Archive
-from prefect_helix.cli.finding import JsonOption, StoreOption, archive_of
+from prefect_helix.cli.finding import JsonOption, ResultsOfArgument, StoreOption, archive_of
 from prefect_helix.cli.output import ago, complain, console, print_json
 from prefect_helix.settings import FlowOptions, resolve
 from prefect_helix.storage.inventory import KINDS, Group, grouped, inventory
@@ -20,12 +20,14 @@ app = typer.Typer(no_args_is_help=True, help="See what the store holds, and make
 
 @app.command()
 def ls(
-    flow: Annotated[str | None, typer.Argument(metavar="[FLOW]", help="Only results of this flow.")] = None,
+    flow: ResultsOfArgument = None,
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """List what is kept by flow and task: number, size, last use, and what computing it again would take."""
     archive = archive_of(resolve(FlowOptions(store=store)))
+    if flow is not None:
+        archive.of_flow(flow)  # says what else may be meant
     held = inventory(archive.lineages, archive.store.blob_entries())
     groups = [group for group in grouped(held) if flow in (None, group.flow)]
     if as_json:

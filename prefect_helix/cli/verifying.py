@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from prefect_helix.archive import Archive
-from prefect_helix.cli.finding import JsonOption, StoreOption, archive_of, open_archive
+from prefect_helix.cli.finding import JsonOption, StoreOption, archive_of, existing, open_archive
 from prefect_helix.cli.output import ago, complain, console, print_json, tracked, visible
 from prefect_helix.cli.rulings import YesOption, ask
 from prefect_helix.core.errors import BlobMissingError, ConfigurationError, CorruptError
@@ -52,7 +52,7 @@ def verify(
     if entrypoint is not None:
         with contextlib.redirect_stdout(sys.stderr):  # what the flow's module prints
             flow = loaded(entrypoint, store=store)
-    archive = archive_of(flow.settings) if flow else open_archive(store)
+    archive = existing(archive_of(flow.settings) if flow else open_archive(store))
     sizes = archive.store.blobs()
     damaged = _damaged(archive.store, sizes)
     outcomes = _recomputed(archive, flow, recompute_count) if flow and recompute_count else []

@@ -46,6 +46,9 @@ class Backend(Protocol):
 
     is_remote: bool
 
+    def is_there(self) -> bool:
+        """Return whether there is such a place, as far as that is known without asking over a network."""
+
     def write(self, path: str, chunks: Iterable[Chunk]) -> int:
         """Write an object; nobody sees it before the last chunk."""
 

@@ -50,6 +50,10 @@ class Local:
     def __reduce__(self) -> tuple[object, ...]:
         return type(self), (self._root, self._guarded)
 
+    def is_there(self) -> bool:
+        """Return whether the folder exists."""
+        return self._root.exists()
+
     def write(self, path: str, chunks: Iterable[Chunk]) -> int:
         """Write an object aside and rename it."""
         target = self._root / path

@@ -65,6 +65,10 @@ class Remote:
     def __reduce__(self) -> tuple[object, ...]:
         return type(self), (self._url, self._options)
 
+    def is_there(self) -> bool:
+        """Return True: what is asked first tells it, and many file systems have no place before it holds something."""
+        return True
+
     def write(self, path: str, chunks: Iterable[Chunk]) -> int:
         """Write an object. The upload starts once the last chunk is known to be good."""
         fs, root = self._connect()

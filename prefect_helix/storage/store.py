@@ -50,6 +50,10 @@ class Store:
         self._compression = compression
         self._key = key
 
+    def is_there(self) -> bool:
+        """Return whether the store exists; of a remote one, that is not asked."""
+        return self._backend.is_there()
+
     def write(self, path: str, chunks: Iterable[Chunk], *, sealed: bytes | None = None) -> int:
         """Write an object, atomically; one of the same name is replaced.
 
@@ -302,10 +306,9 @@ def open_store(
     text = os.fspath(url)
     if not text.strip():
         raise ConfigurationError("store", text, "Give a local path or an fsspec URL such as s3://bucket/helix.")
-    scheme, separator, rest = text.partition("://")
-    if not separator or scheme in ("file", "local"):
-        root = Path(rest if separator else text).expanduser().absolute()
+    if (root := folder_of(url)) is not None:
         return Store(str(root), Local(root, guarded=key is not None), compression=compression, key=key)
+    scheme, _, rest = text.partition("://")
     shown = _without_secrets(text)
     if not scheme or "::" in text or (scheme in OBJECT_STORES and not rest.strip("/")):
         raise ConfigurationError("store", shown, "Name one place, such as s3://bucket/helix.")
@@ -318,6 +321,14 @@ def open_store(
     except ImportError as error:
         raise ConfigurationError("store", shown, f"Its file system is not installed: {error}.") from error
     return Store(shown, Remote(text, storage_options or {}), compression=compression, key=key)
+
+
+def folder_of(url: str | os.PathLike[str]) -> Path | None:
+    """Return the folder that a store is; None for one of another file system than the local one."""
+    scheme, separator, rest = os.fspath(url).partition("://")
+    if separator and scheme not in ("file", "local"):
+        return None
+    return Path(rest if separator else scheme).expanduser().absolute()
 
 
 def _blob_path(name: str) -> str:
