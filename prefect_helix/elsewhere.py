@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from typing import Any
 from uuid import UUID
 
@@ -15,7 +14,7 @@ from prefect.tasks import Task
 
 from prefect_helix.clones import clone_with
 from prefect_helix.compat import is_resolving_for
-from prefect_helix.engine import Dependencies, PrefectEngine, Submit
+from prefect_helix.engine import Dependencies, PrefectEngine
 from prefect_helix.runtime.nodes import Node
 from prefect_helix.visiting import cells_in
 from prefect_helix.workers import (
@@ -35,11 +34,6 @@ class ApartEngine(PrefectEngine):
 
     apart = True
     describes_there = False
-
-    def __init__(self, submit: Submit) -> None:
-        super().__init__(submit)
-        # A thread may wait for others, so their number has no bound; one is made when none is idle.
-        self._threads = ThreadPoolExecutor(sys.maxsize, thread_name_prefix="helix")
 
     def run(self, node: Node) -> None:
         """Compute a direct call in this thread, and hand a submitted one to the task runner."""

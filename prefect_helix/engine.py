@@ -6,8 +6,10 @@ import asyncio
 import concurrent.futures
 import contextvars
 import functools
+import sys
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, cast
 from uuid import UUID, uuid4
@@ -77,6 +79,8 @@ class PrefectEngine:
         self.ends_at: float | None = None
         self.must_end_at: float | None = None
         self._submit = submit
+        # A thread may wait for others, so their number has no bound; one is made when none is idle.
+        self._threads = ThreadPoolExecutor(sys.maxsize, thread_name_prefix="helix")
 
     # -- calls ---------------------------------------------------------------------------------------------------
 
@@ -271,7 +275,7 @@ class PrefectEngine:
         """
         call = self.calls[node.key]
         if not call.task.isasync or node.entry is None:
-            await _in_thread(self.run, node)
+            await self._beside(self.run, node)
             return
         with self.session.failing(node):
             for edge in node.edges:  # Prefect resolves arguments without awaiting them
@@ -282,9 +286,14 @@ class PrefectEngine:
             # A task runs in a copy of the context that it is created in.
             state = await call.context.copy().run(asyncio.ensure_future, run_task_async(task, **arguments))
             assert isinstance(state, State)
-        await _in_thread(self._ended, node, body, state)
+        await self._beside(self._ended, node, body, state)
         if call.returned is None and (state.is_failed() or state.is_crashed() or state.is_cancelled()):
             await state.aresult(raise_on_failure=True)
+
+    async def _beside(self, job: Callable[..., None], *args: Any) -> None:
+        """Do something in a thread, which begins at once, and goes on when nobody awaits that any more."""
+        begun = self._threads.submit(contextvars.copy_context().run, job, *args)
+        await asyncio.shield(asyncio.wrap_future(begun))
 
     def start(self, node: Node) -> None:
         """Hand `node` to the task runner."""
@@ -400,11 +409,6 @@ class PrefectEngine:
             # of other code, so that the cache is asked again in the next run.
             value = state.result(_sync=True)  # type: ignore[call-overload]
             self.session.observe(node, value, body.elapsed_us, reusable=False)
-
-
-async def _in_thread(job: Callable[..., None], *args: Any) -> None:
-    """Do something in a thread, which goes on with it when nobody awaits that any more."""
-    await asyncio.shield(asyncio.ensure_future(asyncio.to_thread(job, *args)))
 
 
 class _NotReadyError(Exception):

@@ -12,7 +12,11 @@ from prefect.futures import PrefectFuture, PrefectTaskRunFuture
 from prefect.states import Completed
 from pydantic import PrivateAttr
 
-from prefect_helix.compat import link_state_to_task_run_result, raise_if_flow_run_suspension_requested
+from prefect_helix.compat import (
+    async_dispatch,
+    link_state_to_task_run_result,
+    raise_if_flow_run_suspension_requested,
+)
 from prefect_helix.core.errors import UpstreamFailedError
 from prefect_helix.core.graph import Decision
 from prefect_helix.runtime.nodes import Cell, Node, Way
@@ -52,14 +56,15 @@ class HelixState(State[Any]):
         """Return the cell of the value."""
         return self._cell
 
-    def result(self, raise_on_failure: bool = True, retry_result_failure: bool = True, **_: Any) -> Any:
-        """Return the result, loaded or computed now if need be."""
-        value = self._session.value(self._cell, exposed=self._exposed)
-        return linked(self._cell.node, value) if self._exposed else value
-
     async def aresult(self, raise_on_failure: bool = True, retry_result_failure: bool = True) -> Any:
         """Return the result, loaded or computed now if need be."""
         value = await self._session.value_async(self._cell, exposed=self._exposed)
+        return linked(self._cell.node, value) if self._exposed else value
+
+    @async_dispatch(aresult)
+    def result(self, raise_on_failure: bool = True, retry_result_failure: bool = True) -> Any:
+        """Return the result, loaded or computed now if need be; in an event loop, what to await for it."""
+        value = self._session.value(self._cell, exposed=self._exposed)
         return linked(self._cell.node, value) if self._exposed else value
 
 

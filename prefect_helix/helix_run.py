@@ -56,10 +56,11 @@ class HelixRun:
         node = self._entered(task, parameters, wait_for)
         if node is None:
             return self.engine.call_plainly(task, parameters, wait_for, return_state=return_state)
+        handed = _failed_inputs(node)
         try:
             return self._delivered(node, self.session.deliver(node), return_state=return_state)
         except Exception as error:
-            return self._failed(node, error, return_state=return_state)
+            return self._failed(node, handed, error, return_state=return_state)
         finally:
             self.session.handed_out(node)
 
@@ -70,10 +71,11 @@ class HelixRun:
         node = self._entered(task, parameters, wait_for)
         if node is None:
             return await self.engine.call_plainly(task, parameters, wait_for, return_state=return_state)
+        handed = _failed_inputs(node)
         try:
             return self._delivered(node, await self.session.deliver_async(node), return_state=return_state)
         except Exception as error:
-            return self._failed(node, error, return_state=return_state)
+            return self._failed(node, handed, error, return_state=return_state)
         finally:
             self.session.handed_out(node)
 
@@ -86,9 +88,18 @@ class HelixRun:
             return call.state if return_state else call.returned
         return self.engine.completed(node) if return_state else linked(node, value)
 
-    def _failed(self, node: Node, error: Exception, *, return_state: bool) -> Any:
-        """Return what a direct call that failed gives back, or raise what it failed with."""
+    def _failed(self, node: Node, handed: set[str], error: Exception, *, return_state: bool) -> Any:
+        """Return what a direct call that failed gives back, or raise what it failed with.
+
+        Args:
+            node: The call.
+            handed: Its inputs that had failed when it was made, by their keys.
+            error: What came of it.
+            return_state: Whether its state is wanted.
+        """
         call = self.engine.calls[node.key]
+        if isinstance(error, UpstreamFailedError):
+            self._raise_late(node, handed)
         if call.state is None or call.state.is_completed():
             raise error
         if return_state:
@@ -96,6 +107,21 @@ class HelixRun:
         if isinstance(error, UpstreamFailedError) and (call.returned is not None or call.state.is_pending()):
             return call.returned  # None where an input has failed, as Prefect has it
         raise error
+
+    def _raise_late(self, node: Node, handed: set[str]) -> None:
+        """Raise what a value failed with that the flow was given already, and that had to be computed after all.
+
+        With plain Prefect the flow would have met that where it was given the value.
+        """
+        for edge in node.edges:
+            late = edge.node
+            if late.failed and late.key not in handed and (late.asked or not late.submitted):
+                self._raise_late(late, handed)
+                state = self.engine.calls[late.key].state
+                if late.error is not None:
+                    raise late.error
+                if state is not None and (state.is_failed() or state.is_crashed() or state.is_cancelled()):
+                    state.result(raise_on_failure=True, _sync=True)  # type: ignore[call-overload]
 
     def adopt(self, runner: TaskRunner[Any]) -> None:
         """Have what is submitted to the flow run's own task runner pass through the session."""
@@ -154,3 +180,7 @@ class HelixRun:
         """Show what is done now that the body has ended."""
         if self._row is not None:
             self._row.ending = doing
+
+
+def _failed_inputs(node: Node) -> set[str]:
+    return {edge.node.key for edge in node.edges if edge.node.failed}

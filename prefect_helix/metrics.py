@@ -5,11 +5,30 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import SupportsFloat
+from uuid import UUID
 
+from prefect_helix.compat import FlowRunContext
 from prefect_helix.core.errors import ConfigurationError
 
-_collecting: ContextVar[dict[str, float] | None] = ContextVar("helix_metrics", default=None)
+
+@dataclass(frozen=True)
+class _Collector:
+    """What collects metrics.
+
+    Attributes:
+        into: Where they go.
+        flow_run_id: The flow run in which it does so; None for a body, which has its own context.
+        outer: What it stands before.
+    """
+
+    into: dict[str, float]
+    flow_run_id: UUID | None
+    outer: _Collector | None
+
+
+_collecting: ContextVar[_Collector | None] = ContextVar("helix_metrics", default=None)
 
 
 def log_metric(name: str, value: SupportsFloat) -> None:
@@ -32,22 +51,25 @@ def log_metric(name: str, value: SupportsFloat) -> None:
         number = float(value)
     except (TypeError, ValueError, OverflowError) as error:
         raise ConfigurationError(f"metric {name}", value, "Give one number.") from error
-    into = _collecting.get()
-    if into is not None:
-        into[name] = number
+    collector, context = _collecting.get(), FlowRunContext.get()
+    flow_run_id = context.flow_run.id if context is not None and context.flow_run is not None else None
+    while collector is not None and collector.flow_run_id not in (None, flow_run_id):
+        collector = collector.outer  # a flow that was called from here, and has ended
+    if collector is not None:
+        collector.into[name] = number
 
 
 @contextlib.contextmanager
 def collected(into: dict[str, float] | None = None) -> Iterator[dict[str, float]]:
     """Give what collects the metrics that are logged in the body of this context."""
     into = {} if into is None else into
-    token = _collecting.set(into)
+    token = _collecting.set(_Collector(into, None, _collecting.get()))
     try:
         yield into
     finally:
         _collecting.reset(token)
 
 
-def collect(into: dict[str, float]) -> None:
-    """Collect the metrics that are logged from here on, where no body can be put into a context."""
-    _collecting.set(into)
+def collect(into: dict[str, float], flow_run_id: UUID) -> None:
+    """Collect the metrics that are logged in a flow run from here on, whose body cannot be put into a context."""
+    _collecting.set(_Collector(into, flow_run_id, _collecting.get()))

@@ -65,7 +65,7 @@ def current_run() -> HelixRun | None:
     with _lock:
         if flow_run_id not in _runs:
             run = _open(context, FlowOptions())
-            collect(run.session.logged if run else {})
+            collect(run.session.logged if run else {}, flow_run_id)
             if context.flow is not None:
                 _close_with_hooks(context.flow)
                 install(context.flow, FlowOptions())
@@ -127,6 +127,7 @@ def _running(options: FlowOptions) -> Iterator[HelixRun | None]:
         _close(context.flow_run.id, _status(error))
         raise
     _close(context.flow_run.id, "completed")
+    _raise_escaped(run)  # of what ended since
 
 
 @asynccontextmanager
@@ -136,12 +137,14 @@ async def _running_async(options: FlowOptions) -> AsyncIterator[HelixRun | None]
     if context is None or context.flow_run is None:
         yield None
         return
-    run = await asyncio.to_thread(_open, context, options)
+    opening = asyncio.ensure_future(asyncio.to_thread(_open, context, options))
     try:
+        run = await asyncio.shield(opening)
         with collected(run.session.logged if run else None):
             yield run
         _raise_escaped(run)
     except BaseException as error:
+        await asyncio.wait([opening])  # what is cancelled meanwhile is open in a moment, and has to be closed
         await asyncio.shield(asyncio.to_thread(_close, context.flow_run.id, _status(error)))
         raise
     if (run := _runs.pop(context.flow_run.id, None)) is None:
@@ -155,6 +158,7 @@ async def _running_async(options: FlowOptions) -> AsyncIterator[HelixRun | None]
         ended = in_turn.submit(beside, run.end)
         in_turn.shutdown(wait=False)
         await asyncio.shield(asyncio.wrap_future(ended))
+    _raise_escaped(run)
 
 
 def _raise_escaped(run: HelixRun | None) -> None:

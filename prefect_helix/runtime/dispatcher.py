@@ -59,10 +59,11 @@ class Dispatcher:
                 self._put_off(node, ahead[-1])
                 return
             if not one.submitted:
-                scheduler.now(scheduler.compute(one))
+                scheduler.now(scheduler.attempt(one, scheduler.compute(one)))
             elif scheduler.claim(one):
                 with scheduler.failing(one):
-                    if scheduler.prepare(one) and not self._engine.apart:
+                    scheduler.prepare(one)
+                    if scheduler.is_long(one) and not self._engine.apart:
                         self._keeper.flush()
                     self._engine.start(one)
                     one.handed_over = True

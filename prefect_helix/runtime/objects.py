@@ -249,6 +249,11 @@ class Objects:
         value = cell.get()
         return cell.outline is not None and value is not ABSENT and outline_of(value) != cell.outline
 
+    def stands_in(self, node: Node) -> bool:
+        """Return whether the flow body gets stand-ins for the large parts of a node's value, if it has some."""
+        leaves = node.result.leaves if node.result is not None else ()
+        return bool(leaves) and None not in [_stand_in_class(leaf.type_name) for leaf in leaves]
+
     def hand_out(self, node: Node) -> Any:
         """Return a node's value as the flow body gets it: large parts as stand-ins, everything else as it is.
 
@@ -256,10 +261,8 @@ class Objects:
             StoreError: If what is no stand-in cannot be read.
         """
         result = node.result
-        assert result is not None, "what is handed out is computed or equivalent"
+        assert result is not None and result.leaves, "it has large parts, computed or equivalent"
         types = [_stand_in_class(leaf.type_name) for leaf in result.leaves]
-        if not result.leaves or None in types:
-            return self._value(node.cell())
         if result.standin:
             return self.stand_in(node.cell(), types[0] or object)
         if not result.exact:

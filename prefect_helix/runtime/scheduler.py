@@ -157,7 +157,7 @@ class Scheduler:
             while one.provisional and not one.started:
                 waiting = [p for p in one.parents if p.original and not p.failed]
                 for parent in waiting:
-                    yield from self._try(parent, self._compute_with_needs(parent))
+                    yield from self.attempt(parent, self._compute_with_needs(parent))
                 self.reclassify(one)
                 if not waiting:
                     break
@@ -169,7 +169,7 @@ class Scheduler:
         """
         for ancestor in self._world.ancestors(node):
             if ancestor.decision is Decision.COMPUTE and not ancestor.done and not self._world.proven(ancestor):
-                yield from self._try(ancestor, self._compute_with_needs(ancestor))
+                yield from self.attempt(ancestor, self._compute_with_needs(ancestor))
 
     def deferrable(self, node: Node) -> bool:
         """Return whether the node's value need not be there yet: it can be loaded, or still be computed later.
@@ -199,10 +199,10 @@ class Scheduler:
             for parent in self.needed(node):
                 yield from self.settle(parent)
                 if parent.original or parent.decision is Decision.COMPUTE:
-                    yield from self._try(parent, self.compute(parent))
+                    yield from self.attempt(parent, self.compute(parent))
         yield from self.compute(node)
 
-    def _try(self, node: Node, compute: Steps[None]) -> Steps[None]:
+    def attempt(self, node: Node, compute: Steps[None]) -> Steps[None]:
         """Have a node computed for others; if its task fails, Prefect tells who takes its value."""
         try:
             yield from compute
@@ -221,19 +221,22 @@ class Scheduler:
         if not node.started:
             for awaited in filter(is_open, node.awaited):
                 if awaited.started:
-                    yield from self._try(awaited, self.compute(awaited))
+                    yield from self.attempt(awaited, self.compute(awaited))
                 else:
                     yield Wait(awaited)
+        if not node.started and self.is_long(
+            node
+        ):  # what is finished is made safe; nobody waits for it who has a claim
+            yield Do(self._keeper.flush)
         if self.claim(node) or self._engine.take_back(node):
             with self.failing(node):
-                if self.prepare(node):
-                    yield Do(self._keeper.flush)
+                self.prepare(node)
             yield Compute(node)
         yield Wait(node)
 
     def _may_wait(self, node: Node) -> bool:
         """Return whether another run may be computing the same, and that for so long that it is worth a look."""
-        return node.original and not (node.started or node.by_digest or node.submitted) and self._is_long(node)
+        return node.original and not (node.started or node.by_digest or node.submitted) and self.is_long(node)
 
     def _wait_for_others(self, node: Node, waiting: Waiting) -> None:
         found = waiting.claim(node)
@@ -265,13 +268,13 @@ class Scheduler:
             self._computing.add(node.key)
             return True
 
-    def prepare(self, node: Node) -> bool:
-        """Get a node ready to compute; return whether that may take so long that what is finished is made safe."""
+    def prepare(self, node: Node) -> None:
+        """Get a node ready to compute."""
         node.reason = node.reason or self._world.reason(node)
         self._observer.check_arguments(node)
-        return self._is_long(node)
 
-    def _is_long(self, node: Node) -> bool:
+    def is_long(self, node: Node) -> bool:
+        """Return whether computing a node may take so long that what is finished is made safe before."""
         estimate_us = self._world.expected_compute_us(node)
         return estimate_us is not None and estimate_us > LONG_US
 

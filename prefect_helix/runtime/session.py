@@ -193,7 +193,7 @@ class Session:
         yield from scheduler.settle(node)
         if node.original and node.spec.lazy and node.spec.returns is not None and freeze(node):
             return self._objects.stand_in(node.cell(), node.spec.returns)
-        if not scheduler.deferrable(node):
+        if not scheduler.deferrable(node) or (node.decision is Decision.COMPUTE and node.demanded):
             yield from scheduler.bring(node.cell())
         while True:
             if node.result is not None and node.result.leaves and not node.result.standin:
@@ -201,6 +201,8 @@ class Session:
                 node.opened = True
             if node.original:
                 yield from scheduler.bring(node.cell())
+            if not self._objects.stands_in(node):
+                return (yield from self._valuation(node.cell(), exposed=True))
             try:
                 return (yield Do(partial(self._objects.hand_out, node)))
             except StoreError as error:
