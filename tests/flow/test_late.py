@@ -12,9 +12,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from prefect import flow, task
+from prefect.cache_policies import NO_CACHE
 
 import prefect_helix.runs
 from prefect_helix import NondeterministicTaskError, find_run, helix_flow, helix_task, log_metric
+from prefect_helix.helix_run import HelixRun
 
 RAN = logging.getLogger("ran")
 ROWS = 20_000  # large enough not to be handed out by value
@@ -91,7 +93,7 @@ def test_an_input_that_was_handed_over_failed_is_as_in_prefect(store: str, tmp_p
 
 
 def test_what_a_plain_task_is_known_to_read_is_computed_before_it(store: str, ran: Any, tmp_path: Path) -> None:
-    @task
+    @task(cache_policy=NO_CACHE)
     def save(frame: pd.DataFrame) -> int:
         RAN.info("save")
         return len(frame)
@@ -148,14 +150,19 @@ def test_many_that_wait_in_an_event_loop_leave_threads_to_what_they_wait_for(
         }  # of the flow's loop
 
 
-_outcomes: list[int] = []
+def test_a_mixture_that_is_found_after_the_body_fails_the_run(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    ended = threading.Event()
+    close = HelixRun.close
 
+    def closing(run: HelixRun, status: Any) -> None:
+        ended.set()
+        close(run, status)
 
-def test_a_mixture_that_is_found_after_the_body_fails_the_run(store: str) -> None:
-    gate = threading.Event()
+    monkeypatch.setattr(HelixRun, "close", closing)
 
     @helix_task
     def split() -> np.ndarray:
+        assert ended.wait(60)
         return np.random.default_rng().random(ROWS)
 
     @helix_task
@@ -164,7 +171,6 @@ def test_a_mixture_that_is_found_after_the_body_fails_the_run(store: str) -> Non
 
     @helix_task
     def evaluate(part: np.ndarray, key: int) -> float:
-        gate.wait(60)
         return float(part[1]) + key
 
     @helix_flow(store=store, policy="never")
@@ -173,11 +179,11 @@ def test_a_mixture_that_is_found_after_the_body_fails_the_run(store: str) -> Non
         model = fit.submit(part).result()
         if key:
             evaluate.submit(part, key)
-        gate.set()
         return model
 
+    ended.set()
     mixing(0)
-    gate.clear()
+    ended.clear()
     with pytest.raises(NondeterministicTaskError, match="split"):
         mixing(1)
 
