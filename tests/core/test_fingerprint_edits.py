@@ -1582,6 +1582,93 @@ EDITS = parse(r"""
 -settings = Settings()
 +settings = Settings(Model(2))
 
+-- descriptors and wrappers of the project's own, and what is set on them
+
+== change: property of a subclass
+ class classproperty(property):
+     def __get__(self, obj, cls): return self.fget(cls)
+ class C:
+     @classproperty
+-    def scale(cls): return 2
++    def scale(cls): return 3
+ def task(): return C.scale
+== change: code of a subclass of property
+ class classproperty(property):
+-    def __get__(self, obj, cls): return self.fget(cls)
++    def __get__(self, obj, cls): return -self.fget(cls)
+ class C:
+     @classproperty
+     def scale(cls): return 2
+ def task(): return C.scale
+== change: attribute of a subclass of property
+ class unit(property):
+     def __init__(self, fget, factor):
+         super().__init__(fget)
+         self.factor = factor
+     def __get__(self, obj, cls): return self.fget(cls) * self.factor
+-class C: scale = unit(lambda cls: 2, 10)
++class C: scale = unit(lambda cls: 2, 100)
+ def task(): return C.scale
+== change: class method of a subclass
+ class maker(classmethod): pass
+ class C:
+     @maker
+-    def scale(cls): return 2
++    def scale(cls): return 3
+ def task(): return C.scale()
+== change: static method of a subclass
+ class plain(staticmethod): pass
+ class C:
+     @plain
+-    def scale(): return 2
++    def scale(): return 3
+ def task(): return C.scale()
+== change: abstract class method
+ import abc
+ class C:
+     @abc.abstractclassmethod
+-    def scale(cls): return 2
++    def scale(cls): return 3
+ def task(): return C.scale()
+== change: cached property that never calls its base
+ import functools
+ class once(functools.cached_property):
+     def __init__(self, make): self.make = make
+     def __set_name__(self, cls, name): pass
+     def __get__(self, obj, cls): return self.make(obj)
+ class C:
+     @once
+-    def scale(self): return 2
++    def scale(self): return 3
+ def task(): return C().scale
+== change: attribute of a partial
+ import functools
+ f = functools.partial(pow, 2)
+-f.scale = 2
++f.scale = 3
+ def task(): return f.scale
+== change: function that a partial stands for
+ import functools
+-def h(): return 1
++def h(): return 2
+ f = functools.update_wrapper(functools.partial(pow, 2), h)
+ def task(): return f.__wrapped__()
+== change: attribute of a function with a cache
+ import functools
+ @functools.lru_cache
+ def f(x): return x
+-f.scale = 2
++f.scale = 3
+ def task(): return f.scale
+== keep: layout in a property of a subclass
+ class lazy(property): pass
+ class C:
+     @lazy
+-    def scale(self): return 2
++    def scale(self):
++        return 2  # a comment
+ def task(): return C().scale
+
 -- names, strings and nothing, which are no constants of the same text
 
 == change: column named by a parameter

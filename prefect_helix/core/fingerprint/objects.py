@@ -23,6 +23,7 @@ from prefect_helix.core.fingerprint.values import (
     MAPPINGS,
     SEQUENCES,
     SETS,
+    attributes_set,
     has_no_content,
     is_environment,
     is_means,
@@ -60,7 +61,9 @@ def expand(reach: Reach, node: Node, value: Any) -> None:
         node.own = cls.__name__
         for part in parts:
             live.attribute(value, part)
-            node.edges.append(reach.edge(part, getattr(value, part), node.name, given=given))
+            node.edges.append(reach.edge(part, getattr(value, part, None), node.name, given=given))
+        for name, held in live.repeat(attributes_set, value, parts):
+            node.edges.append(reach.held(value, name, held, f"{node.name}.{name}", given=given))
     elif issubclass(cls, BUILTIN_CALLABLES):
         _builtin_callable(reach, node, value)
     elif cls in MAPPINGS:

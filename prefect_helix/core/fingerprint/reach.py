@@ -39,10 +39,8 @@ from prefect_helix.core.fingerprint.names import (
     written_slot,
 )
 from prefect_helix.core.fingerprint.source import read_function
-from prefect_helix.core.fingerprint.values import MAPPINGS, SEQUENCES, SETS, is_environment
+from prefect_helix.core.fingerprint.values import MAPPINGS, SEQUENCES, SETS, attributes_set, is_environment
 
-# Of the last call of a method; `self` is an argument.
-_BOUND_BY_PREFECT = frozenset({"__prefect_self__", "__prefect_cls__"})
 _MODULE_FACTS = frozenset({"__name__", "__file__", "__spec__", "__package__", "__path__", "__loader__", "__builtins__"})
 
 Expand = Callable[["Reach", Node, object], None]
@@ -264,11 +262,7 @@ class Reach:
                 self.held(function, f"{name}=", value, f"{node.name}.{name}")
                 for name, value in default_values(function)
             ),
-            *(
-                self.held(function, name, value, f"{node.name}.{name}")
-                for name, value in sorted(vars(function).items())
-                if name not in _BOUND_BY_PREFECT
-            ),
+            *(self.held(function, name, value, f"{node.name}.{name}") for name, value in attributes_set(function, ())),
             *(self._unseen(node, what) for what in sorted(opaque)),
             *self._initials_of(function, form),
         ]
