@@ -1660,6 +1660,13 @@ EDITS = parse(r"""
 -f.scale = 2
 +f.scale = 3
  def task(): return f.scale
+== change: attribute of a context manager
+ import contextlib
+ @contextlib.contextmanager
+ def f(): yield
+-f.scale = 2
++f.scale = 3
+ def task(): return f.scale
 == keep: layout in a property of a subclass
  class lazy(property): pass
  class C:

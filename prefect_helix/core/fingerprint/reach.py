@@ -214,7 +214,8 @@ class Reach:
             self._foreign_wrapper(node, function, owner)
 
     def _foreign_wrapper(self, node: Node, function: FunctionType, owner: Owner) -> None:
-        node.own = normalise_bytecode(function.__code__).text
+        form = normalise_bytecode(function.__code__)
+        node.own = form.text
         node.edges = self.owned_by(owner)
         given = isinstance(owner, Distribution)
         if hasattr(function, "registry") and hasattr(function, "dispatch"):  # functools.singledispatch
@@ -232,6 +233,8 @@ class Reach:
             node.edges.append(self.edge(name, value, f"{node.name}.{name}", given=given))
         if "__wrapped__" in vars(function):
             node.edges.append(self.edge("__wrapped__", vars(function)["__wrapped__"], node.name, given=given))
+        for name, value in attributes_set(function, {"__wrapped__", *form.attributes}):  # may set these itself
+            node.edges.append(self.held(function, name, value, f"{node.name}.{name}", given=given))
 
     def _project_function(self, node: Node, function: FunctionType) -> None:
         documented = self.documented or self.is_given(node)
