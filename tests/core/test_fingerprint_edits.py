@@ -1976,6 +1976,40 @@ def test_hash_seed_working_directory_and_place_do_not_count(tmp_path: Path) -> N
     assert len(found.pop()) == 32
 
 
+SETS = {
+    "members of an enum": "class Kind(enum.Enum): A = 1; B = 2; C = 3\nS = frozenset(Kind)",
+    "members of an enum of strings": "class Kind(str, enum.Enum): A = 'a'; B = 'b'; C = 'c'\nS = {*Kind}",
+    "paths": "S = {pathlib.Path('a'), pathlib.Path('b'), pathlib.Path('c')}",
+    "records": "@dataclasses.dataclass(frozen=True)\nclass P: x: str\nS = {P('a'), P('b'), P('c')}",
+    "named tuples": "P = collections.namedtuple('P', 'x')\nS = {P('a'), P('b'), P('c')}",
+    "tuples with code": "S = {('a', len), ('b', len), ('c', len)}",
+    "strings of numpy": "S = {numpy.str_('a'), numpy.str_('b'), numpy.str_('c')}",
+    "partials": "S = {functools.partial(print, n) for n in range(5)}",
+    "closures": "def make(n):\n    return lambda: n\nS = {make(n) for n in range(5)}",
+    "frozen sets and code": "S = {frozenset({'a', 'b', 'c'}), frozenset({'d', 'e'}), len}",
+    "strings in a set of a subclass": "class Tags(set): pass\nS = Tags('abc')",
+    "paths in a frozen set of a subclass": "class Paths(frozenset): pass\nS = Paths(map(pathlib.Path, 'abc'))",
+}
+
+
+@pytest.fixture(scope="module")
+def sets_by_seed(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, str]]:
+    """The fingerprint of a task with each of the sets, in processes of several hash seeds."""
+    root = tmp_path_factory.mktemp("sets")
+    for name, text in SETS.items():
+        (root / name).mkdir()
+        modules = "import collections, dataclasses, enum, functools, numpy, pathlib"
+        (root / name / "project.py").write_text(f"{modules}\n{text}\ndef task(x): return x in S\n")
+    return [load({name: str(root / name) for name in SETS}, seed=seed) for seed in ("1", "2", "3")]
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_the_order_of_a_set_does_not_count(name: str, sets_by_seed: list[dict[str, str]]) -> None:
+    found = {by_name[name] for by_name in sets_by_seed}
+    assert len(found) == 1
+    assert len(found.pop()) == 32
+
+
 def test_what_seeds_the_generators_that_all_share_does_not_count(tmp_path: Path) -> None:
     (tmp_path / "project.py").write_text(
         "from random import random, shuffle\nfrom numpy.random import rand\nfrom scipy.stats import norm\n"

@@ -15,7 +15,7 @@ from prefect_helix.core.fingerprint.distributions import (
     Origin,
 )
 from prefect_helix.core.fingerprint.generators import first_state, is_generator, is_shared
-from prefect_helix.core.fingerprint.live import MISSING, Live
+from prefect_helix.core.fingerprint.live import MISSING, Live, content_of
 from prefect_helix.core.fingerprint.names import module_label
 from prefect_helix.core.fingerprint.reach import Reach
 from prefect_helix.core.fingerprint.values import (
@@ -93,12 +93,10 @@ def expand(reach: Reach, node: Node, value: Any) -> None:
         _instance(reach, node, value, given)
 
 
-def _set_order(item: object) -> str:
+def _set_order(item: object) -> tuple[str, str, str]:
     """Order what a set with code in it holds; the order of two that look the same may cost a recompute."""
-    name = str(getattr(item, "__qualname__", ""))
-    if isinstance(item, FunctionType):
-        return f"{name}:{normalise_bytecode(item.__code__).text}"
-    return f"{name}:{item!r}" if is_plain(item) else name
+    code = normalise_bytecode(item.__code__).text if isinstance(item, FunctionType) else ""
+    return str(getattr(item, "__qualname__", "")), code, content_of(item).hex
 
 
 def _builtin_callable(reach: Reach, node: Node, value: Any) -> None:

@@ -206,6 +206,8 @@ def reduced_parts(value: object) -> tuple[str, list[tuple[str, object]]] | None:
         return f"global {reduced}", []
     maker, arguments, state, items, entries = (*reduced, None, None, None)[:5]
     parts: list[tuple[str, object]] = []
+    if isinstance(value, (set, frozenset)) and arguments == ([*value],):
+        arguments = (frozenset(value),)  # which is put in order
     if maker is copyreg.__newobj__:  # type: ignore[attr-defined]
         arguments = arguments[1:]
     elif maker is not copyreg.__newobj_ex__:  # type: ignore[attr-defined]
