@@ -1667,6 +1667,23 @@ EDITS = parse(r"""
 -f.scale = 2
 +f.scale = 3
  def task(): return f.scale
+== change: string that a bound method looks into
+-vowel = 'aeiou'.__contains__
++vowel = 'aeiouy'.__contains__
+ def task(): return vowel('y')
+== change: tuple that a bound method looks into
+-get = (5, 6).__getitem__
++get = (5, 7).__getitem__
+ def task(): return get(1)
+== change: array that a bound method looks into
+ import numpy
+-get = numpy.array([1, 2]).__getitem__
++get = numpy.array([1, 3]).__getitem__
+ def task(): return get(1)
+== change: empty string that a bound method looks into
+-vowel = ''.__contains__
++vowel = 'y'.__contains__
+ def task(): return vowel('y')
 == keep: layout in a property of a subclass
  class lazy(property): pass
  class C:
@@ -1907,6 +1924,18 @@ EDITS = parse(r"""
 +K = 2
  exec('def h(): return K')
  def task(): return h()
+== change: what a try block of exec'd code covers
+ exec('''
+ def h(x):
++    y = int(x)
+     try:
+-        y = int(x)
+         z = y + 1
+     except ValueError:
+         return 1
+     return z
+ ''')
+ def task(): return h('x')
 == keep: layout of exec'd code
 -exec('def h(): return 1')
 +exec('\n\ndef h():  # x\n    return 1')

@@ -100,7 +100,8 @@ def _set_order(item: object) -> tuple[str, str, str]:
 
 
 def _builtin_callable(reach: Reach, node: Node, value: Any) -> None:
-    owner = getattr(value, "__objclass__", None) or getattr(value, "__self__", None)
+    bound = getattr(value, "__self__", None)
+    owner = getattr(value, "__objclass__", None) if bound is None else bound
     node.own = f"builtin {value.__qualname__}"
     module = getattr(value, "__module__", None)
     reach.live.attribute(value, "__module__")
