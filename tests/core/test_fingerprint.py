@@ -114,6 +114,10 @@ def test_a_global_that_reached_code_writes_is_state_with_a_note(load: Load, text
         "def memo(f):\n    seen = {}\n    def w(k): seen[k] = f(k)\n    return w\n@memo\ndef task(k): return k\n",
         "def make():\n    n = 0\n    def f(k):\n        nonlocal n\n        n += k\n    return f\ntask = make()\n",
         "import functools\n@functools.lru_cache\ndef h(k): return k\ndef task(k): return h(k)\n",
+        "import functools\n@functools.lru_cache\ndef h(k): return k\nh.n = 0\ndef task(k): h.n += 1\n",
+        "import functools\nL = dict(vars(functools))\nexec('def retry(f):\\n'\n"
+        " ' @wraps(f)\\n def w(k):\\n  w.tried = k\\n  return f(k)\\n w.tried = 0\\n return w', L)\n"
+        "@L['retry']\ndef h(k): return k\ndef task(k): return h(k)\n",
         "class M: pass\nm = None\ndef get():\n    global m\n    m = m or M()\ndef task(k): return get()\n",
         "class M:\n    n = 0\n    def f(self): M.n += 1\nm = M()\ndef task(k): m.f()\n",
         "import io\nB = io.BytesIO(b'a')\ndef task(k): return B.read()\n",

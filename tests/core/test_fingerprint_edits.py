@@ -1582,6 +1582,117 @@ EDITS = parse(r"""
 -settings = Settings()
 +settings = Settings(Model(2))
 
+-- descriptors and wrappers of the project's own, and what is set on them
+
+== change: property of a subclass
+ class classproperty(property):
+     def __get__(self, obj, cls): return self.fget(cls)
+ class C:
+     @classproperty
+-    def scale(cls): return 2
++    def scale(cls): return 3
+ def task(): return C.scale
+== change: code of a subclass of property
+ class classproperty(property):
+-    def __get__(self, obj, cls): return self.fget(cls)
++    def __get__(self, obj, cls): return -self.fget(cls)
+ class C:
+     @classproperty
+     def scale(cls): return 2
+ def task(): return C.scale
+== change: attribute of a subclass of property
+ class unit(property):
+     def __init__(self, fget, factor):
+         super().__init__(fget)
+         self.factor = factor
+     def __get__(self, obj, cls): return self.fget(cls) * self.factor
+-class C: scale = unit(lambda cls: 2, 10)
++class C: scale = unit(lambda cls: 2, 100)
+ def task(): return C.scale
+== change: class method of a subclass
+ class maker(classmethod): pass
+ class C:
+     @maker
+-    def scale(cls): return 2
++    def scale(cls): return 3
+ def task(): return C.scale()
+== change: static method of a subclass
+ class plain(staticmethod): pass
+ class C:
+     @plain
+-    def scale(): return 2
++    def scale(): return 3
+ def task(): return C.scale()
+== change: abstract class method
+ import abc
+ class C:
+     @abc.abstractclassmethod
+-    def scale(cls): return 2
++    def scale(cls): return 3
+ def task(): return C.scale()
+== change: cached property that never calls its base
+ import functools
+ class once(functools.cached_property):
+     def __init__(self, make): self.make = make
+     def __set_name__(self, cls, name): pass
+     def __get__(self, obj, cls): return self.make(obj)
+ class C:
+     @once
+-    def scale(self): return 2
++    def scale(self): return 3
+ def task(): return C().scale
+== change: attribute of a partial
+ import functools
+ f = functools.partial(pow, 2)
+-f.scale = 2
++f.scale = 3
+ def task(): return f.scale
+== change: function that a partial stands for
+ import functools
+-def h(): return 1
++def h(): return 2
+ f = functools.update_wrapper(functools.partial(pow, 2), h)
+ def task(): return f.__wrapped__()
+== change: attribute of a function with a cache
+ import functools
+ @functools.lru_cache
+ def f(x): return x
+-f.scale = 2
++f.scale = 3
+ def task(): return f.scale
+== change: attribute of a context manager
+ import contextlib
+ @contextlib.contextmanager
+ def f(): yield
+-f.scale = 2
++f.scale = 3
+ def task(): return f.scale
+== change: string that a bound method looks into
+-vowel = 'aeiou'.__contains__
++vowel = 'aeiouy'.__contains__
+ def task(): return vowel('y')
+== change: tuple that a bound method looks into
+-get = (5, 6).__getitem__
++get = (5, 7).__getitem__
+ def task(): return get(1)
+== change: array that a bound method looks into
+ import numpy
+-get = numpy.array([1, 2]).__getitem__
++get = numpy.array([1, 3]).__getitem__
+ def task(): return get(1)
+== change: empty string that a bound method looks into
+-vowel = ''.__contains__
++vowel = 'y'.__contains__
+ def task(): return vowel('y')
+== keep: layout in a property of a subclass
+ class lazy(property): pass
+ class C:
+     @lazy
+-    def scale(self): return 2
++    def scale(self):
++        return 2  # a comment
+ def task(): return C().scale
+
 -- names, strings and nothing, which are no constants of the same text
 
 == change: column named by a parameter
@@ -1901,6 +2012,18 @@ EDITS = parse(r"""
 +K = 2
  exec('def h(): return K')
  def task(): return h()
+== change: what a try block of exec'd code covers
+ exec('''
+ def h(x):
++    y = int(x)
+     try:
+-        y = int(x)
+         z = y + 1
+     except ValueError:
+         return 1
+     return z
+ ''')
+ def task(): return h('x')
 == keep: layout of exec'd code
 -exec('def h(): return 1')
 +exec('\n\ndef h():  # x\n    return 1')
@@ -1966,6 +2089,40 @@ def test_hash_seed_working_directory_and_place_do_not_count(tmp_path: Path) -> N
         folder.mkdir()
         (folder / "project.py").write_text(text)
         found |= set(load({"only": str(folder)}, seed=seed, cwd=folder).values())
+    assert len(found) == 1
+    assert len(found.pop()) == 32
+
+
+SETS = {
+    "members of an enum": "class Kind(enum.Enum): A = 1; B = 2; C = 3\nS = frozenset(Kind)",
+    "members of an enum of strings": "class Kind(str, enum.Enum): A = 'a'; B = 'b'; C = 'c'\nS = {*Kind}",
+    "paths": "S = {pathlib.Path('a'), pathlib.Path('b'), pathlib.Path('c')}",
+    "records": "@dataclasses.dataclass(frozen=True)\nclass P: x: str\nS = {P('a'), P('b'), P('c')}",
+    "named tuples": "P = collections.namedtuple('P', 'x')\nS = {P('a'), P('b'), P('c')}",
+    "tuples with code": "S = {('a', len), ('b', len), ('c', len)}",
+    "strings of numpy": "S = {numpy.str_('a'), numpy.str_('b'), numpy.str_('c')}",
+    "partials": "S = {functools.partial(print, n) for n in range(5)}",
+    "closures": "def make(n):\n    return lambda: n\nS = {make(n) for n in range(5)}",
+    "frozen sets and code": "S = {frozenset({'a', 'b', 'c'}), frozenset({'d', 'e'}), len}",
+    "strings in a set of a subclass": "class Tags(set): pass\nS = Tags('abc')",
+    "paths in a frozen set of a subclass": "class Paths(frozenset): pass\nS = Paths(map(pathlib.Path, 'abc'))",
+}
+
+
+@pytest.fixture(scope="module")
+def sets_by_seed(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, str]]:
+    """The fingerprint of a task with each of the sets, in processes of several hash seeds."""
+    root = tmp_path_factory.mktemp("sets")
+    for name, text in SETS.items():
+        (root / name).mkdir()
+        modules = "import collections, dataclasses, enum, functools, numpy, pathlib"
+        (root / name / "project.py").write_text(f"{modules}\n{text}\ndef task(x): return x in S\n")
+    return [load({name: str(root / name) for name in SETS}, seed=seed) for seed in ("1", "2", "3")]
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_the_order_of_a_set_does_not_count(name: str, sets_by_seed: list[dict[str, str]]) -> None:
+    found = {by_name[name] for by_name in sets_by_seed}
     assert len(found) == 1
     assert len(found.pop()) == 32
 

@@ -93,6 +93,8 @@ LIMIT = 10
 NAMES = ["a", ["b", {"k": [1]}]]
 TABLE = {"x": 1, "f": other}
 KINDS = {1, 2}
+class Tags(set): pass
+TAGS = Tags({1, scale})
 QUEUE = collections.deque([1, 2], maxlen=5)
 GROUPS = collections.defaultdict(int, a=1)
 RAW = bytearray(b"abc")
@@ -125,7 +127,7 @@ def task(x, deep=(1, 2), table={"a": [1]}):
     from lazily_under_test import part
     found = [scale(x), helpers.adder(x), helpers.half(x), helpers.cached(x), helpers.show(x), helpers.memoised(x)]
     found += [helpers.MODEL.run(x), helpers.MODEL.size, helpers.POINT, helpers.Model, helpers.LOCK, Registry.known]
-    found += [helpers.BOX]
+    found += [helpers.BOX, helpers.TAGS]
     found += [helpers.NAMES, helpers.TABLE, helpers.KINDS, helpers.QUEUE, helpers.GROUPS, helpers.RAW, helpers.ARRAY]
     found += [LIMIT, FLAG, PAIR, json.dumps(x), np.sum(x), len(found), isinstance(x, helpers.Base), x.tidy]
     return found, part(x), lazily_under_test
@@ -250,6 +252,7 @@ def changes(folder: Path) -> dict[str, Change]:
         "an item of a dict": in_place(lambda table, r: table.update(x=r.randrange(3)), "TABLE"),
         "the order of a dict": in_place(lambda table, r: table.update(x=table.pop("x")), "TABLE"),
         "code in a dict": lambda h, t, r: h.TABLE.update(f=r.choice([h.other, h.scale])),
+        "a set of a subclass": in_place(lambda tags, r: tags.symmetric_difference_update({r.randrange(4)}), "TAGS"),
         "a set": in_place(lambda kinds, r: kinds.symmetric_difference_update({r.randrange(4)}), "KINDS"),
         "a deque": in_place(lambda queue, r: queue.append(r.randrange(3)), "QUEUE"),
         "a group": in_place(lambda groups, r: groups[r.randrange(3)], "GROUPS"),

@@ -67,6 +67,8 @@ class _Reader:
         parameters = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
         shape = (code.co_name, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags, parameters)
         self.text.append(f"code({shape!r}")
+        if covered := getattr(code, "co_exceptiontable", b""):  # by try blocks, in Python 3.11 and newer
+            self.text.append(f"{covered!r};")
         self.names.update(code.co_names)
         chain: Chain = ()
         constants: list[object] = []

@@ -77,7 +77,8 @@ class Live:
     def repeat(self, read: Callable[..., T], *arguments: object) -> T:
         """Return what `read` gives; it is asked again to tell whether that still stands.
 
-        What it gives is compared by identity, tuples and lists part by part, text and whole numbers by content.
+        What it gives is compared by identity; tuples, lists and frozen sets part by part, text and whole numbers by
+        content.
         """
         value = read(*arguments)
         self._repeated.append((read, arguments, value))
@@ -237,6 +238,6 @@ def _same(now: object, known: object) -> bool:
         return True
     if type(now) is not type(known):
         return False
-    if isinstance(now, tuple | list) and isinstance(known, tuple | list):
+    if isinstance(now, tuple | list | frozenset) and isinstance(known, tuple | list | frozenset):
         return len(now) == len(known) and (all(map(is_, now, known)) or all(map(_same, now, known)))
     return type(now) in _EQUAL_MEANS_SAME and now == known

@@ -15,7 +15,7 @@ from prefect_helix.core.fingerprint.distributions import (
     Origin,
 )
 from prefect_helix.core.fingerprint.generators import first_state, is_generator, is_shared
-from prefect_helix.core.fingerprint.live import MISSING, Live
+from prefect_helix.core.fingerprint.live import MISSING, Live, content_of
 from prefect_helix.core.fingerprint.names import annotations_of, module_label, without_addresses
 from prefect_helix.core.fingerprint.reach import Reach
 from prefect_helix.core.fingerprint.values import (
@@ -23,6 +23,7 @@ from prefect_helix.core.fingerprint.values import (
     MAPPINGS,
     SEQUENCES,
     SETS,
+    attributes_set,
     has_no_content,
     is_environment,
     is_means,
@@ -60,7 +61,9 @@ def expand(reach: Reach, node: Node, value: Any) -> None:
         node.own = cls.__name__
         for part in parts:
             live.attribute(value, part)
-            node.edges.append(reach.edge(part, getattr(value, part), node.name, given=given))
+            node.edges.append(reach.edge(part, getattr(value, part, None), node.name, given=given))
+        for name, held in live.repeat(attributes_set, value, parts):
+            node.edges.append(reach.held(value, name, held, f"{node.name}.{name}", given=given))
     elif issubclass(cls, BUILTIN_CALLABLES):
         _builtin_callable(reach, node, value)
     elif cls in MAPPINGS:
@@ -90,16 +93,15 @@ def expand(reach: Reach, node: Node, value: Any) -> None:
         _instance(reach, node, value, given)
 
 
-def _set_order(item: object) -> str:
+def _set_order(item: object) -> tuple[str, str, str]:
     """Order what a set with code in it holds; the order of two that look the same may cost a recompute."""
-    name = str(getattr(item, "__qualname__", ""))
-    if isinstance(item, FunctionType):
-        return f"{name}:{normalise_bytecode(item.__code__).text}"
-    return f"{name}:{item!r}" if is_plain(item) else name
+    code = normalise_bytecode(item.__code__).text if isinstance(item, FunctionType) else ""
+    return str(getattr(item, "__qualname__", "")), code, content_of(item).hex
 
 
 def _builtin_callable(reach: Reach, node: Node, value: Any) -> None:
-    owner = getattr(value, "__objclass__", None) or getattr(value, "__self__", None)
+    bound = getattr(value, "__self__", None)
+    owner = getattr(value, "__objclass__", None) if bound is None else bound
     node.own = f"builtin {value.__qualname__}"
     module = getattr(value, "__module__", None)
     reach.live.attribute(value, "__module__")

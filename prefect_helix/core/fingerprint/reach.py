@@ -37,10 +37,8 @@ from prefect_helix.core.fingerprint.names import (
 )
 from prefect_helix.core.fingerprint.origins import Origins
 from prefect_helix.core.fingerprint.source import read_function
-from prefect_helix.core.fingerprint.values import is_environment
+from prefect_helix.core.fingerprint.values import attributes_set, is_environment
 
-# Of the last call of a method; `self` is an argument.
-_BOUND_BY_PREFECT = frozenset({"__prefect_self__", "__prefect_cls__"})
 _MODULE_FACTS = frozenset({"__name__", "__file__", "__spec__", "__package__", "__path__", "__loader__", "__builtins__"})
 
 Expand = Callable[["Reach", Node, object], None]
@@ -224,7 +222,8 @@ class Reach:
             self._foreign_wrapper(node, function, owner)
 
     def _foreign_wrapper(self, node: Node, function: FunctionType, owner: Owner) -> None:
-        node.own = normalise_bytecode(function.__code__).text
+        form = normalise_bytecode(function.__code__)
+        node.own = form.text
         node.edges = self.owned_by(owner)
         given = isinstance(owner, Distribution)
         if hasattr(function, "registry") and hasattr(function, "dispatch"):  # functools.singledispatch
@@ -242,6 +241,8 @@ class Reach:
             node.edges.append(self.edge(name, value, f"{node.name}.{name}", given=given))
         if "__wrapped__" in vars(function):
             node.edges.append(self.edge("__wrapped__", vars(function)["__wrapped__"], node.name, given=given))
+        for name, value in attributes_set(function, {"__wrapped__", *form.attributes}):  # may set these itself
+            node.edges.append(self.held(function, name, value, f"{node.name}.{name}", given=given))
 
     def _project_function(self, node: Node, function: FunctionType) -> None:
         documented = self.documented or self.is_given(node)
@@ -273,11 +274,7 @@ class Reach:
                 self.held(function, f"{name}=", value, f"{node.name}.{name}")
                 for name, value in default_values(function)
             ),
-            *(
-                self.held(function, name, value, f"{node.name}.{name}")
-                for name, value in sorted(vars(function).items())
-                if name not in _BOUND_BY_PREFECT
-            ),
+            *(self.held(function, name, value, f"{node.name}.{name}") for name, value in attributes_set(function, ())),
             *self.annotated(node, function.__globals__, annotations),
             *(self._unseen(node, what) for what in sorted(opaque)),
             *self._origins.of_written(function, form),

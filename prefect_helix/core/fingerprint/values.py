@@ -23,7 +23,7 @@ import typing
 import uuid
 import weakref
 from collections import Counter, OrderedDict, defaultdict, deque
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 PLAIN_TYPES: frozenset[type] = frozenset(
@@ -61,6 +61,10 @@ BUILTIN_CALLABLES = (
     types.MemberDescriptorType,
 )
 
+# Of the last call of a method; `self` is an argument.
+_SET_BY_PREFECT = frozenset({"__prefect_self__", "__prefect_cls__"})
+_SET_BY_PYTHON = frozenset({*functools.WRAPPER_ASSIGNMENTS, "cache_parameters", "attrname", "lock"})
+_SHOWING_OTHERS = (types.MethodType, types.GenericAlias)  # their attributes are those of what they bind
 _IDENTIFIER = re.compile(r"[^\W\d]\w*")
 _PROXY_MODULES = frozenset({"wrapt", "_wrappers"})  # proxies refuse to be pickled
 _MANY_PARTS = 20_000
@@ -112,11 +116,32 @@ def is_environment(value: object) -> bool:
 
 
 def parts_of(value: object) -> tuple[str, ...]:
-    """Return the attributes that `value` is the sum of; none if it is not known to be a sum."""
+    """Return the attributes that `value` is the sum of, beside those set on it; none if it is not known to be a sum."""
     cls = type(value)
-    if cls.__module__.partition(".")[0] == "numba" and hasattr(value, "py_func"):  # pickles to an id of the process
+    if _is_compiled_by_numba(value):  # pickles to an id of the process
         return "__class__", "py_func", "targetoptions"
-    return PARTS.get(cls, ())
+    if cls in PARTS:
+        return PARTS[cls]
+    base = next((base for base in cls.__mro__ if base in PARTS), None)
+    return () if base is None else ("__class__", *PARTS[base])
+
+
+def attributes_set(value: object, besides: Collection[str]) -> list[tuple[str, object]]:
+    """Return what has been set on a function or a sum of parts, sorted by name.
+
+    Args:
+        value: The function or sum.
+        besides: Attributes to leave out, along with those that Python and Prefect set.
+    """
+    if isinstance(value, _SHOWING_OTHERS) or _is_compiled_by_numba(value):
+        return []
+    by_python = () if isinstance(value, types.FunctionType) else _SET_BY_PYTHON
+    left_out = {*besides, *_SET_BY_PREFECT, *by_python}
+    return sorted((name, held) for name, held in _attributes(value).items() if name not in left_out)
+
+
+def _is_compiled_by_numba(value: object) -> bool:
+    return type(value).__module__.partition(".")[0] == "numba" and hasattr(value, "py_func")
 
 
 def is_plain(value: object) -> bool:
@@ -181,6 +206,8 @@ def reduced_parts(value: object) -> tuple[str, list[tuple[str, object]]] | None:
         return f"global {reduced}", []
     maker, arguments, state, items, entries = (*reduced, None, None, None)[:5]
     parts: list[tuple[str, object]] = []
+    if isinstance(value, (set, frozenset)) and arguments == ([*value],):
+        arguments = (frozenset(value),)  # which is put in order
     if maker is copyreg.__newobj__:  # type: ignore[attr-defined]
         arguments = arguments[1:]
     elif maker is not copyreg.__newobj_ex__:  # type: ignore[attr-defined]
