@@ -1725,6 +1725,16 @@ EDITS = parse(r"""
 -Q = dataclasses.make_dataclass('Q', [('x', int, 3)])
 +Q = dataclasses.make_dataclass('Q', [('x', int, 4)])
  def task(): return P().x
+== change: order of attributes that are listed
+ import types
+-K = types.SimpleNamespace(a=1, b=2)
++K = types.SimpleNamespace(b=2, a=1)
+ def task(): return list(vars(K))
+== keep: order of attributes that are read by name
+ import types
+-K = types.SimpleNamespace(a=1, b=2)
++K = types.SimpleNamespace(b=2, a=1)
+ def task(): return K.a
 == keep: layout in a property of a subclass
  class lazy(property): pass
  class C:

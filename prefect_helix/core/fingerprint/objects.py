@@ -232,7 +232,7 @@ def _reduced(reach: Reach, node: Node, value: Any, given: bool) -> None:
     """Fill in an instance from its class and what pickle would store of it."""
     node.own = "instance"
     node.edges = [reach.edge("class", type(value), node.name)]
-    reduced = reach.live.repeat(reduced_parts, value)
+    reduced = reach.live.repeat(reduced_parts, value, reach.lists_members)
     if reduced is None:
         reach.hide(node)
         return
