@@ -1684,6 +1684,57 @@ EDITS = parse(r"""
 -vowel = ''.__contains__
 +vowel = 'y'.__contains__
  def task(): return vowel('y')
+== change: default of a class made by dataclasses
+ import dataclasses
+-P = dataclasses.make_dataclass('P', [('x', int, 3)])
++P = dataclasses.make_dataclass('P', [('x', int, 4)])
+ def task(): return P().x
+== change: method of a class made by its metaclass
+ import abc
+-P = abc.ABCMeta('P', (), {'f': lambda self: 1})
++P = abc.ABCMeta('P', (), {'f': lambda self: 2})
+ def task(): return P().f()
+== change: member of a class made by types
+ import types
+-P = types.new_class('P', (), {}, lambda members: members.update(x=1))
++P = types.new_class('P', (), {}, lambda members: members.update(x=2))
+ def task(): return P.x
+== change: class in exec'd code of no module
+ names = {}
+-exec('class P: x = 1', names)
++exec('class P: x = 2', names)
+ P = names['P']
+ def task(): return P.x
+== change: base of a class that a library makes
+ import types
+ class B:
+-    x = 1
++    x = 2
+ P = types.new_class('P', (B,))
+ def task(): return P.x
+== change: base of a class that another library makes
+ from sqlalchemy.orm import Session, sessionmaker
+ class S(Session):
+-    def f(self): return 1
++    def f(self): return 2
+ make = sessionmaker(class_=S)
+ def task(): return make.class_.f(None)
+== keep: class that is not used of those made by dataclasses
+ import dataclasses
+ P = dataclasses.make_dataclass('P', [('x', int, 3)])
+-Q = dataclasses.make_dataclass('Q', [('x', int, 3)])
++Q = dataclasses.make_dataclass('Q', [('x', int, 4)])
+ def task(): return P().x
+== change: order of attributes that are listed
+ import types
+-K = types.SimpleNamespace(a=1, b=2)
++K = types.SimpleNamespace(b=2, a=1)
+ def task(): return list(vars(K))
+== keep: order of attributes that are read by name
+ import types
+-K = types.SimpleNamespace(a=1, b=2)
++K = types.SimpleNamespace(b=2, a=1)
+ def task(): return K.a
 == keep: layout in a property of a subclass
  class lazy(property): pass
  class C:

@@ -20,8 +20,10 @@ T = TypeVar("T")
 MISSING: Any = object()
 """The value of a name that is not bound (yet)."""
 
+HEAP_TYPE = 1 << 9
+"""Among the flags of a class: that it is made at run time, not by the compiler of C."""
+
 _FUNCTION_PARTS = ("__code__", "__defaults__", "__kwdefaults__", "__dict__", "__qualname__")
-_HEAP_TYPE = 1 << 9
 _EQUAL_MEANS_SAME: frozenset[type] = frozenset({str, bytes, int, Distribution})
 
 
@@ -151,7 +153,7 @@ class Live:
 
     def attribute(self, holder: object, name: str) -> None:
         """Note that an attribute is read."""
-        if isinstance(holder, type) and not holder.__flags__ & _HEAP_TYPE:
+        if isinstance(holder, type) and not holder.__flags__ & HEAP_TYPE:
             return  # those of types made in C cannot be set
         self._holders.append(holder)
         self._attributes.append(name)

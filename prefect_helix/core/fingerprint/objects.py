@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import sys
 from _abc import _get_dump  # type: ignore[import-not-found]  # nothing else tells what is registered
 from types import FunctionType, ModuleType
@@ -10,12 +11,9 @@ from typing import Any
 from prefect_helix.core.digest import is_registered
 from prefect_helix.core.fingerprint.bytecode import normalise_bytecode
 from prefect_helix.core.fingerprint.components import Edge, Node
-from prefect_helix.core.fingerprint.distributions import (
-    Distribution,
-    Origin,
-)
+from prefect_helix.core.fingerprint.distributions import Distribution, Origin, Owner
 from prefect_helix.core.fingerprint.generators import first_state, is_generator, is_shared
-from prefect_helix.core.fingerprint.live import MISSING, Live, content_of
+from prefect_helix.core.fingerprint.live import HEAP_TYPE, MISSING, Live, content_of
 from prefect_helix.core.fingerprint.names import annotations_of, module_label, without_addresses
 from prefect_helix.core.fingerprint.reach import Reach
 from prefect_helix.core.fingerprint.values import (
@@ -117,11 +115,12 @@ def _class(reach: Reach, node: Node, cls: type, given: bool) -> None:
     owner = live.owner_of_class(cls)
     for name in ("__name__", "__qualname__"):
         live.attribute(cls, name)
-    if owner is not Origin.PROJECT:
+    is_project = owner is Origin.PROJECT
+    if not (is_project or _is_made_for_project(live, cls, owner)):
         node.own = f"class {cls.__module__}:{cls.__qualname__}"
         node.edges = reach.owned_by(owner)
         return
-    module = live.item(sys.modules, cls.__module__)
+    module = live.item(sys.modules, cls.__module__) if is_project else None
     namespace: dict[str, Any] = vars(module) if isinstance(module, ModuleType) else {"__name__": cls.__module__}
     node.kind, node.own = "class", f"class {cls.__name__}"
     node.name = f"{module_label(live, namespace)}.{cls.__qualname__}"
@@ -131,7 +130,8 @@ def _class(reach: Reach, node: Node, cls: type, given: bool) -> None:
     given = given or isinstance(live.owner_of_class(type(cls)), Distribution)
     if given or reach.documented:
         node.own += f" {without_addresses(repr(live.repeat(getattr, cls, '__doc__')))}"
-    node.edges = [reach.edge("base", base, node.name) for base in cls.__bases__]
+    node.edges = reach.owned_by(owner)
+    node.edges += [reach.edge("base", base, node.name) for base in cls.__bases__]
     if given or reach.documented:
         texts = [(name, text) for name, text in live.repeat(annotations_of, cls) if isinstance(text, str)]
         node.edges += reach.annotated(node, namespace, texts)
@@ -146,6 +146,28 @@ def _class(reach: Reach, node: Node, cls: type, given: bool) -> None:
     for name, value in members if reach.lists_members else sorted(members):
         node.edges.append(reach.held(cls, name, value, f"{node.name}.{name}", given=given))
         reach.bind(node, value, namespace, name)
+
+
+def _is_made_for_project(live: Live, cls: type, owner: Owner) -> bool:
+    """Return whether a call of a function of Python or of a library has made `cls`, of what the project gave to it.
+
+    Classes that libraries make for themselves can hold all of their state, so only one with a base of the project does.
+    """
+    if owner is Origin.OURS or not live.repeat(_is_made_by_call, cls):
+        return False
+    return owner is Origin.PYTHON or any(live.owner_of_class(base) is Origin.PROJECT for base in cls.__mro__)
+
+
+def _is_made_by_call(cls: type) -> bool:
+    """Return whether the module that a class of Python code says it is from knows nothing of it."""
+    module = sys.modules.get(cls.__module__)
+    is_python = module is builtins or str(getattr(module, "__file__", None)).endswith(".py")
+    if not (cls.__flags__ & HEAP_TYPE and is_python):  # compiled modules do not hold all of their classes
+        return False
+    found: object = module
+    for name in cls.__qualname__.split("."):
+        found = getattr(found, "__dict__", {}).get(name)
+    return not any(found is base for base in cls.__mro__)  # a mock has a copy of its class
 
 
 def _members(cls: type) -> tuple[list[str], list[Any]]:
@@ -213,7 +235,7 @@ def _reduced(reach: Reach, node: Node, value: Any, given: bool) -> None:
     """Fill in an instance from its class and what pickle would store of it."""
     node.own = "instance"
     node.edges = [reach.edge("class", type(value), node.name)]
-    reduced = reach.live.repeat(reduced_parts, value)
+    reduced = reach.live.repeat(reduced_parts, value, reach.lists_members)
     if reduced is None:
         reach.hide(node)
         return

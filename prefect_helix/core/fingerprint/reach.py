@@ -174,7 +174,7 @@ class Reach:
         if (documented, lists_members) != (self.documented, self.lists_members):
             self.documented, self.lists_members = documented, lists_members
             nodes = zip(self._nodes.values(), self._alive, strict=True)
-            self._pending += [(node, value) for node, value in nodes if node.kind in ("function", "class")]
+            self._pending += [(node, value) for node, value in nodes if node.kind in ("function", "class", None)]
             return True
         for code in list(self._codes.values()):
             if code.form.reads_strings:

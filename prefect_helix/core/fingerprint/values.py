@@ -190,18 +190,23 @@ def strings_in(value: object) -> set[str] | None:
     return found
 
 
-def reduced_parts(value: object) -> tuple[str, list[tuple[str, object]]] | None:
+def reduced_parts(value: object, ordered: bool) -> tuple[str, list[tuple[str, object]]] | None:
     """Return what makes up an instance, as a text and named parts; None if it does not say.
 
     This is what pickle would store (PEP 307), else its attributes.
+
+    Args:
+        value: The instance.
+        ordered: Whether attributes stay in the order in which they were set, instead of that of their names.
     """
+    arranged = list if ordered else sorted
     if any(base.__module__.partition(".")[0] in _PROXY_MODULES for base in type(value).__mro__):
         return "proxy", [(name, getattr(value, name, None)) for name in ("__wrapped__", "_self_wrapper")]
     try:
         reduced = value.__reduce_ex__(4)
     except Exception:  # a class may refuse in any way it likes; its attributes then stand for it
         attributes = _attributes(value)
-        return ("attributes", sorted(attributes.items())) if attributes else None
+        return ("attributes", arranged(attributes.items())) if attributes else None
     if isinstance(reduced, str):
         return f"global {reduced}", []
     maker, arguments, state, items, entries = (*reduced, None, None, None)[:5]
@@ -214,10 +219,10 @@ def reduced_parts(value: object) -> tuple[str, list[tuple[str, object]]] | None:
         parts.append(("made by", maker))
     parts += [("arguments", part) for part in arguments]
     if isinstance(state, tuple) and len(state) == 2 and isinstance(state[1], dict):
-        parts += sorted(state[1].items())
+        parts += arranged(state[1].items())
         state = state[0]
     if isinstance(state, dict) and all(isinstance(name, str) for name in state):
-        parts += sorted(state.items())
+        parts += arranged(state.items())
     elif state is not None:
         parts.append(("state", state))
     parts += [("items", list(items or ())), ("entries", list(entries or ()))]
