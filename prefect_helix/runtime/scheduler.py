@@ -224,10 +224,8 @@ class Scheduler:
                     yield from self.attempt(awaited, self.compute(awaited))
                 else:
                     yield Wait(awaited)
-        if not node.started and self.is_long(
-            node
-        ):  # what is finished is made safe; nobody waits for it who has a claim
-            yield Do(self._keeper.flush)
+        if not node.started and self.is_long(node):
+            yield Do(self._keeper.flush)  # before it is claimed: others wait for what is
         if self.claim(node) or self._engine.take_back(node):
             with self.failing(node):
                 self.prepare(node)
