@@ -343,7 +343,7 @@ def _results(store: Store) -> None:
     """A recorded result as an object: what is asked for is loaded, so nothing but damaged bytes is given here."""
     known = Catalog(store).read()
     for lineage in known.lineages[-2:]:
-        arguments.metrics(lineage.traces)
+        arguments.metrics(lineage.traces, lineage.run.metrics)
         for trace in lineage.traces:
             if trace.result:
                 with contextlib.suppress(StoreError):
@@ -575,7 +575,7 @@ TARGETS = (
         "results",
         each_damaged("blobs", "lineage", "journal"),
         in_store(_results),
-        covers=("runtime.results:skeleton_of", "runtime.arguments:metrics"),
+        covers=("runtime.results:skeleton_of", "runtime.arguments:_returned_numbers"),
         share=0.3,
         constant_bytes=24 * MB,
     ),
