@@ -117,9 +117,9 @@ class HelixRun:
             late = edge.node
             if late.failed and late.key not in handed and (late.asked or not late.submitted):
                 self._raise_late(late, handed)
-                state = self.engine.calls[late.key].state
                 if late.error is not None:
                     raise late.error
+                state = self.engine.calls[late.key].state
                 if state is not None and (state.is_failed() or state.is_crashed() or state.is_cancelled()):
                     state.result(raise_on_failure=True, _sync=True)  # type: ignore[call-overload]
 

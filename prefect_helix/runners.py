@@ -20,7 +20,7 @@ from prefect_helix.engine import PrefectEngine
 from prefect_helix.workers import ask_there, look_there
 
 _FIRST = 10
-"""Priority of our calls on Dask: others wait for what they tell, and they take little time."""
+"""Priority of our calls on Dask: tasks wait for what they give, and they take little time."""
 
 
 def engine_for(runner: TaskRunner[Any]) -> PrefectEngine | None:
