@@ -127,7 +127,8 @@ def stacked_bars(parts: Sequence[Part], versions: Sequence[Version], *, title: s
                 low += amount
         # what is too small to point at is pointed at by the whole height of its place
         hit = f'<rect x="{number(x - bar / 2)}" y="{top}" width="{number(bar)}" height="{_BARS_HEIGHT}" {_UNSEEN}/>'
-        drawn.append(link(version.href, version.label, f"<g>{tooltip(told)}{hit}{''.join(boxes)}</g>"))
+        group = f"<g>{tooltip(told)}{hit}{''.join(boxes)}</g>"
+        drawn.append(link(version.href, version.label, group, by_keyboard=False))
     drawn += _labels(versions, places, bottom, width)
     return "".join((*drawn, "</svg>"))
 
@@ -172,7 +173,8 @@ def _panel(
         alone = point and not any(points[max(0, i - 1) : i]) and not any(points[i + 1 : i + 2])
         if point and (few or alone):
             told = tooltip([f"{shorten(name, 200)} {known[i]:.6g}", versions[i].tooltip or versions[i].label])
-            yield link(versions[i].href, f"{shorten(name, 80)}, {versions[i].label}", f"<g>{told}{_dot(*point)}</g>")
+            label = f"{shorten(name, 80)} {known[i]:.6g}, {versions[i].label}"
+            yield link(versions[i].href, label, f"<g>{told}{_dot(*point)}</g>", by_keyboard=False)
 
 
 def _grid(axis: _Axis, top: int, height: int, width: int, words: Callable[[float], str]) -> Iterator[str]:

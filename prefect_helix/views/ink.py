@@ -83,9 +83,17 @@ def on_paper(picture: str) -> str:
     return f'{tag}><rect width="100%" height="100%" rx="8" {paint("paper")}/>{rest}'
 
 
-def link(href: str, label: str, content: str) -> str:
-    """Return `content` as a link; as it is where `href` is empty."""
-    return f'<a href="{escaped(href)}" aria-label="{escaped(label)}">{content}</a>' if href else content
+def link(href: str, label: str, content: str, *, by_keyboard: bool = True) -> str:
+    """Return `content` as a link; as it is where `href` is empty.
+
+    Args:
+        href: Where it leads.
+        label: What it is called.
+        content: What it is around.
+        by_keyboard: Whether the tabulator key stops there. It need not where a table beside the picture has the same.
+    """
+    stop = "" if by_keyboard else ' tabindex="-1"'
+    return f'<a href="{escaped(href)}" aria-label="{escaped(label)}"{stop}>{content}</a>' if href else content
 
 
 def tooltip(lines: Iterable[str]) -> str:

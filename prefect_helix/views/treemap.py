@@ -150,7 +150,7 @@ def _tile(tile: Tile, area: Area, tone: str) -> str:
         words.append(text(shorten(tile.name, 80), x + _PADDING, y + 14, "ink", room=room))
         if height >= 2 * _LEAST_HEIGHT - 2:
             words.append(text(size, x + _PADDING, y + 14 + FONT_PX + 4, "muted", room=room))
-    return link(tile.href, f"{tile.group} {tile.name}".strip(), f"<g>{''.join(words)}</g>")
+    return link(tile.href, f"{tile.group} {tile.name}".strip(), f"<g>{''.join(words)}</g>", by_keyboard=False)
 
 
 def _inset(area: Area) -> Area:

@@ -96,13 +96,14 @@ def test_ticks_of_time_are_few_and_reach_the_highest_bar(highest_us: int) -> Non
         assert float(bar.attrib["y"]) >= 0
 
 
-def test_a_click_leads_to_the_run() -> None:
+def test_a_click_leads_to_the_run_and_the_keyboard_passes_by() -> None:
     for picture in (
         line_chart({"m": [1.0, 2.0]}, versions(2), title="m"),
         stacked_bars([Part("compute", "series", "full", [1, 2])], versions(2), title="t"),
     ):
-        links = [a.attrib["href"] for a in ElementTree.fromstring(picture).iter(f"{SVG}a")]
-        assert links == ["/run?id=0", "/run?id=1"]
+        links = [*ElementTree.fromstring(picture).iter(f"{SVG}a")]
+        assert [link.attrib["href"] for link in links] == ["/run?id=0", "/run?id=1"]
+        assert {link.attrib["tabindex"] for link in links} == {"-1"}
         assert 'role="group"' in picture, "what holds links is no single image"
 
 
