@@ -51,6 +51,13 @@ def test_flows_are_listed_with_their_last_run_and_what_they_saved(site: Any) -> 
     assert links(page, "/flow") == ["/flow?name=census"]
 
 
+def test_a_small_line_is_a_picture_and_no_place_to_go_to(site: Any) -> None:
+    main = site.get("/").text.partition("<main")[2]
+    assert 'role="img" aria-label="accuracy of the last 3 versions"' in main
+    assert re.findall(r'role="region" aria-label="([^"]*)"', main) == ["Flows"]
+    assert main.count('tabindex="0"') == 1
+
+
 def test_versions_are_listed_newest_first_with_what_changed(site: Any) -> None:
     page = site.get("/flow", name="census").text
     said = words(page)

@@ -12,7 +12,7 @@ from prefect_helix.core.errors import NotFoundError
 from prefect_helix.core.lineage import Lineage, Run
 from prefect_helix.views.charts import Part, Version, line_chart, sparkline, stacked_bars
 from prefect_helix.views.differences import summary_words
-from prefect_helix.views.units import moment, shorten
+from prefect_helix.views.units import format_count, moment, shorten
 from prefect_helix.web.asking import PICTURE_WIDTH, Ask, Page, flow_key, part
 from prefect_helix.web.rendering import figure
 
@@ -34,7 +34,6 @@ class FlowRow:
     summary: Summary
     versions: int
     saved_us: int
-    metric_name: str
     metric: str
     line: str
 
@@ -100,6 +99,7 @@ def _flow_row(ask: Ask, name: str, lineages: Sequence[Lineage]) -> FlowRow:
     last = lineages[0].run
     metrics = next((one.run.metrics for one in lineages if one.run.metrics), {})
     metric_name = next(iter(metrics), "")
+    shown = shorten(metric_name, 40)
     values = [one.run.metrics.get(metric_name) for one in lineages[:_SPARK_VERSIONS]][::-1]
     return FlowRow(
         name=name,
@@ -107,9 +107,8 @@ def _flow_row(ask: Ask, name: str, lineages: Sequence[Lineage]) -> FlowRow:
         summary=summary_of(ask, lineages[0]),
         versions=len(lineages),
         saved_us=sum(summary_of(ask, lineage).saved_us or 0 for lineage in lineages),
-        metric_name=metric_name,
-        metric=f"{shorten(metric_name, 40)} {figure(metrics[metric_name])}" if metrics else "",
-        line=sparkline(values, title=f"{metric_name} of the last {len(values)} versions") if metrics else "",
+        metric=f"{shown} {figure(metrics[metric_name])}" if metrics else "",
+        line=sparkline(values, title=f"{shown} of the last {format_count(len(values), 'version')}") if metrics else "",
     )
 
 
