@@ -167,7 +167,9 @@ def test_two_runs_are_compared(site: Any) -> None:
     assert "accuracy 0.81 0.82 +0.01" in said
     assert "clean() in census.py:12 changed" in said
     split = site.get("/compare", before=site.FIRST, after=site.SECOND, view="split").text
-    assert 'class="split"' in split and "dropna" in split and "fillna" in split
+    lines = [re.findall(r"<td[^>]*>(.*?)</td>", line) for line in re.findall(r"<tr>(.*?)</tr>", split, re.DOTALL)]
+    assert ["13", "−", "    return rows.dropna()", "13", "+", "    return rows.fillna(0)"] in lines
+    assert ["12", "", "def clean(rows):", "12", "", "def clean(rows):"] in lines
 
 
 def test_a_parameter_that_changed_is_told(site: Any) -> None:
