@@ -293,6 +293,26 @@ def test_html_of_records_is_complete_escaped_and_needs_nothing_from_elsewhere(tw
         assert all(source.startswith("data:image/svg+xml;base64,") for source in page.sources)
 
 
+def test_html_of_records_is_bounded_and_tells_what_it_leaves_out(commit: Commit, store: Path) -> None:
+    for day, (run_id, code) in enumerate(((OLD, "old"), (NEW, "new"))):
+        steps = [
+            call(f"step {n}", call=n, fingerprint=code, signature=f"{code}{n}", reason="x" * 5_000) for n in range(300)
+        ]
+        metrics = {f"metric {n}": float(n + day) for n in range(301)}
+        catalog = commit(run(run_id, steps, day=day, metrics=metrics, problems=("Ouch.",) * 302))
+        lines = "".join(f"    {code}{n} = '{'x' * 2_000}'\n" for n in range(600))
+        one = component("flows.fit", f"def fit():\n{lines}", hash=code)
+        catalog.put_document("code", code, {"components": [asdict(one)]})
+    record = find_run(store=store)
+    for html, expected in (
+        (record._repr_html_(), ["and 200 more", "and 205 more"]),
+        (record.diff()._repr_html_(), ["and 200 more", "and 201 more", "and 802 more lines"]),
+    ):
+        told = Page(html).text
+        assert [part for part in expected if part not in told] == []
+        assert len(html) < 600_000
+
+
 # -- runs_frame ------------------------------------------------------------------------------------------------------
 
 

@@ -8,6 +8,7 @@ from html import escape
 
 from prefect_helix.core.comparison import CodeChanges, Pair
 from prefect_helix.core.lineage import Lineage, Trace
+from prefect_helix.views.code import code_words
 from prefect_helix.views.differences import Figure, step_rows
 from prefect_helix.views.steps import (
     alike,
@@ -22,6 +23,15 @@ from prefect_helix.views.svg import dag_svg
 from prefect_helix.views.units import moment, shorten
 
 MAX_ROWS = 100
+"""Rows of a table, and sentences of one kind, that are shown; of more the number is told."""
+
+MAX_PIECES = 40
+"""Pieces of changed code that are shown."""
+
+MAX_LINES = 400
+"""Lines of the difference of each of them."""
+
+_NAME, _TEXT, _LINE = 120, 240, 1_000  # characters
 
 _STYLE = """<style>
 .helix-run { color: inherit; max-width: 980px; font-size: 13px; line-height: 1.5; }
@@ -51,11 +61,13 @@ def run_html(lineage: Lineage, facts: Iterable[tuple[str, str]]) -> str:
     run, traces = lineage.run, lineage.traces
     picture = base64.b64encode(dag_svg(lineage).encode()).decode("ascii") if traces else ""
     times = run_time_summary(traces)
+    sentences = [f"<p>{_quiet(name)} {escape(shorten(told, _LINE))}</p>" for name, told in facts if told]
+    flow, name = shorten(run.flow, _NAME), shorten(run.name, _NAME)
     return _page(
-        f"<h4>{escape(shorten(run.flow, 120))} {_quiet(run.name)} {_quiet(moment(run.started_us))}</h4>",
+        f"<h4>{escape(flow)} {_quiet(name)} {_quiet(moment(run.started_us))}</h4>",
         "" if run.status == "completed" else f'<p class="failed">{escape(run.status)}</p>',
         f"<p>{escape(step_summary(count_decisions(traces)) + (f'; {times}' if times else ''))}</p>" if traces else "",
-        *(f"<p>{_quiet(name)} {escape(shorten(told, 1_000))}</p>" for name, told in facts if told),
+        *_bounded(sentences),
         f'<img alt="the steps of the run" src="data:image/svg+xml;base64,{picture}">' if picture else "",
         _steps(traces) if traces else "",
     )
@@ -78,20 +90,26 @@ def difference_html(
         metrics: Their metrics.
     """
     rows = [row for row in step_rows(pairs, code) if row.changed or not row.same_decision]
-    changed = [*(f"<p>{escape(told)}{_quiet(remark)}</p>" for told, remark in facts), *_code(code)]
+    sentences = [f"<p>{escape(shorten(told, _LINE))}{_quiet(remark)}</p>" for told, remark in facts]
+    changed = [*filter(None, (*_bounded(sentences), *_code(code)))]
     return _page(
         f"<h4>{escape(title)}</h4>",
         *(changed or [f"<p>{_quiet('Same parameters, code, files and libraries.')}</p>"]),
         _table(
             ("step", "before", "now", "changed"),
-            [(_named(row.task, len(row.pairs)), *_outcomes(row.pairs[0]), row.changed) for row in rows[:MAX_ROWS]],
+            [
+                (_named(row.task, len(row.pairs)), *_outcomes(row.pairs[0]), shorten(row.changed, _TEXT))
+                for row in rows[:MAX_ROWS]
+            ],
+            of=len(rows),
         ),
         _table(
             ("metric", "before", "now", "change"),
             [
-                (name, _number(one.before), _number(one.after), f"{one.delta:+.4g}" if one.delta else "")
-                for name, one in metrics.items()
+                (shorten(name, _NAME), *map(_number, (one.before, one.after)), f"{one.delta:+.4g}" if one.delta else "")
+                for name, one in [*metrics.items()][:MAX_ROWS]
             ],
+            of=len(metrics),
             numbers=range(1, 4),
         ),
     )
@@ -106,21 +124,26 @@ def _steps(traces: Sequence[Trace]) -> str:
     rows = []
     for calls in groups[:MAX_ROWS]:
         row = row_of([one for one, _ in calls])
-        name = span([one for _, one in calls])
-        rows.append((name, row.word, row.cost, row.saved, row.size, shorten(row.trace.reason, 240)))
-    table = _table(("step", "decision", "cost", "saved", "size", "reason"), rows, numbers=range(2, 5), looks=1)
-    hidden = len(groups) - MAX_ROWS
-    return f"{table}<p>{_quiet(f'and {hidden} more')}</p>" if hidden > 0 else table
+        name = shorten(span([one for _, one in calls]), _NAME)
+        rows.append((name, row.word, row.cost, row.saved, row.size, shorten(row.trace.reason, _TEXT)))
+    header = ("step", "decision", "cost", "saved", "size", "reason")
+    return _table(header, rows, of=len(groups), numbers=range(2, 5), looks=1)
 
 
 def _table(
-    header: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: Iterable[int] = (), looks: int | None = None
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    of: int,
+    numbers: Iterable[int] = (),
+    looks: int | None = None,
 ) -> str:
     """Return a table; empty without rows.
 
     Args:
         header: The names of the columns.
         rows: Their texts.
+        of: How many rows there are, with those that are not shown.
         numbers: Places of the columns that are aligned to the right.
         looks: Place of the column whose texts are decisions, which have colours.
     """
@@ -134,22 +157,32 @@ def _table(
 
     lines = [("th", header), *(("td", row) for row in rows)]
     cells = ("".join(cell(tag, place, text) for place, text in enumerate(texts)) for tag, texts in lines)
-    return f"<table>{''.join(f'<tr>{line}</tr>' for line in cells)}</table>"
+    return f"<table>{''.join(f'<tr>{line}</tr>' for line in cells)}</table>{_more(of - len(rows))}"
 
 
 def _code(code: CodeChanges) -> Iterator[str]:
-    for each in code.found:
-        users = f", used by {', '.join(each.users)}"
-        yield f"<p>{escape(str(each.change))}{_quiet(users)}</p>"
-        if each.change.diff:
-            yield f"<pre>{chr(10).join(map(_diff_line, each.change.diff))}</pre>"
-    for task in code.unrecorded:
-        yield f"<p>the code of {escape(task)} changed; what changed in it is not recorded</p>"
-    for task in code.unnamed:
-        yield f"<p>the code of {escape(task)} is connected in another way, of the same parts</p>"
+    words = code_words(code)
+    for each, remark in words.changed[:MAX_PIECES]:
+        yield f"<p>{escape(shorten(str(each.change), _LINE))} {_quiet(shorten(remark, _LINE))}</p>"
+        if diff := each.change.diff:
+            yield f"<pre>{chr(10).join(map(_diff_line, diff[:MAX_LINES]))}</pre>"
+            yield _more(len(diff) - MAX_LINES, "line")
+    yield _more(len(words.changed) - MAX_PIECES, "piece")
+    yield from _bounded([f"<p>{escape(shorten(told, _LINE))}</p>" for told in words.told])
+
+
+def _bounded(sentences: Sequence[str]) -> list[str]:
+    return [*sentences[:MAX_ROWS], _more(len(sentences) - MAX_ROWS)]
+
+
+def _more(count: int, noun: str = "") -> str:
+    """Return a sentence about what is not shown; empty if everything is."""
+    told = f"and {count} more" + (f" {noun if count == 1 else f'{noun}s'}" if noun else "")
+    return f"<p>{_quiet(told)}</p>" if count > 0 else ""
 
 
 def _diff_line(line: str) -> str:
+    line = line if len(line) <= _LINE else f"{line[: _LINE - 1]}…"
     kind = {"+": "new", "-": "old", "@": "quiet"}.get(line[:1])
     return f'<span class="{kind}">{escape(line)}</span>' if kind else escape(line)
 
@@ -163,7 +196,8 @@ def _outcomes(pair: Pair) -> tuple[str, str]:
 
 
 def _named(task: str, calls: int) -> str:
-    return task if calls == 1 else f"{task} ({calls} calls)"
+    name = shorten(task, _NAME)
+    return name if calls == 1 else f"{name} ({calls} calls)"
 
 
 def _number(value: float | None) -> str:
