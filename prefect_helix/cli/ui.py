@@ -17,6 +17,10 @@ def ui(
         "127.0.0.1"
     ),
     port: Annotated[int | None, typer.Option("--port", min=0, max=65_535, help="The port; else a free one.")] = None,
+    name: Annotated[
+        list[str] | None,
+        typer.Option("--name", metavar="HOST", help="A name it goes by behind a proxy; may be repeated."),
+    ] = None,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open a browser.")] = True,
 ) -> None:
     """Show flows, runs, steps and what changed in a browser. It only reads."""
@@ -26,6 +30,7 @@ def ui(
         resolve(FlowOptions(store=store)),
         host=host,
         port=port,
+        names=name or (),
         browser=browser,
         say=lambda sentence: console().print(sentence, soft_wrap=True),
         warn=lambda sentence: complain(f"warning: {sentence}"),

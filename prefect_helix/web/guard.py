@@ -27,7 +27,8 @@ HEADERS = {
     "Cache-Control": "no-cache",
 }
 
-_HOST = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<name>[A-Za-z0-9._-]+))(?::\d{1,5})?")
+_NAME = re.compile(r"[A-Za-z0-9._-]+")
+_HOST = re.compile(rf"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<name>{_NAME.pattern}))(?::\d{{1,5}})?")
 
 
 class Guard:
@@ -43,7 +44,7 @@ class Guard:
 
     def __init__(self, app: ASGIApp, names: Collection[str] = ()) -> None:
         self._app = app
-        self._names = LOCAL_NAMES | {name.lower() for name in names}
+        self._names = LOCAL_NAMES | {_plain(name) for name in names}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
@@ -57,7 +58,9 @@ class Guard:
     def _refusal(self, scope: Scope) -> ASGIApp | None:
         hosts = Headers(scope=scope).getlist("host")
         if len(hosts) != 1 or not self._is_ours(hosts[0]):
-            sentence = "This server does not go by that name. Open it by its address, or by the name given to --host."
+            sentence = (
+                "This server does not go by that name. Open it by its address, or by a name given to --host or --name."
+            )
             return PlainTextResponse(sentence, status_code=403)
         if scope["method"] not in METHODS:
             headers = {"Allow": ", ".join(METHODS)}
@@ -69,12 +72,21 @@ class Guard:
         if found is None:
             return False
         name = found["v6"] or found["name"]
-        return name.lower().rstrip(".") in self._names or _is_address(name)
+        return _plain(name) in self._names or _is_address(name)
+
+
+def is_host_name(text: str) -> bool:
+    """Return whether a host can go by that name."""
+    return _NAME.fullmatch(text) is not None
 
 
 def is_loopback(host: str) -> bool:
     """Return whether only this machine reaches what listens there."""
     return host in LOCAL_NAMES or (_is_address(host) and ipaddress.ip_address(host).is_loopback)
+
+
+def _plain(name: str) -> str:
+    return name.lower().rstrip(".")
 
 
 def _is_address(name: str) -> bool:

@@ -6,14 +6,14 @@ import contextlib
 import socket
 import threading
 import webbrowser
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import uvicorn
 
 from prefect_helix.core.errors import ConfigurationError
 from prefect_helix.settings import Resolved
 from prefect_helix.web.app import create_app
-from prefect_helix.web.guard import is_loopback
+from prefect_helix.web.guard import is_host_name, is_loopback
 from prefect_helix.web.library import Library
 
 DEFAULT_PORT = 4300
@@ -25,6 +25,7 @@ def serve(
     *,
     host: str,
     port: int | None,
+    names: Collection[str],
     browser: bool,
     say: Callable[[str], None],
     warn: Callable[[str], None],
@@ -35,19 +36,24 @@ def serve(
         resolved: The settings that name the store.
         host: Where to listen.
         port: The port; None for the first free one from `DEFAULT_PORT` on.
+        names: Names that it goes by besides, as a proxy passes them on.
         browser: Whether to open a browser.
         say: Told the address.
         warn: Told what is dangerous about it.
 
     Raises:
-        ConfigurationError: If nothing can listen there.
+        ConfigurationError: If nothing can listen there, or a name is none of a host.
         StoreError: If the store cannot be read.
     """
+    for name in names:
+        if not is_host_name(name):
+            remedy = "Give the name alone, such as helix.example.com, without scheme and port."
+            raise ConfigurationError("name", name, remedy)
     library = Library(resolved)
     url = library.archive().url
     listener = _listen(host, port)
     own = not is_loopback(host)
-    app = create_app(library, names={host, *([socket.gethostname(), socket.getfqdn()] if own else ())})
+    app = create_app(library, names={host, *names, *([socket.gethostname(), socket.getfqdn()] if own else ())})
     address = f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
     if own:
         warn(

@@ -168,7 +168,7 @@ def test_two_runs_are_compared(site: Any) -> None:
     assert "clean() in census.py:12 changed" in said
     split = site.get("/compare", before=site.FIRST, after=site.SECOND, view="split").text
     lines = [re.findall(r"<td[^>]*>(.*?)</td>", line) for line in re.findall(r"<tr>(.*?)</tr>", split, re.DOTALL)]
-    assert ["13", "−", "    return rows.dropna()", "13", "+", "    return rows.fillna(0)"] in lines
+    assert ["13", "\u2212", "    return rows.dropna()", "13", "+", "    return rows.fillna(0)"] in lines
     assert ["12", "", "def clean(rows):", "12", "", "def clean(rows):"] in lines
 
 

@@ -46,6 +46,24 @@ def test_it_says_where_it_is_and_ends_when_told(tmp_path: Path, host: str, warne
         assert "Traceback" not in complaints
 
 
+def test_it_goes_by_the_names_given_to_it(tmp_path: Path) -> None:
+    with started(tmp_path, "--port", "0", "--name", "Helix.Example.", "--name", "other") as process:
+        assert process.stdout is not None
+        port = re.search(r":(\d+)", process.stdout.readline())
+        assert port
+        for host, status in (("helix.example", 200), ("other:443", 200), ("evil.example", 403)):
+            answer = httpx.get(f"http://127.0.0.1:{port[1]}/", headers={"host": host}, timeout=PATIENCE_S)
+            assert answer.status_code == status, host
+
+
+@pytest.mark.parametrize("name", ["https://helix.example/", ""])
+def test_a_name_that_no_host_has_is_told(tmp_path: Path, name: str) -> None:
+    with started(tmp_path, "--name", name) as process:
+        _, complaints = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 2
+    assert "without scheme and port" in complaints
+
+
 def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
