@@ -6,7 +6,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from prefect_helix.archive import Archive, read_archive
 from prefect_helix.core.lineage import Run
@@ -16,8 +16,8 @@ from prefect_helix.web.holdings import Holdings
 FRESH_SECONDS = 5.0
 """A store that is far away is not asked again within this time."""
 
-_REMEMBERED = 4096
-"""Things made of runs that are kept: summaries of those that have none, and some pictures."""
+_REMEMBERED = {"summary": 4_096, "picture": 64}
+"""How many things of each kind are kept that are made of runs; a picture has up to half a megabyte."""
 
 _DECODED = 20_000
 """Traces that are kept before all are forgotten; about 100 MB."""
@@ -38,7 +38,7 @@ class Library:
         self._lock = threading.Lock()
         self._archive: Archive | None = None
         self._read_at = 0.0
-        self._made: OrderedDict[Hashable, object] = OrderedDict()
+        self._made: dict[str, OrderedDict[Hashable, object]] = {what: OrderedDict() for what in _REMEMBERED}
 
     def archive(self) -> Archive:
         """Return the runs as they are now.
@@ -54,24 +54,25 @@ class Library:
             self._read_at = time.monotonic()
             return self._archive
 
-    def remembered(self, what: str, run: Run, make: Callable[[], T]) -> T:
+    def remembered(self, what: Literal["summary", "picture"], run: Run, make: Callable[[], T]) -> T:
         """Return what `make` makes of a run; of one that has ended it is made once, as long as there is room for it.
 
         Args:
-            what: Names what is made, among all that is made of runs.
+            what: The kind of what is made.
             run: The run.
             make: Makes it from nothing that can change once the run has ended.
         """
         if run.finished_us is None:
             return make()
-        key = what, run.run_id, run.started_us, run.finished_us
+        kept = self._made[what]
+        key = run.run_id, run.started_us, run.finished_us
         with self._lock:
-            if key in self._made:
-                self._made.move_to_end(key)
-                return self._made[key]  # type: ignore[return-value]
+            if key in kept:
+                kept.move_to_end(key)
+                return kept[key]  # type: ignore[return-value]
         made = make()
         with self._lock:
-            self._made[key] = made
-            while len(self._made) > _REMEMBERED:
-                self._made.popitem(last=False)
+            kept[key] = made
+            while len(kept) > _REMEMBERED[what]:
+                kept.popitem(last=False)
         return made
