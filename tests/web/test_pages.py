@@ -13,6 +13,8 @@ import pytest
 from prefect.settings import PREFECT_UI_URL, temporary_settings
 
 from prefect_helix.core.graph import Decision
+from prefect_helix.core.lineage import Argument
+from prefect_helix.core.remarks import Note, Tag
 from prefect_helix.storage.store import Store
 
 TEMPLATES = Path(__file__).parents[2] / "prefect_helix" / "web" / "templates"
@@ -87,6 +89,30 @@ def test_long_lists_come_in_parts(make_site: Make, make_run: Make, make_trace: M
     assert "1 to 50 of 120" in listed and "name-119." in listed and "name-69." not in listed
     assert "101 to 120 of 120" in words(last)
     assert links(first, "/flow?") == ["/flow?name=census&page=2"]
+
+
+def test_what_a_page_leaves_out_is_told(make_site: Make, make_run: Make, make_trace: Make) -> None:
+    site = make_site()
+    before, after = (
+        make_trace("fit", 0, "fit", arguments=tuple(Argument(f"p{i}", digest, shown=digest) for i in range(80)))
+        for digest in ("one", "two")
+    )
+    after = replace(after, literals="others", signature="other")
+    first = make_run(1, [before], problems=tuple(f"Problem {i}." for i in range(30)))
+    for lineage in (first, make_run(2, [after], first)):
+        site.catalog.commit(lineage)
+    for number in range(25):
+        site.catalog.remark(Note(f"n{number}", number, site.FIRST, f"note {number}."))
+        site.catalog.remark(Tag(f"t{number}", number, f"tag-{number}", site.FIRST))
+    for number in range(502):
+        site.catalog.commit(make_run(3, (), flow=f"flow {number}", run_id=f"run-{number}"))
+    run = words(site.get("/run", id=site.FIRST).text)
+    assert "Problem 19." in run and "and 10 more problems" in run
+    assert "5 earlier ones" in run and "note 5." in run and "note 4." not in run
+    assert "and 13 more" in run.partition("Tags")[2]
+    assert "and 30 more" in words(site.get("/step", run=site.SECOND, call=0).text)
+    flows = words(site.get("/").text)
+    assert "503 flows, 504 versions" in flows and "and 3 more flows" in flows
 
 
 def test_a_run_shows_its_plan_steps_and_facts(site: Any) -> None:

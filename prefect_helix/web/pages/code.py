@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from prefect_helix.core.comparison import CodeChanges
 from prefect_helix.core.explain import ComponentChange
 from prefect_helix.views.code import Row, code_words, side_by_side
+from prefect_helix.views.units import format_count
 
 SHOWN_PIECES = 40
 SHOWN_ROWS = 600
+SHOWN_SENTENCES = 100
 
 _COMPARED_CHARACTERS = 200_000
 
@@ -40,8 +42,12 @@ def shown_changes(code: CodeChanges) -> ShownChanges:
     """Return what changed, with the lines of as much of it as anybody reads."""
     words = code_words(code)
     pieces = [Piece(str(each.change), users, _rows(each.change)) for each, users in words.changed[:SHOWN_PIECES]]
-    hidden = len(words.changed) - len(pieces)
-    return ShownChanges(pieces, [*words.told, *([f"and {hidden} more pieces changed"] if hidden else [])])
+    told = [*words.told[:SHOWN_SENTENCES]]
+    if untold := len(words.told) - len(told):
+        told.append(f"and {untold} more of this kind")
+    if hidden := len(words.changed) - len(pieces):
+        told.append(f"and {format_count(hidden, 'more piece')} changed")
+    return ShownChanges(pieces, told)
 
 
 def _rows(change: ComponentChange) -> list[Row]:

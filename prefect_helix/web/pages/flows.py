@@ -53,7 +53,7 @@ def flows_page(ask: Ask) -> Page:
     for lineage in ask.archive.lineages:
         by_name.setdefault(lineage.run.flow, []).append(lineage)
     rows = [_flow_row(ask, name, lineages) for name, lineages in [*by_name.items()][:SHOWN_FLOWS]]
-    return Page("flows.html", "Flows", {"flows": rows, "more": max(0, len(by_name) - SHOWN_FLOWS)})
+    return Page("flows.html", "Flows", {"flows": rows, "count": len(by_name)})
 
 
 def versions_page(ask: Ask) -> Page:
