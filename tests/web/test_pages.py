@@ -158,6 +158,25 @@ def test_calls_of_a_map_are_one_box_and_one_row(make_site: Make, make_run: Make,
     assert "1000 steps, the first 200 of them" in words(site.get("/run", id="last", q="load").text)
 
 
+@pytest.mark.parametrize("name", ["fit  model", "Fit\nmodel", "fit" * 100, "fit model " * 30, "fit\u200bmodel"])
+def test_calls_of_a_map_are_found_whatever_it_is_called(
+    make_site: Make, make_run: Make, make_trace: Make, name: str
+) -> None:
+    site = make_site()
+    first = make_run(1, [make_trace(name, n, f"code{n}") for n in range(30)])
+    site.catalog.commit(first)
+    site.catalog.commit(make_run(2, [make_trace(name, n, f"new{n}") for n in range(30)], first))
+    run, compared = (
+        site.get("/run", id=site.FIRST).text,
+        site.get("/compare", before=site.FIRST, after=site.SECOND).text,
+    )
+    found = [*links(run, "/run?id="), *links(compared, "/run?id=")]
+    searches = [href.partition("#")[0] for href in found if "q=" in href]
+    assert len(searches) >= 3, "of the picture and of the table, and of the picture of both"
+    for href in searches:
+        assert "30 steps" in words(site.ask(href).text.partition('id="steps-box"')[2]), href
+
+
 def test_a_step_tells_why_it_was_computed_and_shows_its_code(site: Any) -> None:
     page = site.get("/step", run=site.SECOND, call=1).text
     said = words(page)

@@ -24,6 +24,9 @@ SHOWN_ROWS = 200
 
 REFRESH_SECONDS = 3
 
+_SEARCHED = 400
+"""Characters of a name that are searched."""
+
 
 @dataclass(frozen=True)
 class StepRow:
@@ -141,7 +144,8 @@ def _rows(ask: Ask, lineage: Lineage, query: str, decision: str) -> tuple[list[S
     traces = lineage.traces
     if query or decision:
         named = zip(traces, call_names(traces), strict=True)
-        found = [[(t, name)] for t, name in named if query.casefold() in name.casefold() and _is(t, decision)]
+        word = _searched(query).rstrip("…")  # as a long name ends wherever it is shown
+        found = [[(t, name)] for t, name in named if word in _searched(name) and _is(t, decision)]
     else:
         found = list(alike(zip(traces, call_names(traces), strict=True)))
     rows = [_row(ask, lineage.run, calls) for calls in found[:SHOWN_ROWS]]
@@ -151,6 +155,11 @@ def _rows(ask: Ask, lineage: Lineage, query: str, decision: str) -> tuple[list[S
         f", the first {steps - hidden} of them; search to see others" if hidden else ""
     )
     return rows, caption
+
+
+def _searched(name: str) -> str:
+    """Return what is compared of a name: what anybody sees of it, whatever its case."""
+    return shorten(name, _SEARCHED).casefold()
 
 
 def _is(trace: Trace, decision: str) -> bool:
