@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import jinja2
@@ -10,12 +11,17 @@ from prefect_helix.views.units import format_bytes, format_count, format_us, iso
 
 _LONGEST_TEXT = 400_000
 _MARK = "\N{REPLACEMENT CHARACTER}"
-_HIDING = {
-    code: _MARK
-    for code in (*range(0x20), 0x7F, *range(0x80, 0xA0), 0x2028, 0x2029, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
-    if chr(code) not in "\t\n\r"
-}
-"""Control characters, and those that change the direction of text, so that code does not read as what it is."""
+_RANGES = (
+    (0x00, 0x08), (0x0B, 0x0C), (0x0E, 0x1F), (0x7F, 0x9F), (0xAD, 0xAD), (0x034F, 0x034F), (0x061C, 0x061C),
+    (0x115F, 0x1160), (0x17B4, 0x17B5), (0x180B, 0x180F), (0x200B, 0x200B), (0x200E, 0x200F), (0x2028, 0x202E),
+    (0x2060, 0x206F), (0x3164, 0x3164), (0xFEFF, 0xFEFF), (0xFFA0, 0xFFA0), (0xFFF0, 0xFFFB), (0x1BCA0, 0x1BCA3),
+    (0x1D173, 0x1D17A), (0xE0000, 0xE0FFF),
+)  # fmt: skip
+_HIDING = {code: _MARK for first, last in _RANGES for code in range(first, last + 1)}
+"""Characters that are not seen, or change the direction of text, so that code does not read as what it is."""
+
+_JOINING = re.compile(r"(?<![^\x00-\x7f])[\u200c\u200d\ufe00-\ufe0f]")
+"""Characters that shape the one before them, as Persian and emoji need it; after an ASCII one they only hide."""
 
 
 def environment() -> jinja2.Environment:
@@ -67,5 +73,5 @@ def _visible(value: Any) -> Any:
         return ""
     if isinstance(value, str) and not hasattr(value, "__html__"):
         value = cut(value, _LONGEST_TEXT)
-        return value if value.isascii() and value.isprintable() else value.translate(_HIDING)
+        return value if value.isascii() and value.isprintable() else _JOINING.sub(_MARK, value.translate(_HIDING))
     return value

@@ -247,6 +247,22 @@ def test_recorded_code_is_text_whatever_it_is(site: Any, component: Any) -> None
     check(site.get("/compare", before=site.FIRST, after=site.SECOND, view="split"))
 
 
+@pytest.mark.parametrize("hidden", "\u00ad\u061c\u200b\u200d\u200e\u200f\u202e\u2060\u2069\ufe0f\ufeff\u3164\U000e0041")
+def test_nothing_in_code_is_out_of_sight(site: Any, hidden: str) -> None:
+    source = f"def clean(rows):\n    is_admin{hidden} = 1\n    return rows"
+    site.store.write("code/clean1.json", [encode_line({"components": [PIECE | {"source": source}]})])
+    page = check(site.get("/step", run=site.FIRST, call=1))
+    assert hidden not in page and "is_admin\N{REPLACEMENT CHARACTER} = 1" in page
+
+
+@pytest.mark.parametrize(
+    "text", ["\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645", "\U0001f468\u200d\U0001f469 \u26a0\ufe0f", "売上\t🎉"]
+)
+def test_writing_that_needs_joiners_is_left_alone(site: Any, text: str) -> None:
+    site.store.write("code/clean1.json", [encode_line({"components": [PIECE | {"source": f'x = "{text}"'}]})])
+    assert text in check(site.get("/step", run=site.FIRST, call=1))
+
+
 def test_no_result_is_unpickled(site: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def forbidden(*_: object, **__: object) -> None:
         raise AssertionError("a value was loaded")
