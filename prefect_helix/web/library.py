@@ -17,7 +17,7 @@ FRESH_SECONDS = 5.0
 """A store that is far away is not asked again within this time."""
 
 _REMEMBERED = {"summary": 4_096, "picture": 64}
-"""How many things of each kind are kept that are made of runs; a picture has up to half a megabyte."""
+"""How many things of each kind are kept that are made of runs; a picture may have a megabyte."""
 
 _DECODED = 20_000
 """Traces that are kept before all are forgotten; about 100 MB."""
