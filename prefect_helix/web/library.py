@@ -54,25 +54,26 @@ class Library:
             self._read_at = time.monotonic()
             return self._archive
 
-    def remembered(self, what: Literal["summary", "picture"], run: Run, make: Callable[[], T]) -> T:
+    def remembered(self, what: Literal["summary", "picture"], run: Run, make: Callable[[], T], key: str = "") -> T:
         """Return what `make` makes of a run; of one that has ended it is made once, as long as there is room for it.
 
         Args:
             what: The kind of what is made.
             run: The run.
-            make: Makes it from nothing that can change once the run has ended.
+            make: Makes it from nothing that can change once the run has ended, but for `key`.
+            key: What links call the run, if there are any in it: another attempt of the same flow run changes that.
         """
         if run.finished_us is None:
             return make()
         kept = self._made[what]
-        key = run.run_id, run.started_us, run.finished_us
+        name = run.run_id, run.started_us, run.finished_us, key
         with self._lock:
-            if key in kept:
-                kept.move_to_end(key)
-                return kept[key]  # type: ignore[return-value]
+            if name in kept:
+                kept.move_to_end(name)
+                return kept[name]  # type: ignore[return-value]
         made = make()
         with self._lock:
-            kept[key] = made
+            kept[name] = made
             while len(kept) > _REMEMBERED[what]:
                 kept.popitem(last=False)
         return made

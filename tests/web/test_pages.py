@@ -276,6 +276,16 @@ def test_each_attempt_of_a_flow_run_has_an_address(site: Any, make_run: Make, ma
     assert len(titles) == len(set(titles)) == 4
 
 
+def test_the_picture_of_an_attempt_leads_to_its_own_steps(site: Any, make_run: Make, make_trace: Make) -> None:
+    assert "@" not in site.get("/run", id=site.THIRD).text
+    started_us = make_run(9, ()).run.started_us
+    site.catalog.commit(make_run(3, [make_trace("scan", 0, "scan1")], name="again", started_us=started_us))
+    first = next(to for to in links(site.get("/flow", name="census").text, "/run?")[::-1] if "%40" in to)
+    page = site.ask(first).text
+    assert "cobalt-otter-3" in page
+    assert all("%40" in to for to in links(page, "/step?"))
+
+
 @pytest.mark.parametrize(
     ("target", "sentence"),
     [

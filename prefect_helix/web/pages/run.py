@@ -73,7 +73,7 @@ def run_page(ask: Ask) -> Page:
         "progress": progress_of(ask, lineage) if running else None,
         "metrics": [*run.metrics.items()],
         "steps": len(traces),
-        "picture": ask.library.remembered("picture", run, lambda: _picture(ask, lineage)),
+        "picture": ask.library.remembered("picture", run, lambda: _picture(ask, lineage), ask.links.key(run)),
         "query": query,
         "decision": decision,
         "rows": rows,
