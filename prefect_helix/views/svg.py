@@ -195,7 +195,7 @@ def _box(box: Box, x: int, y: int, href: str) -> str:
     if box.share >= 0.005:
         bar = round(box.share * (BOX_WIDTH - 14), 1)
         parts.append(f'<rect x="7" y="{_BOX_HEIGHT - 4.5}" width="{bar:g}" height="3" {paint(f"{box.look}-line")}/>')
-    return link(href, f"{box.name} {box.badge}, {box.detail}", "".join((*parts, "</svg>")))
+    return link(href, f"{f'{box.name} {box.badge}'.rstrip()}, {box.detail}", "".join((*parts, "</svg>")))
 
 
 def _row_tops(placed: Layout, first: int) -> list[int]:

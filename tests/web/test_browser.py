@@ -186,7 +186,7 @@ def test_one_walks_from_the_flows_to_the_step_that_failed(page: webdriver.Chrome
     assert "failed" in text_of(page).lower() and shown.runs[-1] in page.current_url
     prefect = page.find_element(By.PARTIAL_LINK_TEXT, "Prefect UI").get_attribute("href")
     assert prefect == f"{shown.prefect}/runs/flow-run/{shown.runs[-1]}"
-    click(page, "svg a[aria-label^='predict ']")
+    click(page, "svg a[aria-label^='predict,']")
     step = text_of(page)
     assert "predict() in census.py" in step and 'raise ValueError("no luck")' in step
     page.back()
