@@ -120,6 +120,8 @@ def test_a_run_shows_its_plan_steps_and_facts(site: Any) -> None:
     said = words(page)
     for expected in ("cobalt-otter-2", "reg", "0.1", "accuracy", "3.11", "beats the baseline", "best", "52 kB added"):
         assert expected in said
+    assert ", took 30 s" in said and "4 steps" in said
+    assert 'aria-label="clean, compute · 1.0 s"' in page
     assert f"/step?run={site.SECOND}&call=1" in links(page, "/step")
     assert page.count("<svg x=") == 4, "a box for each step"
     assert f"/compare?before={site.FIRST}&after={site.SECOND}" in links(page, "/compare")
@@ -189,6 +191,18 @@ def test_a_step_tells_why_it_was_computed_and_shows_its_code(site: Any) -> None:
     assert "Taken by fit" in said
 
 
+def test_a_step_without_more_to_say_has_no_empty_list(site: Any) -> None:
+    for run, call in ((site.FIRST, 0), (site.SECOND, 1), (site.THIRD, 2)):
+        assert not re.search(r"<ul[^>]*>\s*</ul>", site.get("/step", run=run, call=call).text)
+
+
+def test_a_run_without_steps_has_nothing_to_search(make_site: Make, make_run: Make) -> None:
+    site = make_site()
+    site.catalog.commit(make_run(1, ()))
+    page = site.get("/run", id="last").text
+    assert "No helix task was called." in page and 'id="q"' not in page
+
+
 def test_a_step_that_was_not_computed_names_the_run_that_did(site: Any) -> None:
     said = words(site.get("/step", run=site.THIRD, call=0).text)
     assert "Its result is the one that run 11111111 cobalt-otter-1 computed" in said
@@ -198,7 +212,8 @@ def test_a_step_that_was_not_computed_names_the_run_that_did(site: Any) -> None:
 def test_a_step_knows_its_history_and_what_became_of_its_result(site: Any) -> None:
     page = site.get("/step", run=site.SECOND, call=1).text
     history = page.partition('aria-label="History"')[2]
-    assert re.findall(r'class="tag (\w+)"', history)[:3] == ["prune", "compute", "compute"]
+    assert re.findall(r'class="tag (\w+)"', history) == ["prune", "name", "compute", "compute"]
+    assert history.partition("shown here")[0].count("<tr>") == 3, "in the second row below the heading"
     assert "Stored yes" in words(page)
     gone = words(site.get("/step", run=site.FIRST, call=2).text)
     assert "not any more; it was when the run ended" in gone
