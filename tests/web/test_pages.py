@@ -232,6 +232,13 @@ def test_two_runs_are_compared(site: Any) -> None:
     assert ["12", "", "def clean(rows):", "12", "", "def clean(rows):"] in lines
 
 
+def test_only_code_that_is_there_can_be_seen_side_by_side(site: Any, make_run: Make, make_trace: Make) -> None:
+    assert "Side by side" in site.get("/compare", before=site.FIRST, after=site.SECOND).text
+    site.catalog.commit(make_run(7, [make_trace("scan", 0, "unknown")]))
+    page = site.get("/compare", before=site.SECOND, after="last").text
+    assert "what changed in it is not recorded" in page and "Side by side" not in page
+
+
 def test_a_parameter_that_changed_is_told(site: Any) -> None:
     assert "parameter reg 0.1 → 0.5" in words(site.get("/compare", before=site.SECOND, after=site.THIRD).text)
 
@@ -319,6 +326,13 @@ def test_what_is_not_there_is_told_in_words_with_the_way_out(site: Any, target: 
     assert answer.status == 404
     assert sentence in answer.text
     assert 'href="/">See all flows</a>' in answer.text
+
+
+def test_commands_in_sentences_are_set_as_code(site: Any, make_run: Make) -> None:
+    assert "See <code>prefect-helix runs</code>." in site.get("/run", id="nobody").text
+    assert "no run &#39;a`b&#39;. See `prefect-helix runs`." in site.get("/run", id="a`b").text, "an odd one stays"
+    site.catalog.commit(make_run(7, (), problems=("Call `pip install <x>`.",)))
+    assert "Call <code>pip install &lt;x&gt;</code>." in site.get("/run", id="last").text
 
 
 def test_a_store_that_cannot_be_read_is_told(site: Any, monkeypatch: pytest.MonkeyPatch) -> None:
