@@ -61,14 +61,17 @@ def followed(browser: webdriver.Chrome, make_site: Make, make_run: Make, make_tr
     made = Followed(browser, site, make_run, make_trace)
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
+        listener.listen()
         server = uvicorn.Server(uvicorn.Config(site.app, log_level="error", ws="none"))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
-        made.open(f"http://127.0.0.1:{listener.getsockname()[1]}")
-        yield made
-        browser.get("about:blank")
-        server.should_exit = True
-        thread.join(PATIENCE_S)
+        try:
+            made.open(f"http://127.0.0.1:{listener.getsockname()[1]}")
+            yield made
+        finally:
+            browser.get("about:blank")
+            server.should_exit = True
+            thread.join(PATIENCE_S)
 
 
 @pytest.mark.parametrize(
