@@ -106,6 +106,8 @@ def _load(entrypoint: str, store: str | None) -> tuple[Flow[..., Any], Resolved]
 
 
 def _load_flow(entrypoint: str) -> Flow[..., Any]:
+    if not all(entrypoint.rpartition(":" if ":" in entrypoint else ".")):
+        raise ConfigurationError("entrypoint", entrypoint, _FORM)
     try:
         with _no_flow_runs():
             return load_flow_from_entrypoint(entrypoint, use_placeholder_flow=False)
@@ -117,8 +119,6 @@ def _load_flow(entrypoint: str) -> Flow[..., Any]:
         cause = str(error).strip()
     except ModuleNotFoundError as error:
         cause = f"{error}. {_FORM}"
-    except ValueError:
-        cause = _FORM
     except (Exception, SystemExit) as error:  # an imported module may raise anything
         cause = f"Loading it failed: {type(error).__name__}: {error}."
     raise ConfigurationError("entrypoint", entrypoint, " ".join(cause.split()))
@@ -139,7 +139,7 @@ def _no_flow_runs() -> Iterator[None]:
             raise _FlowCalled(flow.name)
         return call(flow, *args, **kwargs)
 
-    Flow.__call__ = refuse  # type: ignore[method-assign]
+    Flow.__call__ = refuse  # type: ignore[assignment, method-assign]
     try:
         yield
     finally:

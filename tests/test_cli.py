@@ -788,6 +788,9 @@ def test_without_a_store_the_flow_names_it(planned: str) -> None:
         (["{file}:other"], "'other' not found"),
         (["{file}:scan"], "is not a flow"),
         (["{file}"], "Name a flow as path/to/file.py:flow or package.module:flow."),
+        (["{file}:"], "Name a flow as path/to/file.py:flow or package.module:flow."),
+        (["census"], "Name a flow as path/to/file.py:flow or package.module:flow."),
+        (["wrong_value:census"], "Loading it failed: ValueError: no such unit."),
         (["nosuch.py:census"], "Loading it failed: FileNotFoundError"),
         (["no.such.module:census"], "No module named 'no'"),
         (["{folder}/broken.py:census"], "Loading it failed: ZeroDivisionError: division by zero."),
@@ -795,8 +798,15 @@ def test_without_a_store_the_flow_names_it(planned: str) -> None:
     ],
 )
 def test_a_flow_that_cannot_be_planned_is_one_line(
-    helix: Helix, flow_file: Path, arguments: list[str], told: str, caplog: pytest.LogCaptureFixture
+    helix: Helix,
+    flow_file: Path,
+    arguments: list[str],
+    told: str,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.chdir(flow_file.parent)
+    (flow_file.parent / "wrong_value.py").write_text("raise ValueError('no such unit')")
     (flow_file.parent / "broken.py").write_text("1 / 0")
     (flow_file.parent / "exits.py").write_text("raise SystemExit(3)")
     outcome = helix("plan", *(one.format(file=flow_file, folder=flow_file.parent) for one in arguments), exit_code=2)
