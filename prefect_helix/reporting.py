@@ -22,6 +22,7 @@ from prefect.tasks import Task
 from prefect.utilities.urls import url_for
 
 from prefect_helix.compat import create_task_run, custom_task_run_name, emit_task_run_state_change_event
+from prefect_helix.core.digest import hash_parts
 from prefect_helix.core.graph import Decision
 from prefect_helix.core.lineage import Lineage, Run, Trace
 from prefect_helix.core.summary import saved_us, spent_us
@@ -142,8 +143,12 @@ def _own_page(run: Run, ui_url: str) -> str:
 
 
 def artifact_key(flow: str) -> str:
-    """Return the key of a flow's plan artifact: lower-case letters, digits and dashes, as Prefect wants it."""
-    return "helix-" + (re.sub(r"[^a-z0-9]+", "-", flow.lower()).strip("-") or "flow")
+    """Return the key of a flow's plan artifact: lower-case letters, digits and dashes, as Prefect wants it.
+
+    A name with other letters is told from others by a hash, since all of them may be lost.
+    """
+    letters = re.sub(r"[^a-z0-9]+", "-", flow.lower()).strip("-") or "flow"
+    return f"helix-{letters}" + ("" if flow.isascii() else f"-{hash_parts('artifact', flow)[:8]}")
 
 
 def _task_run(engine: PrefectEngine, node: Node, trace: Trace) -> TaskRun:
