@@ -96,12 +96,18 @@ def _harmless(log: Log) -> Iterator[None]:
 
 def _shown(engine: PrefectEngine, traces: Mapping[int, Trace]) -> tuple[list[Node], str]:
     """Return the spared nodes that become task runs, and what is told of the others."""
-    shown, others = _divided([node for node in engine.session.world.called if not node.started])
+    shown, others = _divided(engine.session.world.called)
     return shown, unshown([traces[node.call] for node in others], len(shown)) if others else ""
 
 
-def _divided(nodes: Sequence[Node]) -> tuple[list[Node], list[Node]]:
-    """Return those that become task runs, and those that are too many: the last calls of the tasks with most calls."""
+def without_task_run(called: Sequence[Node]) -> set[str]:
+    """Return the keys of the calls that no task run shows, once all that compute have ended."""
+    return {node.key for node in _divided(called)[1]}
+
+
+def _divided(called: Sequence[Node]) -> tuple[list[Node], list[Node]]:
+    """Return the spared calls that become task runs, and the last ones of the tasks with most calls, which do not."""
+    nodes = [node for node in called if not node.started]
     calls: Counter[str] = Counter()
     ranked: list[tuple[int, int]] = []
     for index, node in enumerate(nodes):

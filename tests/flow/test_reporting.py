@@ -19,6 +19,8 @@ from prefect.runtime import flow_run
 
 from prefect_helix import helix_flow, helix_task
 from prefect_helix.reporting import artifact_key
+from prefect_helix.storage.catalog import Catalog
+from prefect_helix.storage.store import open_store
 
 RAN = logging.getLogger("ran")
 TOLD = 30
@@ -77,6 +79,9 @@ def test_of_more_steps_than_the_server_takes_the_last_of_a_map_are_told_in_one_l
         ("total", "Loaded"): 1,
         ("written", "Completed"): EFFECTS,
     }
+    (lineage,) = (one for one in Catalog(open_store(store)).read().lineages if one.run.run_id == second)
+    spared = {str(run.id) for run in ended if run.state_name != "Completed"}
+    assert {trace.task_run_id for trace in lineage.traces} == {*spared, ""}
     left_out = (
         f"Only {TOLD} of {ELEMENTS + 2} loaded and pruned steps are shown as task runs, without "
         f"{ELEMENTS - shown} calls of double."
