@@ -14,7 +14,7 @@ from prefect_helix.core.comparison import CodeChanges, Pair
 from prefect_helix.core.graph import Decision
 from prefect_helix.core.lineage import Lineage, Run, Trace
 from prefect_helix.core.short import excerpts
-from prefect_helix.core.summary import saved_us, spent_us
+from prefect_helix.core.summary import all_saved_us, spent_us
 from prefect_helix.views.boxes import Mark
 from prefect_helix.views.steps import size_bytes
 from prefect_helix.views.units import format_count
@@ -228,7 +228,7 @@ def run_figures(before: Lineage, after: Lineage) -> dict[str, Figure]:
     amounts = [
         (
             total(map(spent_us, lineage.traces)),
-            total(map(saved_us, lineage.traces)),
+            all_saved_us(lineage.traces),
             sum(size_bytes(trace) or 0 for trace in lineage.traces if trace.stored),
         )
         for lineage in (before, after)
