@@ -276,7 +276,7 @@ def test_gc_closes_the_journal_of_a_killed_run_after_a_day(helix: Helix, store: 
 def test_programs_have_to_agree_beforehand(helix: Helix) -> None:
     assert "Add --yes" in helix("gc", "--to", "0", "--json", exit_code=2).stderr
     assert json.loads(helix("gc", "--to", "0", "--json", "--dry-run").stdout)["removed"] is False
-    assert "budget='much'" in helix("gc", "--to", "much", exit_code=2).stderr
+    assert "--to='much'" in helix("gc", "--to", "much", exit_code=2).stderr
 
 
 def test_a_dry_run_writes_nothing(helix: Helix, store: Store) -> None:
