@@ -15,6 +15,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from prefect_helix.core.errors import ConfigurationError
+from prefect_helix.web.serving import _listen
+
 UI = "from prefect_helix.cli import app; app()"
 PATIENCE_S = 120
 
@@ -44,6 +47,12 @@ def test_it_says_where_it_is_and_ends_when_told(tmp_path: Path, host: str, warne
         assert process.returncode == 0, complaints
         assert ("whoever reaches it sees all runs" in complaints) is warned
         assert "Traceback" not in complaints
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "x" * 70, "nosuch.invalid"])
+def test_a_host_that_this_machine_is_not_is_told_as_such(host: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"--host=.*no address of this machine"):
+        _listen(host, None)
 
 
 def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
