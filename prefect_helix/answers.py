@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,6 +12,7 @@ from prefect_helix.core.comparison import CodeChanges, code_changes
 from prefect_helix.core.explain import changes
 from prefect_helix.core.graph import Decision
 from prefect_helix.core.lineage import Lineage, Trace
+from prefect_helix.views.differences import each_kind
 from prefect_helix.views.steps import call_names, names_by_signature
 
 
@@ -66,10 +66,9 @@ class Answer:
 
     @property
     def words(self) -> list[str]:
-        """What changed besides code, each thing once whatever it is reached by."""
+        """What changed besides code, each thing once whatever it is reached by; see `each_kind`."""
         told = (origin for origin in self.origins if not (origin.told or self._is_code(origin)))
-        counts = Counter(map(self._words, told))
-        return [words if count == 1 else f"{words} ({count} calls)" for words, count in counts.items()]
+        return list(each_kind((_kind(origin), self._words(origin)) for origin in told))
 
     @property
     def routes(self) -> list[tuple[str, ...]]:
@@ -110,6 +109,11 @@ def answer(archive: Archive, lineage: Lineage, trace: Trace) -> Answer:
     prior, before = compared
     step = trace_back(trace, before, lineage, prior)
     return Answer(archive, lineage, step, prior, None, tuple(_notes(lineage, trace, before)))
+
+
+def _kind(origin: Origin) -> tuple[str, ...]:
+    change, step = origin.change, origin.step
+    return (step.trace.task, *((change.kind, change.name) if change else ("note", step.note)))
 
 
 def _origin(archive: Archive, trace: Trace) -> Lineage | None:

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from prefect_helix.core.change import Summary
-from prefect_helix.core.errors import NotFoundError
+from prefect_helix.core.errors import ConfigurationError, NotFoundError
 from prefect_helix.core.explain import Calls
 from prefect_helix.core.fingerprint import Component
 from prefect_helix.core.history import with_origin
@@ -206,8 +206,11 @@ class Archive:
         """Write a note on a run.
 
         Raises:
+            ConfigurationError: If the text says nothing.
             StoreError: If the store refuses.
         """
+        if not text.strip():
+            raise ConfigurationError("note", text, "Give a text that says something.")
         note = Note(new_id(), now_us(), lineage.run.run_id, text)
         self.catalog.remark(note)
         return note

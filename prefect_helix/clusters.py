@@ -141,9 +141,8 @@ class ClusterEngine(ApartEngine):
     def give_up(self, node: Node) -> bool:
         """Cancel a node; what a worker is at goes on there, as when Prefect leaves it."""
         call, place = self.calls[node.key], self._places.get(node.key)
-        if place is None or call.taken_back:
+        if place is None or not self._is_first(call):
             return False
-        call.taken_back = True
         if place.done() and place.exception() is None:
             self._cluster.cancel(place.result())
         return True

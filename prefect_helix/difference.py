@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -18,7 +18,8 @@ from prefect_helix.core.comparison import (
     version_changes,
 )
 from prefect_helix.core.lineage import Lineage
-from prefect_helix.views.differences import Figure, few, metric_figures, run_figures
+from prefect_helix.views.differences import SHOWN_ALIKE, Figure, few, metric_figures, run_figures
+from prefect_helix.views.units import format_count
 
 _OF_STEPS = ("new", "removed", "renamed", "order")
 
@@ -76,11 +77,23 @@ class Difference:
         """What changed besides code, each with a remark on whom that concerns."""
         return [
             *((f"parameter {one.name}{one.shown or ' changed'}".replace(": ", " ", 1), "") for one in self.parameters),
-            *((str(one), f", read by {_counted(tasks)}") for one, tasks in self.arguments("file").items()),
-            *((str(one), f", of {_counted(tasks)}") for one, tasks in self.arguments("argument").items()),
+            *self._alike("file", "read by"),
+            *self._alike("argument", "of"),
             *((told if count == 1 else f"{told} ({count} calls)", "") for told, count in self._steps.items()),
             *((str(one), "") for one in self.versions),
         ]
+
+    def _alike(self, kind: str, word: str) -> Iterator[tuple[str, str]]:
+        """Yield the changed arguments (or files) with who takes them; of more than a few of one name only the first."""
+        found: dict[tuple[str, ...], dict[Change, list[str]]] = {}
+        for change, tasks in self.arguments(kind).items():
+            found.setdefault((change.name, *dict.fromkeys(tasks)), {})[change] = tasks
+        for (_, *takers), changes in found.items():
+            if len(changes) > SHOWN_ALIKE:
+                more = format_count(sum(map(len, changes.values())) - 1, "more call")
+                yield f"{next(iter(changes))}, and likewise in {more}", f", {word} {few(takers)}"
+            else:
+                yield from ((str(one), f", {word} {_counted(tasks)}") for one, tasks in changes.items())
 
     @property
     def _steps(self) -> Mapping[str, int]:

@@ -118,7 +118,7 @@ class ProcessEngine(ApartEngine):
 
     def _back(self, node: Node, done: Future[Any]) -> None:
         call = self.calls[node.key]
-        if call.taken_back:
+        if done.cancelled() and call.taken_back:
             return
         try:
             call.state = state = done.result()

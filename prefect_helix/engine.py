@@ -7,6 +7,7 @@ import concurrent.futures
 import contextvars
 import functools
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -79,6 +80,7 @@ class PrefectEngine:
         self.ends_at: float | None = None
         self.must_end_at: float | None = None
         self._submit = submit
+        self._taking = threading.Lock()
         # A thread may wait for others, so their number has no bound; one is made when none is idle.
         self._threads = ThreadPoolExecutor(sys.maxsize, thread_name_prefix="helix")
 
@@ -309,11 +311,16 @@ class PrefectEngine:
         """Take a node that still waits for a thread of the task runner back, so that whoever needs it computes it."""
         call = self.calls[node.key]
         running = call.running
-        if running is None or call.taken_back:
+        if running is None or not self._is_first(call):
             return False
-        call.taken_back = True
         call.taken_back = running.cancel()
         return call.taken_back
+
+    def _is_first(self, call: Call) -> bool:
+        """Mark a call as taken back; return whether it was not: a future can be cancelled again and again."""
+        with self._taking:
+            first, call.taken_back = not call.taken_back, True
+        return first
 
     def give_up(self, node: Node) -> bool:
         """Cancel a node that the task runner has not begun."""

@@ -13,6 +13,9 @@ from prefect_helix.records import list_runs
 if TYPE_CHECKING:
     import pandas
 
+_NO_LITERALS = ("nan", "inf", "-inf")
+"""How floats are shown that Python's source has no literals for; a text is shown in quotation marks."""
+
 _NUMBERS = ((bool, "boolean"), (int, "Int64"), (float, "Float64"))
 
 
@@ -21,8 +24,8 @@ def runs_frame(flow: str | None = None, store: str | Path | None = None) -> pand
 
     Its columns are ``flow``, ``name``, ``status``, ``started``, ``finished``, ``computed``, ``loaded``, ``pruned``,
     ``failed``, ``spent``, ``saved``, ``added_bytes``, ``changed``, ``tags``, then ``metric.NAME`` for each metric and
-    ``parameter.NAME`` for each parameter of the flow. A parameter that is a number in all runs has numbers, every
-    other one text in short form.
+    ``parameter.NAME`` for each parameter of the flow. A parameter that is a number in all runs has numbers, and
+    none where it is no number (nan); every other one has text in short form.
 
     Args:
         flow: Only runs of this flow.
@@ -84,6 +87,8 @@ def _typed(shown: Sequence[str | None]) -> tuple[list[object], str]:
 
 
 def _value(shown: str) -> Any:
+    if shown in _NO_LITERALS:
+        return float(shown)
     try:
         return ast.literal_eval(shown)
     except (ValueError, SyntaxError, MemoryError, RecursionError):

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from prefect.client.schemas.objects import State, StateType
 from prefect.futures import PrefectFuture, PrefectTaskRunFuture
-from prefect.states import Completed
+from prefect.states import Completed, Failed
 from pydantic import PrivateAttr
 
 from prefect_helix.compat import (
@@ -97,6 +97,15 @@ def linked(node: Node, value: Any) -> Any:
     return value
 
 
+def _failed(node: Node) -> State[Any]:
+    """Return the state of a node that failed where Prefect has none of it."""
+    error = node.error
+    cause = "it was given up" if error is None else f"{type(error).__name__}: {error}"
+    state: State[Any] = Failed(message=f"The task run was not finished: {cause}", data=error)
+    state.state_details.task_run_id = UUID(node.task_run_id)
+    return state
+
+
 class Ref(PrefectTaskRunFuture[Any]):
     """A result of a node as an argument of a task: Prefect resolves it, so that it is loaded where Prefect loads.
 
@@ -172,7 +181,7 @@ class HelixFuture(PrefectTaskRunFuture[Any]):
         if not node.settled.is_set():
             return None
         if node.failed:
-            return self._failed_state(node)
+            return self._failed_state(node) or _failed(node)
         return completed(self._session, node)
 
     @property

@@ -14,7 +14,7 @@ from prefect_helix.core.lineage import Lineage, RunStatus
 from prefect_helix.engine import Dependencies, PrefectEngine
 from prefect_helix.futures import linked
 from prefect_helix.progress import Row, hide
-from prefect_helix.reporting import Log, report, report_problems
+from prefect_helix.reporting import Log, report, report_problems, without_task_run
 from prefect_helix.runtime.nodes import Node
 from prefect_helix.runtime.session import WRITING, Session
 from prefect_helix.runtime.specs import Specs, Versioned
@@ -155,7 +155,7 @@ class HelixRun:
         Raises:
             VerificationError: In mode ``verify``, if results differ from the recorded ones.
         """
-        lineage = self.session.finish(status, self.tell)
+        lineage = self.session.finish(status, self.tell, without_task_run)
         with garbage_kept():
             report(self.engine, lineage, self._prior, self.log, self._ui_url)
         self.log.info("helix: %s", run_line(lineage.traces))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -63,6 +64,8 @@ def preview(
 ) -> Preview:
     """Load a flow and plan its next run. The flow's module is run, the flow is not; nothing is written.
 
+    A module that calls a flow where it is loaded is refused.
+
     Args:
         entrypoint: The flow as Prefect names it: ``path/to/file.py:flow`` or ``package.module:flow``.
         parameters: What to call it with.
@@ -103,19 +106,44 @@ def _load(entrypoint: str, store: str | None) -> tuple[Flow[..., Any], Resolved]
 
 
 def _load_flow(entrypoint: str) -> Flow[..., Any]:
+    if not all(entrypoint.rpartition(":" if ":" in entrypoint else ".")):
+        raise ConfigurationError("entrypoint", entrypoint, _FORM)
     try:
-        return load_flow_from_entrypoint(entrypoint, use_placeholder_flow=False)
+        with _no_flow_runs():
+            return load_flow_from_entrypoint(entrypoint, use_placeholder_flow=False)
+    except _FlowCalled as called:
+        cause = f'It calls the flow {called} as it is loaded; put that call below `if __name__ == "__main__":`.'
     except ScriptError as error:
         cause = f"Loading it failed: {type(error.user_exc).__name__}: {error.user_exc}."
     except MissingFlowError as error:
         cause = str(error).strip()
     except ModuleNotFoundError as error:
         cause = f"{error}. {_FORM}"
-    except ValueError:
-        cause = _FORM
     except (Exception, SystemExit) as error:  # an imported module may raise anything
         cause = f"Loading it failed: {type(error).__name__}: {error}."
     raise ConfigurationError("entrypoint", entrypoint, " ".join(cause.split()))
+
+
+class _FlowCalled(BaseException):
+    """A flow was called; an ``except Exception`` of the module that did so does not go on without its result."""
+
+
+@contextmanager
+def _no_flow_runs() -> Iterator[None]:
+    """Have no flow run in this thread: the call is refused, also that of an async flow that nobody awaits yet."""
+    call: Any = Flow.__call__
+    loading = threading.get_ident()
+
+    def refuse(flow: Flow[..., Any], *args: Any, **kwargs: Any) -> Any:
+        if threading.get_ident() == loading:
+            raise _FlowCalled(flow.name)
+        return call(flow, *args, **kwargs)
+
+    Flow.__call__ = refuse  # type: ignore[assignment, method-assign]
+    try:
+        yield
+    finally:
+        Flow.__call__ = call  # type: ignore[method-assign]
 
 
 def _validated(flow: Flow[..., Any], parameters: Mapping[str, Any]) -> dict[str, Any]:

@@ -198,6 +198,7 @@ class RunRecord:
         """Say something of the run for those who look at it later; see `prefect-helix note`.
 
         Raises:
+            ConfigurationError: If the text says nothing.
             StoreError: If the store refuses.
         """
         self._archive.note(self._lineage, text)

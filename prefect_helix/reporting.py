@@ -22,6 +22,7 @@ from prefect.tasks import Task
 from prefect.utilities.urls import url_for
 
 from prefect_helix.compat import create_task_run, custom_task_run_name, emit_task_run_state_change_event
+from prefect_helix.core.digest import hash_parts
 from prefect_helix.core.graph import Decision
 from prefect_helix.core.lineage import Lineage, Run, Trace
 from prefect_helix.core.summary import saved_us, spent_us
@@ -95,12 +96,18 @@ def _harmless(log: Log) -> Iterator[None]:
 
 def _shown(engine: PrefectEngine, traces: Mapping[int, Trace]) -> tuple[list[Node], str]:
     """Return the spared nodes that become task runs, and what is told of the others."""
-    shown, others = _divided([node for node in engine.session.world.called if not node.started])
+    shown, others = _divided(engine.session.world.called)
     return shown, unshown([traces[node.call] for node in others], len(shown)) if others else ""
 
 
-def _divided(nodes: Sequence[Node]) -> tuple[list[Node], list[Node]]:
-    """Return those that become task runs, and those that are too many: the last calls of the tasks with most calls."""
+def without_task_run(called: Sequence[Node]) -> set[str]:
+    """Return the keys of the calls that no task run shows, once all that compute have ended."""
+    return {node.key for node in _divided(called)[1]}
+
+
+def _divided(called: Sequence[Node]) -> tuple[list[Node], list[Node]]:
+    """Return the spared calls that become task runs, and the last ones of the tasks with most calls, which do not."""
+    nodes = [node for node in called if not node.started]
     calls: Counter[str] = Counter()
     ranked: list[tuple[int, int]] = []
     for index, node in enumerate(nodes):
@@ -142,8 +149,12 @@ def _own_page(run: Run, ui_url: str) -> str:
 
 
 def artifact_key(flow: str) -> str:
-    """Return the key of a flow's plan artifact: lower-case letters, digits and dashes, as Prefect wants it."""
-    return "helix-" + (re.sub(r"[^a-z0-9]+", "-", flow.lower()).strip("-") or "flow")
+    """Return the key of a flow's plan artifact: lower-case letters, digits and dashes, as Prefect wants it.
+
+    A name with other letters is told from others by a hash, since all of them may be lost.
+    """
+    letters = re.sub(r"[^a-z0-9]+", "-", flow.lower()).strip("-") or "flow"
+    return f"helix-{letters}" + ("" if flow.isascii() else f"-{hash_parts('artifact', flow)[:8]}")
 
 
 def _task_run(engine: PrefectEngine, node: Node, trace: Trace) -> TaskRun:

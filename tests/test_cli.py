@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from prefect.flows import load_flow_from_entrypoint
+from prefect.flows import Flow, load_flow_from_entrypoint
 from typer.testing import CliRunner
 from typer.testing import Result as Outcome
 
@@ -788,6 +788,9 @@ def test_without_a_store_the_flow_names_it(planned: str) -> None:
         (["{file}:other"], "'other' not found"),
         (["{file}:scan"], "is not a flow"),
         (["{file}"], "Name a flow as path/to/file.py:flow or package.module:flow."),
+        (["{file}:"], "Name a flow as path/to/file.py:flow or package.module:flow."),
+        (["census"], "Name a flow as path/to/file.py:flow or package.module:flow."),
+        (["wrong_value:census"], "Loading it failed: ValueError: no such unit."),
         (["nosuch.py:census"], "Loading it failed: FileNotFoundError"),
         (["no.such.module:census"], "No module named 'no'"),
         (["{folder}/broken.py:census"], "Loading it failed: ZeroDivisionError: division by zero."),
@@ -795,8 +798,15 @@ def test_without_a_store_the_flow_names_it(planned: str) -> None:
     ],
 )
 def test_a_flow_that_cannot_be_planned_is_one_line(
-    helix: Helix, flow_file: Path, arguments: list[str], told: str, caplog: pytest.LogCaptureFixture
+    helix: Helix,
+    flow_file: Path,
+    arguments: list[str],
+    told: str,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.chdir(flow_file.parent)
+    (flow_file.parent / "wrong_value.py").write_text("raise ValueError('no such unit')")
     (flow_file.parent / "broken.py").write_text("1 / 0")
     (flow_file.parent / "exits.py").write_text("raise SystemExit(3)")
     outcome = helix("plan", *(one.format(file=flow_file, folder=flow_file.parent) for one in arguments), exit_code=2)
@@ -805,3 +815,44 @@ def test_a_flow_that_cannot_be_planned_is_one_line(
     assert line.startswith("error: ")
     assert told in line
     assert caplog.messages == []
+
+
+CALLING = """
+import asyncio
+from prefect import flow
+
+@flow
+def own():
+    print("the flow runs")
+
+@flow
+async def waiting():
+    print("the flow runs")
+
+{call}
+"""
+
+
+@pytest.mark.parametrize(
+    ("call", "flow"),
+    [
+        ("own()", "own"),
+        ("own(return_state=True)", "own"),
+        ("asyncio.run(waiting())", "waiting"),
+        ("try: own()\nexcept Exception: pass", "own"),
+    ],
+)
+@pytest.mark.parametrize("entrypoint", ["calling.py:own", "calling:own"])
+def test_a_module_that_calls_a_flow_as_it_is_loaded_is_refused(
+    helix: Helix, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, entrypoint: str, call: str, flow: str
+) -> None:
+    (tmp_path / "calling.py").write_text(CALLING.format(call=call))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(sys.modules, "calling", raising=False)
+    flows_call = Flow.__call__
+    outcome = helix("plan", entrypoint, exit_code=2)
+    assert outcome.output == (
+        f"error: entrypoint={entrypoint!r} cannot be used. It calls the flow {flow} as it is loaded; "
+        'put that call below `if __name__ == "__main__":`.\n'
+    )
+    assert Flow.__call__ is flows_call

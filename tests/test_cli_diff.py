@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from prefect_helix import find_run
 from prefect_helix.core.lineage import Argument, Result, Trace
 
 from .test_cli import (
@@ -191,6 +193,32 @@ def test_calls_that_went_alike_are_one_row(commit: Commit, helix: Helix) -> None
     text = words(helix("diff").stdout)
     assert "fit (50 calls) compute 50 s compute 50 s k 1 → 2; same result" in text
     assert "• argument k changed: 1 → 2, of fit (50 calls)" in text
+
+
+def test_of_many_calls_with_other_arguments_or_files_one_is_told(commit: Commit, helix: Helix, store: Path) -> None:
+    def part(i: int, mark: int) -> Trace:
+        x = Argument("x", f"{i * mark}", shown=f"{i * mark}")
+        source = Argument("source", f"{i} {mark}", "file", f"{i}.csv", size_bytes=100 + mark)
+        return call("part", call=i, digest=f"{i} {mark}", signature=f"{i} {mark}", arguments=(x, source))
+
+    def mapped(mark: int) -> list[Trace]:
+        parts = [part(i, mark) for i in range(30)]
+        links = tuple(link for part in parts for link in takes(part, "numbers"))
+        return [*parts, call("total", call=30, signature=f"{mark}", parents=links)]
+
+    commit(run(OLD, mapped(100), day=1), run(NEW, mapped(200), day=2))
+    told = words(helix("diff").stdout)
+    assert (
+        "• the content of 0.csv changed: 200 bytes → 300 bytes, and likewise in 29 more calls, read by part •" in told
+    )
+    assert "• argument x changed: 100 → 200, and likewise in 28 more calls, of part step" in told
+    assert len(find_run(store=store).diff().changes) == 2
+    assert len(json.loads(helix("diff", "--json").stdout)["arguments"]) == 29
+
+    told = words(helix("why", "last", "total").stdout)
+    assert "• argument x of part changed: 100 → 200, and likewise in 28 more calls" in told
+    assert "• the content of 0.csv changed: 200 bytes → 300 bytes, read by part, and likewise in 29 more calls" in told
+    assert told.count("•") == 2
 
 
 def test_of_many_steps_those_that_changed_are_shown(commit: Commit, helix: Helix) -> None:

@@ -89,6 +89,12 @@ def test_a_note_can_be_withdrawn(helix: Helix) -> None:
     assert "--remove and the id" in helix("note", NEW, exit_code=2).stderr
 
 
+@pytest.mark.parametrize("text", ["", " \n"])
+def test_a_note_that_says_nothing_is_refused(helix: Helix, text: str) -> None:
+    assert "Give a text that says something." in helix("note", NEW, text, exit_code=2).stderr
+    assert json.loads(helix("show", NEW, "--json").stdout)["notes"] == []
+
+
 def test_garbage_collection_leaves_what_people_said(helix: Helix) -> None:
     helix("tag", OLD, "best")
     helix("note", OLD, "kept")

@@ -99,10 +99,31 @@ def test_a_result_is_written_in_the_format_of_the_files_name(
 
 
 @pytest.mark.parametrize(
+    ("index", "first"),
+    [
+        (pd.RangeIndex(3), "x"),
+        (pd.RangeIndex(10, 13), ",x"),
+        (pd.RangeIndex(0, 6, 2), ",x"),
+        (pd.RangeIndex(3, name="day"), "day,x"),
+        (pd.Index(["a", "b", "c"]), ",x"),
+    ],
+)
+def test_an_index_that_says_something_goes_into_the_file(
+    commit: Commit, keep: Keep, helix: Helix, tmp_path: Path, index: pd.Index, first: str
+) -> None:
+    commit(run(OLD, [keep("make", pd.DataFrame({"x": range(3)}, index=index))]))
+    path = tmp_path / "out.csv"
+    helix("checkout", "last", "make", "--to", str(path))
+    assert path.read_text().splitlines()[0] == first
+
+
+@pytest.mark.parametrize(
     ("value", "suffix", "told"),
     [
         ({1, 2}, ".json", "A builtins.set does not go into .json"),
         ({"x": float("nan")}, ".json", "does not go into .json"),
+        ({"x": [{1: "a", "1": "b"}]}, ".json", "(the key 1 is not text)"),
+        ({None: 1}, ".json", "(the key None is not text)"),
         ([1], ".parquet", "it is no frame"),
         ([1], ".npy", "it is no array"),
         (np.array([None]), ".npy", "A name that ends in .pkl takes every value."),

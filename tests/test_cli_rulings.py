@@ -225,4 +225,17 @@ def test_the_beginning_of_a_name_must_name_one_ruling(helix: Helix, store: Path)
     for name in ("ab", "ac"):
         Catalog(open_store(store)).rule(Revocation(name, NOON_US, ("fit",)))
     assert "names more than one ruling" in helix("undo", "a", exit_code=1).stderr
-    assert json.loads(helix("undo", "ab", "--json").stdout)["undone"] is not None
+    (undone,) = json.loads(helix("undo", "ab", "--json").stdout)
+    assert (undone["id"], undone["undone"] is not None) == ("ab", True)
+
+
+def test_several_rulings_are_taken_back_together_or_none_is(helix: Helix, store: Path) -> None:
+    for name in ("aa", "bb", "cc"):
+        Catalog(open_store(store)).rule(Acceptance(name, NOON_US, f"task {name}", "0" * 10, "1" * 10))
+    assert helix("undo", "aa", "zz", exit_code=1).stderr.startswith("error: 'zz' is no ruling")
+    assert not made(store).withdrawn
+    assert helix("undo", "aa", "bb", "a").stdout.splitlines() == [
+        "Taken back: accepted task aa, code 00000000 → 11111111.",
+        "Taken back: accepted task bb, code 00000000 → 11111111.",
+    ]
+    assert made(store).withdrawn.keys() == {"aa", "bb"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import itertools
 import re
 import signal
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.race.__main__ import main
+from benchmarks.race.__main__ import Race, main
 from benchmarks.race.bound import Call, least_seconds
 from benchmarks.race.child import hash_of
 from benchmarks.race.measuring import Track, Version, environment, this_python, versions_of
@@ -74,6 +75,18 @@ def test_a_race_of_nothing_that_can_run_is_refused_before_anything_starts(
         main()
     assert f"redun is left out: {python} has no redun." in capsys.readouterr().out
     assert not results.exists()
+
+
+def test_without_the_bytes_of_a_version_nothing_is_raced_of_systems_that_need_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    results = Results(tmp_path / "results.jsonl")
+    broken = replace(measured("always", 0, 0.0), body_seconds=None, digest="", failure="it broke")
+    monkeypatch.setattr(Track, "measure", lambda track, iteration: broken)
+    options = argparse.Namespace(work=tmp_path, results=tmp_path, python=sys.executable, threads=1, workers=1)
+    Race(results, options, {}, 0).run("census", [Version("first", {}, {})], 0, [SYSTEMS["auto 10%"]])
+    assert "Systems with a budget are left out" in capsys.readouterr().out
+    assert not results.measurements
 
 
 def test_a_race_is_over_the_written_series_or_one_drawn_from_a_seed(tmp_path: Path) -> None:

@@ -331,6 +331,15 @@ def test_a_frame_has_a_row_for_each_run_and_columns_of_types(two: Catalog, store
     assert found["parameter.path"].iloc[1] == "<a>"
 
 
+def test_a_number_that_is_none_or_infinite_in_a_run_leaves_its_column_numbers(commit: Commit, store: Path) -> None:
+    for day, shown in enumerate(["0.5", "nan", "inf", "-inf", "2"], 1):
+        commit(run(f"{day}" * 8, day=day, parameters={"reg": shown, "name": repr(shown)}))
+    found = runs_frame("census", store)
+    assert found["parameter.reg"].dtype == "Float64"
+    assert found["parameter.reg"].dropna().tolist() == [0.5, float("inf"), float("-inf"), 2.0]
+    assert found["parameter.name"].tolist() == ["0.5", "nan", "inf", "-inf", "2"]
+
+
 def test_a_frame_without_runs_has_its_columns(store: Path) -> None:
     assert {"started", "spent", "changed"} <= {*runs_frame(store=store).columns}
 

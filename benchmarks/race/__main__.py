@@ -94,7 +94,7 @@ class Race:
             else:
                 self._results.size(flow, whole.stored_bytes)
         tracks = [self._track(system, flow, versions, repeat) for system in systems]
-        for iteration in range(len(versions)):
+        for iteration in range(len(versions) if tracks else 0):
             first = (iteration + repeat) % len(tracks)
             for track in tracks[first:] + tracks[:first]:
                 if (flow, repeat, iteration, track.system.name) not in self._results.measurements:

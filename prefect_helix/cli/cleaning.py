@@ -71,7 +71,7 @@ def gc(
 
     What a running flow may load stays.
     """
-    to_bytes = None if to is None else budget_bytes(to)
+    to_bytes = None if to is None else budget_bytes(to, setting="--to")
     unused_since_us = when("--unused-for", unused_for)
     archive = _whole(existing(open_archive(store)))
     now_us = _now_us(archive.store, dry_run=dry_run)

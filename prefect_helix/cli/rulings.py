@@ -92,25 +92,40 @@ def rulings(store: StoreOption = None, as_json: JsonOption = False) -> None:
 
 
 def undo(
-    ruling: Annotated[str, typer.Argument(metavar="ID", help="What `rulings` lists; its beginning is enough.")],
+    ruling: Annotated[
+        list[str], typer.Argument(metavar="ID...", help="What `rulings` lists; the beginning of each is enough.")
+    ],
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Take back what was accepted or revoked: results count as if it had not been."""
     archive = open_archive(store)
-    known = [one for one in archive.rulings.all if not isinstance(one, Withdrawal)]
-    found = [one for one in known if one.id.startswith(ruling)]
-    if len(found) != 1:
-        problem = "names more than one ruling." if found else f"is no ruling{suggestion(ruling, [o.id for o in known])}"
-        raise NotFoundError(f"{ruling!r} {problem} See `prefect-helix rulings`.")
-    if found[0].id in archive.rulings.withdrawn:
-        raise NotFoundError(f"{found[0].id} was taken back already.")
-    withdrawal = Withdrawal(new_id(), now_us(), found[0].id)
-    archive.catalog.rule(withdrawal)
+    found = {one.id: one for one in [_in_force(name, archive.rulings) for name in ruling]}
+    withdrawals = [Withdrawal(new_id(), now_us(), name) for name in found]
+    for withdrawal in withdrawals:
+        archive.catalog.rule(withdrawal)
     if as_json:
-        print_json(ruling_json(found[0], Rulings.of([*archive.rulings.all, withdrawal])))
-    else:
-        console().print(visible(f"Taken back: {_what(found[0], archive)}."))
+        now = Rulings.of([*archive.rulings.all, *withdrawals])
+        print_json([ruling_json(one, now) for one in found.values()])
+        return
+    for one in found.values():
+        console().print(visible(f"Taken back: {_what(one, archive)}."))
+
+
+def _in_force(name: str, rulings: Rulings) -> Acceptance | Revocation:
+    """Return the ruling whose id begins so.
+
+    Raises:
+        NotFoundError: If there is none, or more than one, or if it was taken back.
+    """
+    known = [one for one in rulings.all if not isinstance(one, Withdrawal)]
+    found = [one for one in known if one.id.startswith(name)]
+    if len(found) != 1:
+        problem = "names more than one ruling." if found else f"is no ruling{suggestion(name, [o.id for o in known])}"
+        raise NotFoundError(f"{name!r} {problem} See `prefect-helix rulings`.")
+    if found[0].id in rulings.withdrawn:
+        raise NotFoundError(f"{found[0].id} was taken back already.")
+    return found[0]
 
 
 def ask(question: str, *, yes: bool, as_json: bool) -> None:
@@ -124,8 +139,9 @@ def ask(question: str, *, yes: bool, as_json: bool) -> None:
 
 def done(made: Sequence[Ruling]) -> None:
     """Tell what rulings that were just made are called, and how they are taken back."""
-    ids = ", ".join(one.id for one in made)
-    console().print(f"Done: {ids}. Take it back with `prefect-helix undo {made[0].id}`.", soft_wrap=True)
+    ids = [one.id for one in made]
+    told = f"Done: {', '.join(ids)}. Take that back with `prefect-helix undo {' '.join(ids)}`."
+    console().print(told, soft_wrap=True)
 
 
 def ruling_json(ruling: Ruling, among: Rulings) -> dict[str, Any]:

@@ -165,7 +165,7 @@ class Trace:
         demanded: Whether the flow body (or a plain task, or the return value) needed its value.
         started_us: When it was called, since the epoch.
         computed_at_us: When its result was last computed, since the epoch; None if never.
-        task_run_id: Prefect's id of the task run that shows it.
+        task_run_id: Prefect's id of the task run that shows it; empty where none does.
         changed_inputs: Parameters whose values its function changed in place.
         deterministic: False where the task was declared not to be.
         stored: Whether the whole result was in the lineage or the store when the run ended.

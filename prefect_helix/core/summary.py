@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from prefect_helix.core.amounts import total
@@ -49,7 +49,7 @@ def summarise(
         pruned=counts[Decision.PRUNE],
         failed=sum(trace.status == "failed" for trace in traces),
         spent_us=total(map(spent_us, traces)),
-        saved_us=total(map(saved_us, traces)),
+        saved_us=all_saved_us(traces),
         scratch_us=total(trace.compute_us for trace in traces if not never_needed(trace)),
         added_bytes=added_bytes,
         compared_with=prior.run.run_id if prior else None,
@@ -72,10 +72,23 @@ def spent_us(trace: Trace) -> int | None:
 
 def saved_us(trace: Trace) -> int | None:
     """Return what not computing the step saved this run, never below zero; None if that is not known."""
+    return all_saved_us([trace])
+
+
+def all_saved_us(traces: Iterable[Trace]) -> int | None:
+    """Return what not computing steps saved in all, never below zero; None if that is not known of one.
+
+    A step whose load took longer than computing it takes off what others saved.
+    """
+    saved = total(map(_gained_us, traces))
+    return None if saved is None else max(0, saved)
+
+
+def _gained_us(trace: Trace) -> int | None:
     spent = spent_us(trace)
     if trace.decision is Decision.COMPUTE or never_needed(trace):
         return 0
-    return None if spent is None or trace.compute_us is None else max(0, trace.compute_us - spent)
+    return None if spent is None or trace.compute_us is None else trace.compute_us - spent
 
 
 def never_needed(trace: Trace) -> bool:

@@ -6,6 +6,7 @@ import copy
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 from prefect_helix.core.digest import digest, hash_parts
@@ -196,17 +197,18 @@ def _returned_numbers(trace: Trace) -> dict[str, float]:
         return {}
     if not (isinstance(value, dict) and all(isinstance(key, str) for key in value)):
         return {}
-    return {
-        key: float(number)
-        for key, number in value.items()
-        if isinstance(number, (int, float)) and not isinstance(number, bool) and _is_float(number)
-    }
+    numbers = {key: _number(item) for key, item in value.items()}
+    return {key: number for key, number in numbers.items() if number is not None}
 
 
-def _is_float(number: float) -> bool:
-    """Return whether a number is not too large for a float: integers of any length are numbers, too."""
+def _number(value: object) -> float | None:
+    """Return a number, NumPy's included, as a float; None for what is none, or is too large, as a long integer may be.
+
+    A truth value is no number here; whoever logs one as a metric asks for it.
+    """
+    if not isinstance(value, Real) or isinstance(value, bool):
+        return None
     try:
-        float(number)
-    except OverflowError:
-        return False
-    return True
+        return float(value)
+    except (ArithmeticError, TypeError, ValueError):
+        return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -18,7 +18,15 @@ from prefect_helix.runtime.nodes import Node
 from prefect_helix.runtime.world import World
 
 
-def close(head: Run, prior: Lineage | None, world: World, keeper: Keeper, status: RunStatus, at_us: int) -> Lineage:
+def close(
+    head: Run,
+    prior: Lineage | None,
+    world: World,
+    keeper: Keeper,
+    status: RunStatus,
+    at_us: int,
+    without_task_run: Callable[[Sequence[Node]], Collection[str]],
+) -> Lineage:
     """Finish writing, and return the lineage of a run whose tasks have ended, for who commits it.
 
     Args:
@@ -28,12 +36,15 @@ def close(head: Run, prior: Lineage | None, world: World, keeper: Keeper, status
         keeper: The store.
         status: How it ended.
         at_us: When, since the epoch.
+        without_task_run: Gives the keys of the calls that no task run shows.
     """
     for node in world.called:  # what was expected to be asked for, and was not
         node.demanded = node.asked
     keeper.drain(completed=status == "completed")
     with garbage_kept():
-        return _lineage(head, prior, world, keeper, status, at_us)
+        unseen = without_task_run(world.called)
+        traces = tuple(_final(node, world, keeper, seen=node.key not in unseen) for node in world.called)
+        return _lineage(replace(head, status=status, finished_us=at_us), prior, world, keeper, traces)
 
 
 def code_of(world: World) -> Mapping[str, Mapping[str, Any]]:
@@ -45,16 +56,12 @@ def _begun_code(world: World) -> dict[str, Fingerprint]:
     return {node.spec.fingerprint: node.spec.code for node in world.called if node.done or node.failed}
 
 
-def _lineage(head: Run, prior: Lineage | None, world: World, keeper: Keeper, status: RunStatus, at_us: int) -> Lineage:
-    called = world.called
-    traces = tuple(_final(node, world, keeper) for node in called)
+def _lineage(head: Run, prior: Lineage | None, world: World, keeper: Keeper, traces: tuple[Trace, ...]) -> Lineage:
     head = replace(
         head,
-        status=status,
-        finished_us=at_us,
         metrics=metrics(traces, head.metrics),
         changed=changed([node.prior for node in world.nodes if node.prior], traces) if head.prior_run_id else (),
-        apart=any(node.elsewhere for node in called),
+        apart=any(node.elsewhere for node in world.called),
     )
     code = _begun_code(world)
 
@@ -65,9 +72,9 @@ def _lineage(head: Run, prior: Lineage | None, world: World, keeper: Keeper, sta
     return Lineage(replace(head, summary=summary), traces)
 
 
-def _final(node: Node, world: World, keeper: Keeper) -> Trace:
+def _final(node: Node, world: World, keeper: Keeper, *, seen: bool) -> Trace:
     if not node.started:
         node.decision = Decision.PRUNE if node.load_us is None else Decision.LOAD
     node.reason = node.reason or world.reason(node)
     stored = node.result is not None and keeper.loadable(node.result)
-    return replace(world.facts(node), stored=stored)
+    return replace(world.facts(node), stored=stored, task_run_id=node.task_run_id if seen else "")

@@ -282,7 +282,12 @@ class Session:
         """Call `then` once, as soon as nobody has to wait for the node any more."""
         self._scheduler.when_settled(node, then)
 
-    def finish(self, status: RunStatus, tell: Callable[[str], None] = lambda doing: None) -> Lineage:
+    def finish(
+        self,
+        status: RunStatus,
+        tell: Callable[[str], None] = lambda doing: None,
+        without_task_run: Callable[[Sequence[Node]], Collection[str]] = lambda called: (),
+    ) -> Lineage:
         """Wait for what is running, finish writing, and return the lineage, committed.
 
         Where a sample is to be verified, it is only journaled: `commit` commits it after that.
@@ -290,6 +295,7 @@ class Session:
         Args:
             status: How the run ended.
             tell: Called with what is being done.
+            without_task_run: Gives the keys of the calls that no task run shows.
         """
         tell(WRITING)
         if status != "completed":
@@ -300,7 +306,7 @@ class Session:
         with self._scheduler.lock:
             self._memory.end()
         head = replace(self.head, metrics=self.logged)
-        self._lineage = close(head, self._prior, self.world, self.keeper, status, now_us())
+        self._lineage = close(head, self._prior, self.world, self.keeper, status, now_us(), without_task_run)
         if status != "completed" or not self._sampler.choose():
             return self.commit()
         self.sampler = self._sampler

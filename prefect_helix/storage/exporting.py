@@ -66,7 +66,12 @@ def _csv(value: Any, path: Path) -> None:
         value.write_csv(path)
         return
     frame = _frame(value)
-    frame.to_csv(path, index=type(frame.index).__name__ != "RangeIndex")
+    frame.to_csv(path, index=not _only_counts(frame.index))
+
+
+def _only_counts(index: Any) -> bool:
+    """Return whether an index without a name has the number of each row, from zero, as the lines of a file tell it."""
+    return type(index).__name__ == "RangeIndex" and (index.start, index.step, index.name) == (0, 1, None)
 
 
 def _frame(value: Any) -> Any:
@@ -87,7 +92,20 @@ def _npy(value: Any, path: Path) -> None:
 
 
 def _json(value: object, path: Path) -> None:
+    _check_keys(value)
     path.write_text(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def _check_keys(value: object) -> None:
+    """Refuse keys that are not text: JSON would make text of numbers, and one of 1 and "1"."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if not isinstance(key, str):
+                raise TypeError(f"the key {key!r} is not text")
+            _check_keys(item)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            _check_keys(item)
 
 
 _WRITERS: Mapping[str, Callable[[Any, Path], None]] = {

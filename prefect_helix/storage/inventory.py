@@ -16,6 +16,21 @@ UNNAMED_GRACE_US = 3_600 * 1_000_000
 """A result of no known run is kept so long: the run that wrote it may just not have said so yet."""
 
 
+@dataclass(slots=True, eq=False)
+class Made:
+    """A result that a step gave, of one blob or of several.
+
+    Attributes:
+        flow: The flow.
+        task: The task.
+        compute_us: The longest time that computing it took, as far as known.
+    """
+
+    flow: str
+    task: str
+    compute_us: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Held:
     """A blob, and what is known of it.
@@ -25,18 +40,21 @@ class Held:
         size_bytes: Its length in the store.
         modified_us: When it was written, by the store's clock.
         last_used_us: When a run last computed, loaded or pruned a step that it belongs to; 0 if no run names it.
-        owners: Flow and task of the steps that it belongs to.
+        results: The results that it belongs to.
         runs: Ids of the runs that name it.
-        compute_us: The longest time that one of these steps takes to compute, as far as known.
     """
 
     name: str
     size_bytes: int
     modified_us: int
     last_used_us: int
-    owners: frozenset[tuple[str, str]]
+    results: frozenset[Made]
     runs: frozenset[str]
-    compute_us: int
+
+    @property
+    def owners(self) -> frozenset[tuple[str, str]]:
+        """Flow and task of the steps that it belongs to."""
+        return frozenset((made.flow, made.task) for made in self.results)
 
     @property
     def age_us(self) -> int:
@@ -78,18 +96,21 @@ class Uses:
 
     def __init__(self) -> None:
         self._used: dict[str, int] = defaultdict(int)
-        self._owners: dict[str, set[tuple[str, str]]] = defaultdict(set)
+        self._results: dict[str, set[Made]] = defaultdict(set)
         self._runs: dict[str, set[str]] = defaultdict(set)
-        self._times: dict[str, int] = defaultdict(int)
+        self._made: dict[tuple[str, str, tuple[str, ...]], Made] = {}
 
     def take(self, lineage: Lineage) -> None:
         """Take in what a run tells. Complexity: O(traces)."""
+        flow = lineage.run.flow
         for trace in lineage.traces:
-            for name in trace.result.kept if trace.result else ():
+            names = trace.result.kept if trace.result else ()
+            made = self._made.setdefault((flow, trace.task, names), Made(flow, trace.task))
+            made.compute_us = max(made.compute_us, trace.compute_us or 0)
+            for name in names:
                 self._used[name] = max(self._used[name], trace.started_us)
-                self._owners[name].add((lineage.run.flow, trace.task))
+                self._results[name].add(made)
                 self._runs[name].add(lineage.run.run_id)
-                self._times[name] = max(self._times[name], trace.compute_us or 0)
 
     def held(self, blobs: Mapping[str, Entry]) -> list[Held]:
         """Return every blob of a store, least recently used first."""
@@ -99,9 +120,8 @@ class Uses:
                 entry.size_bytes,
                 entry.modified_us,
                 self._used.get(name, 0),
-                frozenset(self._owners.get(name, ())),
+                frozenset(self._results.get(name, ())),
                 frozenset(self._runs.get(name, ())),
-                self._times.get(name, 0),
             )
             for name, entry in blobs.items()
         )
@@ -117,18 +137,24 @@ def inventory(lineages: Iterable[Lineage], blobs: Mapping[str, Entry]) -> list[H
 
 
 def grouped(held: Iterable[Held]) -> list[Group]:
-    """Return blobs by flow and task, the largest first; those that no known run names come last."""
+    """Return blobs by flow and task, the largest first; those that no known run names come last.
+
+    A result of several blobs is computed once for all of them.
+    """
     groups: dict[tuple[str, str], list[Held]] = defaultdict(list)
+    results: dict[tuple[str, str], set[Made]] = defaultdict(set)
     for one in held:
         for owner in one.owners or {("", "")}:
             groups[owner].append(one)
+        for made in one.results:
+            results[made.flow, made.task].add(made)
     found = [
         Group(
             *owner,
             blobs=len(ones),
             size_bytes=sum(one.size_bytes for one in ones),
             last_used_us=max(one.age_us for one in ones),
-            compute_us=sum(one.compute_us for one in ones),
+            compute_us=sum(made.compute_us for made in results[owner]),
         )
         for owner, ones in groups.items()
     ]

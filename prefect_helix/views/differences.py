@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePath
 
@@ -13,11 +14,14 @@ from prefect_helix.core.comparison import CodeChanges, Pair
 from prefect_helix.core.graph import Decision
 from prefect_helix.core.lineage import Lineage, Run, Trace
 from prefect_helix.core.short import excerpts
-from prefect_helix.core.summary import saved_us, spent_us
+from prefect_helix.core.summary import all_saved_us, spent_us
 from prefect_helix.views.boxes import Mark
 from prefect_helix.views.steps import size_bytes
+from prefect_helix.views.units import format_count
 
 SHOWN_NAMES = 6
+SHOWN_ALIKE = 3
+"""Facts of one kind that are told one by one."""
 
 _NAMES = 4
 _CODE = "code of"
@@ -137,6 +141,24 @@ def few(names: Sequence[str]) -> str:
     return f"{', '.join(shown[:-1])} and {shown[-1]}" if len(shown) > 1 else "".join(shown)
 
 
+def each_kind(facts: Iterable[tuple[Hashable, str]]) -> Iterator[str]:
+    """Yield facts, each once, with how many calls it is true of; of more than a few of one kind only the first.
+
+    A mapped task may be called ten thousand times, each time with other arguments than before.
+
+    Args:
+        facts: What kind of fact each is, and its words.
+    """
+    kinds: dict[Hashable, Counter[str]] = {}
+    for kind, words in facts:
+        kinds.setdefault(kind, Counter())[words] += 1
+    for counts in kinds.values():
+        if len(counts) > SHOWN_ALIKE:
+            yield f"{next(iter(counts))}, and likewise in {format_count(counts.total() - 1, 'more call')}"
+        else:
+            yield from (words if count == 1 else f"{words} ({count} calls)" for words, count in counts.items())
+
+
 def same_result(pair: Pair) -> bool | None:
     """Return whether a step gave the same result in both runs; None where that cannot be told."""
     results = [trace.result for trace in (pair.before, pair.after) if trace]
@@ -206,7 +228,7 @@ def run_figures(before: Lineage, after: Lineage) -> dict[str, Figure]:
     amounts = [
         (
             total(map(spent_us, lineage.traces)),
-            total(map(saved_us, lineage.traces)),
+            all_saved_us(lineage.traces),
             sum(size_bytes(trace) or 0 for trace in lineage.traces if trace.stored),
         )
         for lineage in (before, after)

@@ -26,13 +26,15 @@ def plot(values: Sequence[float | None], width: int, height: int = HEIGHT) -> li
     known = [value for value in values if value is not None and math.isfinite(value)]
     if not known:
         return []
-    labels = _labels(min(known), max(known))
-    margin = max(map(len, labels))
-    columns = max(1, width - margin - 2)
-    shown = [value if value is not None and math.isfinite(value) else None for value in values[-columns:]]
-    drawn = [value for value in shown if value is not None]
-    low, high = min(drawn, default=min(known)), max(drawn, default=max(known))
-    labels = _labels(low, high)
+    margin, needed = 0, 1
+    while needed > margin:  # longer labels leave fewer columns, whose values may have longer labels still
+        margin = needed
+        columns = max(1, width - margin - 2)
+        shown = [value if value is not None and math.isfinite(value) else None for value in values[-columns:]]
+        drawn = [value for value in shown if value is not None]
+        low, high = min(drawn, default=min(known)), max(drawn, default=max(known))
+        labels = _labels(low, high)
+        needed = max(map(len, labels))
     spread = max(1, min(_SPREAD, columns // len(shown)))
     rows = [[" "] * (len(shown) * spread) for _ in range(height)]
     for place, value in enumerate(shown):

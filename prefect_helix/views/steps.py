@@ -11,7 +11,7 @@ from typing import TypeVar
 from prefect_helix.core.amounts import total
 from prefect_helix.core.graph import Decision
 from prefect_helix.core.lineage import Trace
-from prefect_helix.core.summary import never_needed, saved_us, spent_us
+from prefect_helix.core.summary import all_saved_us, never_needed, spent_us
 from prefect_helix.views.units import format_bytes, format_count, format_us, shorten
 
 MANY_CALLS = 5
@@ -89,7 +89,7 @@ def row_of(calls: Sequence[Trace]) -> Row:
         calls=len(calls),
         word="failed" if trace.status == "failed" else trace.decision.value,
         cost="" if trace.decision is Decision.PRUNE else format_us(total(map(spent_us, calls))),
-        saved="" if trace.decision is Decision.COMPUTE else format_us(total(map(saved_us, calls))),
+        saved="" if trace.decision is Decision.COMPUTE else format_us(all_saved_us(calls)),
         size=format_bytes(sum(sizes)) if sizes else "",
     )
 

@@ -7,6 +7,7 @@ import socket
 import threading
 import webbrowser
 from collections.abc import Callable, Collection
+from errno import EADDRNOTAVAIL
 
 import uvicorn
 
@@ -78,8 +79,10 @@ def _listen(host: str, port: int | None) -> socket.socket:
         try:
             listener.bind((host, one))
             listener.listen()  # a browser that comes before the server is ready waits
-        except OSError as error:
+        except (OSError, UnicodeError) as error:
             listener.close()
+            if not isinstance(error, OSError) or isinstance(error, socket.gaierror) or error.errno == EADDRNOTAVAIL:
+                raise ConfigurationError("--host", host, f"It is no address of this machine ({error}).") from error
             problem = error
             continue
         return listener

@@ -10,7 +10,9 @@ from prefect_helix.core.fingerprint import Component
 from prefect_helix.core.graph import Decision
 from prefect_helix.core.lineage import Lineage, Run
 from prefect_helix.core.summary import LOOKED_UP, MAX_CHANGES, SHOWN_CHARACTERS, summarise
-from prefect_helix.views.differences import summary_words
+from prefect_helix.views.differences import Figure, run_figures, summary_words
+from prefect_helix.views.steps import row_of
+from prefect_helix.views.units import format_us
 
 from .test_comparison import call
 
@@ -32,6 +34,15 @@ def test_steps_are_counted_and_their_times_added_up() -> None:
     assert found.counts == {Decision.COMPUTE: 2, Decision.LOAD: 1, Decision.PRUNE: 2}
     assert (found.failed, found.spent_us, found.saved_us, found.scratch_us, found.added_bytes) == (1, 13, 65, 78, 9)
     assert (found.compared_with, found.changes, found.more_changes) == (None, (), 0)
+
+
+def test_what_a_load_took_longer_than_computing_is_taken_off_what_others_saved() -> None:
+    late = [call(f"late{i}", f"l{i}", i, compute_us=1, load_us=40, decision=Decision.LOAD) for i in range(2)]
+    spared = call("scan", "s", 2, compute_us=100, decision=Decision.PRUNE)
+    assert summarise(lineage(*late, spared), None).saved_us == 22
+    assert summarise(lineage(*late), None).saved_us == 0
+    assert run_figures(lineage(*late, spared), lineage(*late))["saved_us"] == Figure(22, 0)
+    assert row_of([*late, spared]).saved == format_us(22)
 
 
 def test_what_was_not_measured_is_not_made_up() -> None:

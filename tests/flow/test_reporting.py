@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections import Counter
 from typing import Any
@@ -17,6 +18,9 @@ from prefect.client.schemas.sorting import ArtifactSort
 from prefect.runtime import flow_run
 
 from prefect_helix import helix_flow, helix_task
+from prefect_helix.reporting import artifact_key
+from prefect_helix.storage.catalog import Catalog
+from prefect_helix.storage.store import open_store
 
 RAN = logging.getLogger("ran")
 TOLD = 30
@@ -68,12 +72,16 @@ def test_of_more_steps_than_the_server_takes_the_last_of_a_map_are_told_in_one_l
 
     assert Counter(ran.take()) == {"written": EFFECTS}
     shown = TOLD - 2  # beside the two tasks that are called once
-    assert recorded(second, TOLD + EFFECTS) == {
+    ended = recorded(second, TOLD + EFFECTS)
+    assert Counter((run.name.rpartition("-")[0], str(run.state_name)) for run in ended) == {
         ("listed", "Loaded"): 1,
         ("double", "Pruned"): shown,
         ("total", "Loaded"): 1,
         ("written", "Completed"): EFFECTS,
     }
+    (lineage,) = (one for one in Catalog(open_store(store)).read().lineages if one.run.run_id == second)
+    spared = {str(run.id) for run in ended if run.state_name != "Completed"}
+    assert {trace.task_run_id for trace in lineage.traces} == {*spared, ""}
     left_out = (
         f"Only {TOLD} of {ELEMENTS + 2} loaded and pruned steps are shown as task runs, without "
         f"{ELEMENTS - shown} calls of double."
@@ -85,15 +93,34 @@ def test_of_more_steps_than_the_server_takes_the_last_of_a_map_are_told_in_one_l
     assert f"| double ({ELEMENTS} calls) | prune |" in str(artifact.data)
 
 
-def recorded(flow_run_id: str, count: int) -> Counter[tuple[str, str]]:
-    """Tasks and states of the task runs of a flow run, once the server has recorded so many ends, or after a while."""
+def recorded(flow_run_id: str, count: int) -> list[TaskRun]:
+    """The task runs of a flow run, once the server has recorded so many ends, or after a while."""
     until = time.monotonic() + RECORDS_SECONDS
     chosen = FlowRunFilter(id={"any_": [flow_run_id]})
     ended: list[TaskRun] = []
     with get_client(sync_client=True) as client:
         while len(ended) < count and time.monotonic() < until:
             ended = [run for run in client.read_task_runs(flow_run_filter=chosen) if run.end_time is not None]
-    return Counter((run.name.rpartition("-")[0], str(run.state_name)) for run in ended)
+    return ended
+
+
+@pytest.mark.parametrize(
+    ("flow", "key"),
+    [
+        ("Income Model", "helix-income-model"),
+        ("my_flow", "helix-my-flow"),
+        ("!", "helix-flow"),
+        ("收入", "helix-flow-[0-9a-f]{8}"),
+        ("Ümsatz", "helix-msatz-[0-9a-f]{8}"),
+    ],
+)
+def test_an_artifact_has_a_key_that_prefect_takes(flow: str, key: str) -> None:
+    assert re.fullmatch(key, artifact_key(flow))
+
+
+def test_flows_whose_names_differ_in_letters_that_are_lost_have_artifacts_of_their_own() -> None:
+    names = ["收入", "支出", "Ümsatz", "Ömsatz", "msatz"]
+    assert len({artifact_key(name) for name in names}) == len(names)
 
 
 def test_the_artifact_of_a_flow_grows_by_a_version_with_each_run(store: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -92,7 +93,7 @@ def test_an_accepted_refactoring_of_a_helper_computes_nothing_until_it_is_taken_
     ):
         assert line in asked
     assert "scan" not in asked
-    helix(work, "accept", "pipeline.py:pipeline", "--note", "order of factors", answer="y\n")
+    accepted = helix(work, "accept", "pipeline.py:pipeline", "--note", "order of factors", answer="y\n").stdout
     assert work.run() == (first, [])
     told = " ".join(helix(work, "why", "last", "fit").stdout.split())
     assert "Its change was accepted as a refactoring on 2" in told
@@ -102,8 +103,9 @@ def test_an_accepted_refactoring_of_a_helper_computes_nothing_until_it_is_taken_
 
     rulings = json.loads(helix(work, "rulings", "--json").stdout)
     assert sorted(one["task"] for one in rulings) == ["clean", "fit"]
-    for one in rulings:
-        helix(work, "undo", one["id"])
+    suggested = re.search(r"`prefect-helix (undo [^`]*)`", accepted)
+    assert suggested is not None
+    helix(work, *suggested[1].split())
     result, ran = work.run('{"reg": 2.0}')
     assert ran == ["clean"]
     assert result == work.run('{"reg": 2.0}', PREFECT_INTEGRATIONS_HELIX_MODE="off")[0]

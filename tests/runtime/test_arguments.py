@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 import enum
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -106,6 +108,24 @@ def test_numbers_in_a_small_dict_are_the_metrics_of_the_run(lab) -> None:
     run = lab.run(lambda: last(first()))
 
     assert dict(run.lineage.run.metrics) == {"loss": 1.5, "first.loss": 3.0, "rows": 7.0}
+
+
+def test_numbers_of_any_kind_are_metrics_and_are_recorded_as_plain_ones(lab) -> None:
+    given = {
+        "float32": np.float32(0.5),
+        "float64": np.float64(0.25),
+        "int64": np.int64(7),
+        "fraction": Fraction(3, 4),
+        "truth": np.bool_(True),
+        "long": 10**400,
+        "array": np.array([1.0]),
+    }
+    measure = lab.task(lambda: given, name="measure")
+
+    found = lab.run(lambda: measure()).lineage.run.metrics
+
+    assert found == {"float32": 0.5, "float64": 0.25, "int64": 7.0, "fraction": 0.75}
+    assert {type(number) for number in found.values()} == {float}
 
 
 def test_a_reason_names_the_argument_with_its_old_and_new_value(lab) -> None:

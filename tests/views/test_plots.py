@@ -34,6 +34,19 @@ def test_the_ends_of_an_axis_are_told_apart() -> None:
     assert [line.split()[0] for line in plot([0.8451001, 0.8451002], 60, height=2)] == ["0.8451002", "0.8451001"]
 
 
+def axis_of(line: str) -> int:
+    """The column of the axis."""
+    return next(column for column, character in enumerate(line) if character in "┤│")
+
+
+@pytest.mark.parametrize("last", [[0.8451001, 0.8451002], [7.0, 8.0]])
+def test_the_axis_is_straight_where_the_values_shown_need_other_labels_than_all_of_them(last: list[float]) -> None:
+    lines = plot([0.25, 1000.125, *last * 20], 30)
+    assert lines[0].split()[0] == f"{last[1]}".removesuffix(".0")
+    assert len({axis_of(line) for line in lines}) == 1
+    assert max(map(len, lines)) <= 30
+
+
 numbers = st.floats(allow_nan=True, allow_infinity=True) | st.none()
 
 
@@ -43,6 +56,7 @@ def test_a_plot_fits_and_is_as_high_as_asked(values: list[float | None], width: 
     finite = [value for value in values if value is not None and math.isfinite(value)]
     assert len(lines) == (height if finite else 0)
     assert all(len(line) <= max(width, 30) for line in lines)
+    assert len({axis_of(line) for line in lines}) <= 1
 
 
 @pytest.mark.parametrize("count", [3, 50])

@@ -15,6 +15,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from prefect_helix.core.errors import ConfigurationError
+from prefect_helix.web.serving import _listen
+
 UI = "from prefect_helix.cli import app; app()"
 PATIENCE_S = 120
 
@@ -62,6 +65,12 @@ def test_a_name_that_no_host_has_is_told(tmp_path: Path, name: str) -> None:
         _, complaints = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 2
     assert "without scheme and port" in complaints
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "x" * 70, "nosuch.invalid"])
+def test_a_host_that_this_machine_is_not_is_told_as_such(host: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"--host=.*no address of this machine"):
+        _listen(host, None)
 
 
 def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
