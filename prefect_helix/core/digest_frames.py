@@ -71,7 +71,7 @@ def _multi_index(value: Any, out: Writer) -> None:
 
 
 def _sparse_array(value: Any, out: Writer) -> None:
-    out.add(library_name(value, out), type(value.sp_index).__name__)
+    out.add(library_name(value, out), type(value.sp_index).__name__, str(len(value)))
     out.child(value.dtype, ".dtype")
     out.child(value.sp_values, ".sp_values")
     out.child(value.sp_index.to_int_index().indices)

@@ -342,6 +342,7 @@ DIFFERENT = {
     "where the text is missing": (indexed([None, "a"], dtype="str"), indexed(["a", None], dtype="str")),
     "Arrow's and NumPy's numbers": (indexed([1], dtype="int64[pyarrow]"), indexed([1], dtype="int64")),
     "sparse fill values": (pd.arrays.SparseArray([0, 1]), pd.arrays.SparseArray([0, 1], fill_value=1)),
+    "length of a sparse array": (pd.arrays.SparseArray([0, 1]), pd.arrays.SparseArray([0, 1, 0])),
     "timestamps by zone": (pd.Timestamp("2020"), pd.Timestamp("2020", tz="UTC")),
     "units of a timestamp": (pd.Timestamp("2020").as_unit("s"), pd.Timestamp("2020").as_unit("ns")),
     "closed sides": (pd.Interval(0, 1), pd.Interval(0, 1, closed="left")),
