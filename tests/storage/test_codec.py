@@ -335,8 +335,10 @@ def test_what_somebody_set_on_a_value_counts_and_is_kept(make: Any) -> None:
         np.array([[1, "a"], [2, "b"]], object)[:, ::-1],
         np.array([[1, "a"], [2, "b"]], object).T,
         np.array(["a", "bb", "ccc"], np.dtypes.StringDType())[::2],
+        pa.table({"x": pa.chunked_array([[1.5], [], [2.5, None]]), "y": [1, 2, 3]}).slice(1),
+        pd.Series(pd.arrays.ArrowExtensionArray(pa.chunked_array([[1.5], [2.5, None, 3.5]]))).iloc[:3],
     ],
-    ids=["rows", "every second row", "series", "columns turned", "transposed", "strings"],
+    ids=["rows", "every second row", "series", "columns turned", "transposed", "strings", "chunks", "chunked column"],
 )
-def test_what_objects_are_loaded_as_has_the_digest_it_was_stored_with(value: Any) -> None:
+def test_what_is_loaded_has_the_digest_it_was_stored_with(value: Any) -> None:
     assert digest(round_trip(value)) == digest(value)
