@@ -162,7 +162,7 @@ class History:
     def _count(self, trace: Trace, code: str, digest: str, *, exact: bool) -> None:
         seen = self._digests.get((code, trace.signature))
         if seen is None:
-            seen = self._digests[code, trace.signature] = self._digests_before(trace.signature, code)
+            seen = self._digests[code, trace.signature] = self._digests_before(trace, code)
         seen[digest] = seen.get(digest, 0) + 1
         if len(seen) > 1:
             self._ambiguous.add(trace.signature)
@@ -170,14 +170,18 @@ class History:
         elif exact and seen[digest] > 1:
             self._proven.add(trace.computed_by)
 
-    def _digests_before(self, signature: str, code: str) -> dict[str, int]:
-        """Return what the index knows of the digests that a signature gave. What was given once or more counts once."""
+    def _digests_before(self, trace: Trace, code: str) -> dict[str, int]:
+        """Return what the index knows of the digests that a signature gave. What was given once or more counts once.
+
+        Of a computation that still went on when the index was written, it may know the runs that used its result.
+        """
         known = (
-            trace.result.digest
-            for trace in self._signed(signature)
-            if trace.result is not None
-            and self.rulings.stands_for(trace.computed_by) == code
-            and self.rulings.revocation(trace) is None
+            one.result.digest
+            for one in self._signed(trace.signature)
+            if one.result is not None
+            and (one.computed_in, one.computed_at_us) != (trace.computed_in, trace.computed_at_us)
+            and self.rulings.stands_for(one.computed_by) == code
+            and self.rulings.revocation(one) is None
         )
         return {digest: 1 for digest in known if digest is not None}
 

@@ -197,6 +197,24 @@ def committed(catalog: Catalog, count: int, seed: int = 1) -> list[Lineage]:
     return made
 
 
+def test_one_computation_proves_nothing_however_often_its_result_was_used_meanwhile(store: Store) -> None:
+    past, catalog = Past(1), Catalog(store)
+    result = Result("d", True, 2_000_000, "m:T", blob="b")
+    made = next(trace for run in iter(past.run, None) for trace in run.traces if trace.decision is Decision.COMPUTE)
+    going = past.run().run
+    made = dataclasses.replace(made, status="completed", result=result, computed_in=going.run_id)
+    used = dataclasses.replace(made, decision=Decision.LOAD)
+    catalog.append(going, [made])
+    for _ in range(4):
+        catalog.commit(Lineage(past.run().run, (used,)))
+    catalog.commit(Lineage(going, (made,)))
+    assert len(store.list("index")) == 1
+    assert not Catalog(store).read().history().proven(made.fingerprint)
+    again = past.run().run
+    catalog.commit(Lineage(again, (dataclasses.replace(made, computed_in=again.run_id),)))
+    assert Catalog(store).read().history().proven(made.fingerprint)
+
+
 def test_what_has_the_signature_comes_first_and_the_others_follow(tmp_path: Path) -> None:
     past, catalog = Past(4), Catalog(open_store(tmp_path))
     for _ in range(12):
