@@ -304,6 +304,11 @@ DIFFERENT = {
     ),
     "elements of object arrays": (np.array([1, "a"], object), np.array([True, "a"], object)),
     "units of time": (np.array(["2020"], "M8[s]"), np.array(["2020"], "M8[ms]")),
+    "whether strings may be missing": (
+        np.array(["a"], np.dtypes.StringDType()),
+        np.array(["a"], np.dtypes.StringDType(na_object=None)),
+    ),
+    "types of strings that may be missing": (np.dtypes.StringDType(), np.dtypes.StringDType(na_object=None)),
     "data under a mask": (np.ma.array([1, 2], mask=[0, 1]), np.ma.array([1, 3], mask=[0, 1])),
     "masks": (np.ma.array([1, 2], mask=[0, 1]), np.ma.array([1, 2], mask=[1, 0])),
     "random states": (np.random.default_rng(1), np.random.default_rng(2)),
