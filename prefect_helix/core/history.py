@@ -274,6 +274,11 @@ class History:
         """Return whether one signature was seen to give two digests."""
         return signature in self._ambiguous
 
+    @property
+    def unsteady(self) -> int:
+        """How many codes were seen to give two digests for one signature; it only grows."""
+        return len(self._unsteady)
+
     def proven(self, fingerprint: str) -> bool:
         """Return whether this very code gave an exact digest that its signature had given before, and never another."""
         return fingerprint in self._proven and self.rulings.stands_for(fingerprint) not in self._unsteady
