@@ -352,6 +352,15 @@ def test_one_large_run_is_worth_an_index(store: Store, monkeypatch: pytest.Monke
     assert len(store.list("index")) == 1
 
 
+def test_finding_runs_does_not_list_all_of_them_for_each(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = committed(Catalog(store), 8)
+    history = Catalog(store).read().history()
+    plain, listed = index_module.StoredIndex.heads.fget, []
+    monkeypatch.setattr(index_module.StoredIndex, "heads", property(lambda one: listed.append(one) or plain(one)))
+    assert history.runs({made[0].run.run_id}) == {made[0].run.run_id: made[0].run}
+    assert len(listed) == 1
+
+
 # Damage.
 
 
