@@ -361,6 +361,30 @@ def test_finding_runs_does_not_list_all_of_them_for_each(store: Store, monkeypat
     assert len(listed) == 1
 
 
+@pytest.mark.parametrize(
+    ("traces", "covered", "ripe"),
+    [
+        (999, 0, False),
+        (1_000, 0, True),
+        (1_000, 16_000, True),
+        (1_000, 100_000, False),
+        (6_250, 100_000, True),
+        (19_999, 10**9, False),
+        (20_000, 10**9, True),
+    ],
+)
+def test_a_large_index_is_not_written_again_for_each_large_run(traces: int, covered: int, ripe: bool) -> None:
+    assert known_module.Backlog(1, traces, covered=covered).is_ripe is ripe
+
+
+def test_what_an_index_covers_is_known_to_who_wrote_it_and_to_who_reads_it(store: Store) -> None:
+    catalog = Catalog(store)
+    made = committed(catalog, 5)
+    traces = [len(lineage.traces) for lineage in made]
+    expected = known_module.Backlog(1, traces[4], covered=sum(traces[:4]))
+    assert catalog._backlog == Catalog(store).read().backlog == expected
+
+
 # Damage.
 
 
