@@ -8,7 +8,7 @@ from math import inf
 from sys import float_info
 
 from prefect_helix.core.lots import Lot, Lots, Parcel
-from prefect_helix.core.materialization import Policy, worth_for_now
+from prefect_helix.core.materialization import Policy, may_stay_for_now
 from prefect_helix.core.prospects import Key, Prospects
 
 CLEARLY = 1.1
@@ -146,11 +146,15 @@ class Shelf:
 
         Returns:
             The blobs that go for it; None if it is not stored.
+
+        Complexity: O(idle blobs), and of the ancestors no more than take as long as writing it.
         """
-        if not worth_for_now(self._policy, parcel.choice, self._prospects.remake_us(parcel.key), parcel.write_us):
+        if not may_stay_for_now(self._policy, parcel.choice):
             return None
         short_bytes = self.size_bytes + self._lots.new_bytes(parcel) - self._budget_bytes
         if short_bytes > sum(map(self.blobs.__getitem__, self.idle)):
+            return None
+        if not self._prospects.remake_exceeds(parcel.key, parcel.write_us):
             return None
         choice = self._idle(short_bytes, parcel.blobs)
         if choice.short_bytes > 0:

@@ -156,6 +156,19 @@ def test_a_result_that_is_not_worth_storing_is_stored_for_now_where_nothing_of_w
     assert never.lodge(parcel("a"), 7) is None
 
 
+@pytest.mark.parametrize(
+    ("policy", "budget_bytes", "choice"), [("never", 150, "auto"), ("auto", 0, "auto"), ("auto", 150, "never")]
+)
+def test_what_is_not_stored_for_now_anyway_is_refused_without_a_look_at_what_it_was_made_from(
+    policy: str, budget_bytes: int, choice: Choice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> bool:
+        raise AssertionError("its ancestors were looked at")
+
+    monkeypatch.setattr(Losses, "_above", refused)
+    assert shelf_of(POLICIES[policy], budget_bytes, "a").lodge(parcel("a", choice=choice), 7) is None
+
+
 def test_what_is_stored_stays_if_it_is_worth_that_and_is_idle_else() -> None:
     shelf = shelf_of(Worth({100: 1.0, 50: 0.0}), 500, "a", "b", blobs={"a": 100, "b": 50})
     assert shelf.admit(parcel("a"))
