@@ -7,7 +7,7 @@ import pytest
 
 from prefect_helix.core.errors import ConfigurationError
 from prefect_helix.core.losses import Chances, Expected, Losses
-from prefect_helix.core.lots import Parcel
+from prefect_helix.core.lots import Lot, Parcel
 from prefect_helix.core.materialization import POLICIES, Candidate, Choice, Policy, policy_named
 from prefect_helix.core.prospects import NOW, Key, Prospects
 from prefect_helix.core.shelf import Shelf
@@ -224,6 +224,15 @@ def test_where_what_is_spared_takes_more_than_the_budget_everything_else_goes() 
     shelf = shelf_of(POLICIES["always"], 50, "a", "b", "c", stored=stored, spared=lambda: {"a"})
     assert set(shelf.make_room()) == {"b", "c"}
     assert dict(shelf.blobs) == {"a": 100}
+
+
+def test_making_room_does_not_look_at_all_results_for_each_that_goes(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [f"s{number}" for number in range(200)]
+    shelf = shelf_of(Worth({100: 1.0}), 2_000, *names, stored=map(parcel, names))
+    plain, looks = Lot.parcel.fget, []  # type: ignore[attr-defined]
+    monkeypatch.setattr(Lot, "parcel", property(lambda lot: looks.append(lot) or plain(lot)))
+    assert len(shelf.make_room()) == 180
+    assert len(looks) < 10 * len(names)
 
 
 def test_what_others_have_just_written_goes_last() -> None:
