@@ -7,11 +7,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from heapq import merge
+from itertools import chain, count
+from operator import itemgetter
 
 from prefect_helix.core.lineage import ParentLink, Trace
 from prefect_helix.core.signature import Input
 
 _Part = tuple[str, object]
+_Numbered = tuple[int, Trace]
 
 
 class Alike:
@@ -24,8 +28,9 @@ class Alike:
     """
 
     def __init__(self, traces: Iterable[Trace]) -> None:
-        self._by_all: dict[object, list[Trace]] = defaultdict(list)
-        self._by_one: dict[object, list[Trace]] = defaultdict(list)
+        self._numbers = count()
+        self._by_all: dict[object, list[_Numbered]] = defaultdict(list)
+        self._by_one: dict[object, list[_Numbered]] = defaultdict(list)
         self._newest: dict[object, Trace] = {}
         self._witnesses: set[tuple[bool, ...]] = set()
         for trace in traces:
@@ -34,11 +39,12 @@ class Alike:
     def add(self, trace: Trace) -> None:
         """Add a trace, newer than all before it."""
         parts = tuple(map(_part, trace.parents))
-        self._by_all[trace.wait_for, parts].append(trace)
+        numbered = next(self._numbers), trace
+        self._by_all[trace.wait_for, parts].append(numbered)
         for place, link in enumerate(trace.parents):
-            self._by_one[place, parts[place]].append(trace)
+            self._by_one[place, parts[place]].append(numbered)
             if link.digest is not None:
-                self._by_one[place, _history(link)].append(trace)
+                self._by_one[place, ("known", _history(link))].append(numbered)
         witnesses = tuple(not link.exact for link in trace.parents)
         self._witnesses.add(witnesses)
         self._newest[trace.wait_for, _histories(trace.parents, witnesses)] = trace
@@ -46,24 +52,35 @@ class Alike:
     def like(self, inputs: Sequence[Input], wait_for: Sequence[str]) -> Iterator[Trace]:
         """Yield, newest first, all that `match` these inputs, or one at least of those that may; and some that do not.
 
-        Complexity: O(inputs + traces yielded). These are all made from the same inputs where every parent is known;
-        else they have the known one in common that is rarest among the traces.
+        Where every parent is known, those that were made from the same come before those that were made while one of
+        the same history was not known yet.
+
+        Complexity: O(inputs + traces yielded). These are made from the same inputs, or have the known one in common
+        that is rarest among the traces.
 
         Args:
             inputs: What the call takes from other nodes.
             wait_for: Signatures of the nodes it only waits for.
         """
-        known = [(place, _part(given)) for place, given in enumerate(inputs) if not given.pending]
-        if len(known) == len(inputs):
-            parts = tuple(part for _, part in known)
-            yield from reversed(self._by_all.get((tuple(wait_for), parts), []))
-            return
-        keys = known or [(place, _history(given)) for place, given in enumerate(inputs)]
-        yield from reversed(min((self._by_one.get(key, []) for key in keys), key=len))
-        for witnesses in () if known else self._witnesses:
+        known = [place for place, given in enumerate(inputs) if not given.pending]
+        is_whole = len(known) == len(inputs)
+        same = self._by_all.get((tuple(wait_for), tuple(map(_part, inputs))), []) if is_whole else []
+        having = (self._having(place, inputs[place]) for place in known or range(len(inputs)))
+        rarest = min(having, key=lambda lists: sum(map(len, lists)), default=[])
+        seen: set[int] = set()
+        for number, trace in chain(reversed(same), merge(*map(reversed, rarest), key=itemgetter(0), reverse=True)):
+            if number not in seen:
+                seen.add(number)
+                yield trace
+        for witnesses in () if known or is_whole else self._witnesses:
             newest = self._newest.get((tuple(wait_for), _histories(inputs, witnesses)))
             if newest is not None:
                 yield newest
+
+    def _having(self, place: int, given: Input) -> list[list[_Numbered]]:
+        """Return the traces that may have taken this input in this place: their digest need not have been known."""
+        other = ("known", _history(given)) if given.digest is None else _part(given)
+        return [self._by_one.get((place, part), []) for part in (_history(given), other)]
 
 
 def _part(one: ParentLink | Input) -> _Part:

@@ -65,7 +65,7 @@ def _scalar(value: Any, out: Writer) -> None:
 
 def _dtype(value: Any, out: Writer) -> None:
     out.add("numpy:dtype", _dtype_text(value))
-    out.child(getattr(value, "na_object", None))
+    out.child(_missing(value))
 
 
 def write_content(array: Any, out: Writer) -> None:
@@ -80,7 +80,7 @@ def write_content(array: Any, out: Writer) -> None:
     axes = range(array.ndim) if layout == "C" else sorted(range(array.ndim), key=strides.__getitem__)
     view = array.transpose([*axes])
     if dtype.hasobject:
-        out.child(getattr(dtype, "na_object", None))
+        out.child(_missing(dtype))
         out.items(view.flat, ".flat[{}]".format)
     elif array.nbytes:
         if view.flags.c_contiguous and _is_all_content(dtype):
@@ -134,6 +134,11 @@ def _dtype_text(dtype: Any) -> str:
     if dtype.kind == "T":
         return f"StringDType(coerce={dtype.coerce})"
     return f"{dtype.str}:{dtype.type.__name__}" if dtype.kind == "V" else str(dtype.str)
+
+
+def _missing(dtype: Any) -> tuple[object] | None:
+    """Return what stands for a missing string, which may be None; None of a type that knows no missing ones."""
+    return (dtype.na_object,) if hasattr(dtype, "na_object") else None
 
 
 def _is_all_content(dtype: Any) -> bool:

@@ -71,7 +71,7 @@ def _multi_index(value: Any, out: Writer) -> None:
 
 
 def _sparse_array(value: Any, out: Writer) -> None:
-    out.add(library_name(value, out), type(value.sp_index).__name__)
+    out.add(library_name(value, out), type(value.sp_index).__name__, str(len(value)))
     out.child(value.dtype, ".dtype")
     out.child(value.sp_values, ".sp_values")
     out.child(value.sp_index.to_int_index().indices)
@@ -104,7 +104,10 @@ def _timestamp(value: Any, out: Writer) -> None:
 
 
 def _column(value: Any, out: Writer) -> None:
-    """Write an Arrow array: flat types by content alone, the others also by how they are chunked."""
+    """Write an Arrow array: text by content alone, all else also by how it is chunked.
+
+    A sum or a variance is one of those of the chunks, so that its last bit depends on them.
+    """
     pa: Any = sys.modules["pyarrow"]
     is_chunked = isinstance(value, pa.ChunkedArray)
     chunks = value.chunks if is_chunked else [value]
@@ -114,6 +117,8 @@ def _column(value: Any, out: Writer) -> None:
         _ipc(pa.table({"": value if is_chunked else pa.chunked_array(chunks)}), out)
         return
     out.add("flat", str(value.null_count))
+    if _text not in streams:
+        out.add(*(str(len(chunk)) for chunk in chunks if len(chunk)))
 
     def write() -> None:
         if value.null_count:

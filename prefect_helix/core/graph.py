@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from enum import Enum
+from typing import TypeVar
+
+T = TypeVar("T", bound=Hashable)
 
 
 class Decision(str, Enum):
@@ -30,3 +33,21 @@ def ancestors(start: Iterable[str], parents: Mapping[str, Iterable[str]]) -> set
             seen.add(key)
             stack.extend(parents.get(key, ()))
     return seen
+
+
+def depth_first(start: T, following: Callable[[T], Iterable[T]]) -> list[T]:
+    """Return all that is reached from `start`, itself excluded, each after all that it leads to. O(nodes + edges)."""
+    order: list[T] = []
+    seen = {start}
+    stack = [(start, iter(following(start)))]
+    while stack:
+        node, rest = stack[-1]
+        for other in rest:
+            if other not in seen:
+                seen.add(other)
+                stack.append((other, iter(following(other))))
+                break
+        else:
+            stack.pop()
+            order.append(node)
+    return order[:-1]

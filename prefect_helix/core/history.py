@@ -117,6 +117,7 @@ class History:
         """Take in what is remembered; return False if the index does not go with the rest."""
         facts = index.facts if index else _nothing(self.rulings)
         self._index = index
+        self._indexed = len(index.heads) if index else 0
         self._recent = tuple(recent)
         self._by_call: dict[tuple[str, str], list[Trace]] = defaultdict(list)
         self._by_signature: dict[str, list[Trace]] = defaultdict(list)
@@ -162,7 +163,7 @@ class History:
     def _count(self, trace: Trace, code: str, digest: str, *, exact: bool) -> None:
         seen = self._digests.get((code, trace.signature))
         if seen is None:
-            seen = self._digests[code, trace.signature] = self._digests_before(trace.signature, code)
+            seen = self._digests[code, trace.signature] = self._digests_before(trace, code)
         seen[digest] = seen.get(digest, 0) + 1
         if len(seen) > 1:
             self._ambiguous.add(trace.signature)
@@ -170,14 +171,18 @@ class History:
         elif exact and seen[digest] > 1:
             self._proven.add(trace.computed_by)
 
-    def _digests_before(self, signature: str, code: str) -> dict[str, int]:
-        """Return what the index knows of the digests that a signature gave. What was given once or more counts once."""
+    def _digests_before(self, trace: Trace, code: str) -> dict[str, int]:
+        """Return what the index knows of the digests that a signature gave. What was given once or more counts once.
+
+        Of a computation that still went on when the index was written, it may know the runs that used its result.
+        """
         known = (
-            trace.result.digest
-            for trace in self._signed(signature)
-            if trace.result is not None
-            and self.rulings.stands_for(trace.computed_by) == code
-            and self.rulings.revocation(trace) is None
+            one.result.digest
+            for one in self._signed(trace.signature)
+            if one.result is not None
+            and (one.computed_in, one.computed_at_us) != (trace.computed_in, trace.computed_at_us)
+            and self.rulings.stands_for(one.computed_by) == code
+            and self.rulings.revocation(one) is None
         )
         return {digest: 1 for digest in known if digest is not None}
 
@@ -270,6 +275,11 @@ class History:
         """Return whether one signature was seen to give two digests."""
         return signature in self._ambiguous
 
+    @property
+    def unsteady(self) -> int:
+        """How many codes were seen to give two digests for one signature; it only grows."""
+        return len(self._unsteady)
+
     def proven(self, fingerprint: str) -> bool:
         """Return whether this very code gave an exact digest that its signature had given before, and never another."""
         return fingerprint in self._proven and self.rulings.stands_for(fingerprint) not in self._unsteady
@@ -306,10 +316,9 @@ class History:
 
     def lineage(self, position: int) -> Lineage:
         """Return the run at a position in `heads`."""
-        indexed = len(self._index.heads) if self._index is not None else 0
-        if self._index is not None and position < indexed:
+        if self._index is not None and position < self._indexed:
             return self._index.lineage(position)
-        return self._recent[position - indexed]
+        return self._recent[position - self._indexed]
 
     @property
     def last_used_us(self) -> Mapping[str, int]:

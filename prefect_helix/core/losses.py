@@ -14,7 +14,7 @@ ancestors up to the next stored ones are looked at again.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
 
@@ -208,9 +208,17 @@ class Losses:
         """Return what computing a step and all its ancestors takes. Complexity: O(ancestors)."""
         return sum(self._steps[number].compute_us for number in self._above(self._numbers[key], past_stored=True))
 
-    def remake_us(self, key: str) -> int:
-        """Return what computing a step takes, and having what it takes from what is stored."""
-        return self._remake_us(self._numbers[key])
+    def remake_exceeds(self, key: str, us: int) -> bool:
+        """Return whether computing a step, and having what it takes from what is stored, takes longer than that.
+
+        Complexity: O(ancestors up to the next stored ones), but no more of them than take so long.
+        """
+        for number in self._above(self._numbers[key]):
+            step = self._steps[number]
+            us -= step.compute_us if number == self._numbers[key] else step.cost_us
+            if us < 0:
+                return True
+        return False
 
     # -- scenarios -----------------------------------------------------------------------------------------------
 
@@ -271,21 +279,17 @@ class Losses:
             self._known[scenarios] = weight
         return weight
 
-    def _remake_us(self, number: int) -> int:
-        step = self._steps[number]
-        return sum(self._steps[one].cost_us for one in self._above(number)) - step.cost_us + step.compute_us
-
-    def _above(self, number: int, *, past_stored: bool = False) -> set[int]:
-        """Return a step and its ancestors, up to the next stored ones or past them."""
+    def _above(self, number: int, *, past_stored: bool = False) -> Iterator[int]:
+        """Yield a step and its ancestors, up to the next stored ones or past them."""
         seen = {number}
-        stack = [*self._steps[number].parents]
+        stack = [number]
         while stack:
             one = stack.pop()
-            if one not in seen:
-                seen.add(one)
-                if past_stored or not self._steps[one].stored:
-                    stack += self._steps[one].parents
-        return seen
+            yield one
+            if one == number or past_stored or not self._steps[one].stored:
+                new = [parent for parent in self._steps[one].parents if parent not in seen]
+                seen.update(new)
+                stack += new
 
 
 def _asks(changes: int, needed: int, *, stored: bool) -> int:

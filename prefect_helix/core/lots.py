@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from itertools import count
 from math import inf
 
 from prefect_helix.core.materialization import Candidate, Choice, Policy, worth
 from prefect_helix.core.prospects import NOW, Key, Prospects
+from prefect_helix.core.ranking import Ranking
 
 Name = tuple[str, ...]
 """The blobs of a result, sorted."""
@@ -50,11 +52,13 @@ class Lot:
 
     Attributes:
         parcels: Them, by their steps.
+        number: Its place among those of equal worth.
         worth: What they are worth together.
         own_bytes: Bytes that come free if they go.
     """
 
     parcels: dict[Key, Parcel]
+    number: int
     worth: float = 0.0
     own_bytes: int = 0
 
@@ -76,21 +80,27 @@ class Lots:
         policy: What results are worth.
         prospects: Values results for the runs that may come, and knows which count as stored.
         blobs: Size in bytes of what is stored, by content name.
+        last_used_us: When a run last named each of them.
 
     Attributes:
         blobs: Size in bytes of what is stored, by content name.
         size_bytes: Bytes of all of it.
     """
 
-    def __init__(self, policy: Policy, prospects: Prospects, blobs: Mapping[str, int]) -> None:
+    def __init__(
+        self, policy: Policy, prospects: Prospects, blobs: Mapping[str, int], last_used_us: Mapping[str, int]
+    ) -> None:
         self.blobs = dict(blobs)
         self.size_bytes = sum(self.blobs.values())
         self._policy = policy
         self._prospects = prospects
+        self._last_used_us = last_used_us
         self._lots: dict[Name, Lot] = {}
         self._lot_of: dict[Key, Name] = {}
         self._held_by: dict[str, set[Name]] = {}
         self._stale: set[Name] = set()
+        self._ranking: Ranking[Lot] = Ranking()
+        self._numbers = count()
         self._idle = {*self.blobs}
 
     @property
@@ -142,7 +152,9 @@ class Lots:
         if not self.holds(parcel):
             return
         name = parcel.name
-        self._lots.setdefault(name, Lot({})).parcels[parcel.key] = parcel
+        if name not in self._lots:
+            self._lots[name] = Lot({}, next(self._numbers))
+        self._lots[name].parcels[parcel.key] = parcel
         self._lot_of[parcel.key] = name
         for blob in name:
             self._idle.discard(blob)
@@ -163,7 +175,9 @@ class Lots:
         return self._drop(lot.parcel.name)
 
     def _drop(self, name: Name) -> list[str]:
-        for key in self._lots.pop(name).parcels:
+        lot = self._lots.pop(name)
+        self._ranking.drop(lot)
+        for key in lot.parcels:
             del self._lot_of[key]
         for blob in name:
             self._held_by[blob].discard(name)
@@ -173,8 +187,24 @@ class Lots:
         self._idle.update(blob for blob in free if blob in self.blobs)
         return free
 
-    def valued(self) -> list[Lot]:
-        """Return the lots that free bytes if they go, each with what it is worth now."""
+    def take_cheapest(self) -> Lot | None:
+        """Take the lot that is worth least per byte now, of equal ones the least recently used; None without any left.
+
+        Who takes one has to `rank` it again. Complexity: O(log lots), besides the losses that changed.
+        """
+        self._value()
+        return self._ranking.take()
+
+    def rank(self, lot: Lot) -> None:
+        """Put a lot in its place among those that free bytes if they go."""
+        if lot.own_bytes:
+            used_us = max(self._last_used_us.get(blob, 0) for blob in lot.parcel.blobs)
+            self._ranking.put(lot, (lot.worth / lot.own_bytes, used_us, lot.number))
+        else:
+            self._ranking.drop(lot)
+
+    def _value(self) -> None:
+        """Value anew what is worth another amount than before."""
         self._stale.update(self._lot_of[key] for key in self._prospects.affected() if key in self._lot_of)
         for name in self._stale:
             lot = self._lots[name]
@@ -182,8 +212,8 @@ class Lots:
             lot.worth = self.worth(lot.parcel, lot.keys, lot.own_bytes)
             if lot.worth == inf and all(run != NOW for run, _ in lot.keys):
                 lot.worth = 0.0
+            self.rank(lot)
         self._stale.clear()
-        return [lot for lot in self._lots.values() if lot.own_bytes]
 
     def worth(self, parcel: Parcel, keys: Collection[Key], size_bytes: int) -> float:
         """Return what it is worth to have the result of these steps stored, in so many bytes of its own."""

@@ -130,8 +130,8 @@ def worth(policy: Policy, choice: Choice, candidate: Candidate) -> float:
     return policy.worth(candidate)
 
 
-def worth_for_now(policy: Policy, choice: Choice, remake_us: int, write_us: int) -> bool:
-    """Return whether a result that is not worth storing is stored until its run ends.
+def may_stay_for_now(policy: Policy, choice: Choice) -> bool:
+    """Return whether a result that is not worth storing may be stored until its run ends.
 
     Then a run that is killed costs the next one little. Policy ``never`` and ``materialize="never"`` mean what they
     say.
@@ -139,7 +139,5 @@ def worth_for_now(policy: Policy, choice: Choice, remake_us: int, write_us: int)
     Args:
         policy: The policy.
         choice: What the task asks for.
-        remake_us: What making the result again takes, from what is stored.
-        write_us: What writing it takes.
     """
-    return choice != "never" and policy.name != Never.name and remake_us > write_us
+    return choice != "never" and policy.name != Never.name

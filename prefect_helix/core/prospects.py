@@ -56,9 +56,9 @@ class Prospects:
         """Return what computing a step and all its ancestors takes."""
         return self._losses[key[0]].recreate_us(key[1])
 
-    def remake_us(self, key: Key) -> int:
-        """Return what computing a step takes, and having what it takes from what is stored."""
-        return self._losses[key[0]].remake_us(key[1])
+    def remake_exceeds(self, key: Key, us: int) -> bool:
+        """Return whether computing a step, and having what it takes from what is stored, takes longer than that."""
+        return self._losses[key[0]].remake_exceeds(key[1], us)
 
     def affected(self) -> list[Key]:
         """Return the stored steps whose losses may not be what they were when this was last asked."""

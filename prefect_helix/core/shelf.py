@@ -8,7 +8,7 @@ from math import inf
 from sys import float_info
 
 from prefect_helix.core.lots import Lot, Lots, Parcel
-from prefect_helix.core.materialization import Policy, worth_for_now
+from prefect_helix.core.materialization import Policy, may_stay_for_now
 from prefect_helix.core.prospects import Key, Prospects
 
 CLEARLY = 1.1
@@ -61,11 +61,11 @@ class Shelf:
         self.wanted: set[Key] = set()
         self.strangers = {*strangers}
         self.spared = spared
-        self._lots = Lots(policy, prospects, blobs)
+        self._last_used_us = {**last_used_us}
+        self._lots = Lots(policy, prospects, blobs, self._last_used_us)
         self._policy = policy
         self._budget_bytes = budget_bytes
         self._prospects = prospects
-        self._last_used_us = {**last_used_us}
         self._elsewhere = elsewhere
         self._refusals = _Refusals()
 
@@ -112,7 +112,7 @@ class Shelf:
         Returns:
             The blobs that go for it; None if it is not stored.
 
-        Complexity: that of a few losses, and O(stored results) where room is short.
+        Complexity: that of a few losses, and where room is short, of those of all that goes, and O(idle blobs).
         """
         self._lots.leave(parcel.key)
         self.wanted.discard(parcel.key)
@@ -146,11 +146,15 @@ class Shelf:
 
         Returns:
             The blobs that go for it; None if it is not stored.
+
+        Complexity: O(idle blobs), and of the ancestors no more than take as long as writing it.
         """
-        if not worth_for_now(self._policy, parcel.choice, self._prospects.remake_us(parcel.key), parcel.write_us):
+        if not may_stay_for_now(self._policy, parcel.choice):
             return None
         short_bytes = self.size_bytes + self._lots.new_bytes(parcel) - self._budget_bytes
         if short_bytes > sum(map(self.blobs.__getitem__, self.idle)):
+            return None
+        if not self._prospects.remake_exceeds(parcel.key, parcel.write_us):
             return None
         choice = self._idle(short_bytes, parcel.blobs)
         if choice.short_bytes > 0:
@@ -209,25 +213,26 @@ class Shelf:
 
         Args:
             short_bytes: How many.
-            dearest: What each may be worth.
+            dearest: What each may be worth: anything, or anything that has a price.
             kept: Blobs that stay.
             enough: Whether nothing is chosen where all that can go is not enough.
         """
         choice = self._idle(short_bytes, kept)
-        if choice.short_bytes <= 0:
-            return choice
-        open_ = [
-            lot for lot in self._lots.valued() if lot.worth <= dearest and choice.spared.isdisjoint(lot.parcel.blobs)
-        ]
-        while choice.short_bytes > 0 and open_:
-            if choice.lots:
-                self._lots.valued()
-                choice.revalued = True
-            lot = min(open_, key=lambda lot: (lot.worth / lot.own_bytes, self._last_used(lot)))
-            open_.remove(lot)
-            choice.lots.append(lot)
-            choice.short_bytes -= lot.own_bytes
-            self._prospects.flip(lot.keys)
+        taken: list[Lot] = []
+        while choice.short_bytes > 0:
+            choice.revalued = bool(choice.lots)
+            lot = self._lots.take_cheapest()
+            if lot is None:
+                break
+            taken.append(lot)
+            if lot.worth > dearest:  # and so are those that are left
+                break
+            if choice.spared.isdisjoint(lot.parcel.blobs):
+                choice.lots.append(lot)
+                choice.short_bytes -= lot.own_bytes
+                self._prospects.flip(lot.keys)
+        for lot in taken:
+            self._lots.rank(lot)
         if choice.short_bytes > 0 and enough:
             self._put_back(choice.lots)
             return None
@@ -268,9 +273,6 @@ class Shelf:
         if gone:
             self._refusals = _Refusals()
         return tuple(gone)
-
-    def _last_used(self, lot: Lot) -> int:
-        return max(self._last_used_us.get(blob, 0) for blob in lot.parcel.blobs)
 
 
 class _Refusals:

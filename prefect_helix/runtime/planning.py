@@ -62,7 +62,7 @@ def _decide(world: World, made: Plan) -> None:
     for key, decision in made.decisions.items():
         node = world[key]
         if not node.done and not node.failed:
-            node.decision = decision
+            world.decide(node, decision)
 
 
 class _Planned:

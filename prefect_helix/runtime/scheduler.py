@@ -130,6 +130,7 @@ class Scheduler:
             if node.done and not cell.present and node.settled.is_set():
                 node.trace, node.standing = self._world.facts(node), Standing.EQUIVALENT
                 node.done, node.started, node.credit_us = False, False, 0
+                self._world.clearing.opened(node)
 
     def _retrieve(self, cell: Cell) -> None:
         """Get the object of a cell that was computed on a worker."""
@@ -167,9 +168,15 @@ class Scheduler:
 
         So a stored result is never mixed with another outcome of what it was made from.
         """
-        for ancestor in self._world.ancestors(node):
-            if ancestor.decision is Decision.COMPUTE and not ancestor.done and not self._world.proven(ancestor):
-                yield from self.attempt(ancestor, self._compute_with_needs(ancestor))
+        clearing = self._world.clearing
+        while True:
+            with self.lock:
+                above = clearing.open_above(node)
+            if not above:
+                return
+            for ancestor in above:
+                if clearing.is_open(ancestor):  # what was computed meanwhile may have changed the plan
+                    yield from self.attempt(ancestor, self._compute_with_needs(ancestor))
 
     def deferrable(self, node: Node) -> bool:
         """Return whether the node's value need not be there yet: it can be loaded, or still be computed later.
@@ -249,7 +256,7 @@ class Scheduler:
     def needed(self, node: Node) -> list[Node]:
         """Plan for a node that is to compute, and return what has to be computed for it, parents before children."""
         with self.lock:
-            node.decision = Decision.COMPUTE
+            self._world.decide(node, Decision.COMPUTE)
             if any(not e.cell.present and e.node.decision in (None, Decision.PRUNE) for e in node.edges):
                 node.wanted = True
                 replan(self._world, [node])

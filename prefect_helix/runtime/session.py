@@ -155,7 +155,7 @@ class Session:
             if node.prior is None:
                 self.keeper.expect(self._appraiser.step(node))
             if node.standing is Standing.ORIGINAL and not spec.lazy and not self.world.expecting:
-                node.decision = Decision.COMPUTE  # there is nothing to choose
+                self.world.decide(node, Decision.COMPUTE)  # there is nothing to choose
             elif changed:
                 replan(self.world, changed)
             return node
@@ -253,7 +253,8 @@ class Session:
     def require(self, node: Node) -> None:
         """Have a call computed, whatever is recorded of it."""
         with self._scheduler.lock:
-            node.standing, node.trace, node.result, node.decision = Standing.ORIGINAL, None, None, Decision.COMPUTE
+            node.standing, node.trace, node.result = Standing.ORIGINAL, None, None
+            self.world.decide(node, Decision.COMPUTE)
             replan(self.world, [node])
 
     def supply(self, nodes: Sequence[Node]) -> None:

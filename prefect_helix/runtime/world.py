@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from prefect_helix.core.explain import Calls, changes, in_short, reason
-from prefect_helix.core.graph import Decision
+from prefect_helix.core.graph import Decision, depth_first
 from prefect_helix.core.history import History
 from prefect_helix.core.lineage import Argument, Result, Trace
 from prefect_helix.core.rulings import Acceptance, noted
 from prefect_helix.core.signature import Input, Match, literals_hash, match, signature
+from prefect_helix.runtime.clearing import Clearing
 from prefect_helix.runtime.nodes import Edge, Node, Standing, TaskSpec
 
 
@@ -29,6 +30,9 @@ class World:
         mode: The run's mode; in any but ``auto`` every node is original.
         priors: Traces of the run that this one is compared with.
         run_id: Id of the run.
+
+    Attributes:
+        clearing: Which nodes rest on nothing that may still come out otherwise.
     """
 
     def __init__(
@@ -48,6 +52,7 @@ class World:
         self._expected: dict[str, dict[str, Node]] = {}
         self._awaited: dict[tuple[str, str], deque[Node]] = {}
         self._children: dict[str, dict[str, Node]] = {}
+        self.clearing = Clearing(history, self.children)
         self._loadable = loadable
         self._object_to = objection
         self._now_us = now_us
@@ -116,6 +121,7 @@ class World:
         for edge in edges:
             self._children.setdefault(edge.node.key, {})[node.key] = node
         node.edges, node.known_inputs = edges, 0
+        self.clearing.moved(node)
 
     def _take_expected(self, spec: TaskSpec, key: str) -> Node | None:
         """Return the expected call that this one is; else the one call expected of its task, if there is just one."""
@@ -145,9 +151,11 @@ class World:
         """Return the nodes that take the value of `node`."""
         return list(self._children.get(node.key, {}).values())
 
-    def ancestors(self, start: Node) -> list[Node]:
-        """Return the nodes whose values `start` takes, directly or not, parents before children."""
-        return _depth_first(start, lambda node: node.parents)
+    def decide(self, node: Node, decision: Decision) -> None:
+        """Enter what is decided for a node."""
+        if decision is Decision.COMPUTE and node.decision is not decision:
+            self.clearing.opened(node)
+        node.decision = decision
 
     def to_compute_for(self, node: Node) -> list[Node]:
         """Return what has to be computed before `node` can be, as planned, parents before children."""
@@ -159,18 +167,18 @@ class World:
                 p for p in child.parents if not (p.done or p.failed) and (p.original or p.decision is Decision.COMPUTE)
             ]
 
-        return _depth_first(node, open_parents)
+        return depth_first(node, open_parents)
 
     def unsettled_for(self, node: Node) -> list[Node]:
         """Return the nodes that leave open whether `node` is original, parents before children."""
-        return _depth_first(node, lambda child: [p for p in child.parents if p.provisional and not p.started])
+        return depth_first(node, lambda child: [p for p in child.parents if p.provisional and not p.started])
 
     def parked_for(self, node: Node) -> list[Node]:
         """Return the lazy calls that leave open whether `node` is original, since it is open for themselves by now.
 
         They were original when they were submitted, so that nobody has looked at them since. Parents before children.
         """
-        return _depth_first(node, lambda child: [p for p in child.parents if p.parked and p.provisional])
+        return depth_first(node, lambda child: [p for p in child.parents if p.parked and p.provisional])
 
     @property
     def expecting(self) -> bool:
@@ -297,10 +305,6 @@ class World:
             return True
         return not (node.original or node.lost) and node.result is not None and self._loadable(node.result)
 
-    def proven(self, node: Node) -> bool:
-        """Return whether the node's task was seen to repeat itself."""
-        return self.history.proven(node.spec.fingerprint)
-
     def expected_compute_us(self, node: Node) -> int | None:
         """Return what computing `node` is expected to take; None if nothing tells."""
         return self.history.costs.compute(node.spec.key, node.trace, node.input_bytes)
@@ -357,21 +361,3 @@ class World:
             computed_in=self._run_id if node.done else node.trace.computed_in if node.trace else "",
             metrics=dict(node.metrics) if node.started or not node.trace else node.trace.metrics,
         )
-
-
-def _depth_first(start: Node, following: Callable[[Node], Iterable[Node]]) -> list[Node]:
-    """Return every node reached from `start`, itself excluded, each after all that it leads to. O(nodes + edges)."""
-    order: list[Node] = []
-    seen = {start.key}
-    stack = [(start, iter(following(start)))]
-    while stack:
-        node, rest = stack[-1]
-        for other in rest:
-            if other.key not in seen:
-                seen.add(other.key)
-                stack.append((other, iter(following(other))))
-                break
-        else:
-            stack.pop()
-            order.append(node)
-    return order[:-1]

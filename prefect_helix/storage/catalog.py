@@ -116,8 +116,7 @@ class Catalog(Documents):
         self._store.write(path, encode_segment(lineage.run, lineage.traces))
         self._segments[path] = Segment(path, lineage)
         with self._lock:
-            before = self._backlog
-            self._backlog = Backlog(before.lineages + 1, before.traces + len(lineage.traces), before.stale)
+            self._backlog = self._backlog.plus(lineage)
 
     def read(self) -> Known:
         """Return everything readable. Complexity: O(bytes of what the index does not cover, and of its front).
@@ -183,9 +182,10 @@ class Catalog(Documents):
             StoreError: If the store refuses.
         """
         known = self.read()
-        if known.backlog.is_ripe:
+        backlog = known.backlog
+        if backlog.is_ripe:
             self._write_index(known)
-            self._backlog = Backlog()
+            self._backlog = backlog.indexed()
         self._remove_covered()
 
     def close_abandoned(self, running: Collection[str], now_us: int) -> list[Lineage]:

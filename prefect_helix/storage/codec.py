@@ -2,8 +2,9 @@
 
 A loaded value computes what the encoded one would, bit for bit. NumPy's and pandas' own pickles drop the strides of
 views with gaps (every `frame.iloc[:n]` is one), and pandas' join the chunks of Arrow columns; either changes how floats
-are summed. Both are kept here. PyTorch's copies a tensor three times, and forgets its gradient; see `tensors`.
-Known exceptions: strided object arrays and strided masked arrays come back contiguous, in C order.
+are summed. Both are kept here, and of masked arrays whether the mask is hard, or none, which NumPy's drop. PyTorch's
+copies a tensor three times, and forgets its gradient; see `tensors`.
+Known exceptions: strided arrays of objects, and masked ones over a subclass, come back contiguous, in C order.
 
 Classes and functions are kept by name, those of a script too: an instance of a copied class is none of the class.
 """
@@ -15,6 +16,7 @@ import io
 import pickle
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
@@ -162,6 +164,21 @@ def _restore_array(
     return array
 
 
+def _reduce_masked(array: Any) -> Any:
+    ma: Any = sys.modules["numpy.ma"]
+    data, mask = array.data, ma.getmask(array)
+    if array._optinfo or type(data) is not sys.modules["numpy"].ndarray:
+        return NotImplemented
+    return _restore_masked, (data, None if mask is ma.nomask else mask, array._fill_value, array.hardmask)
+
+
+def _restore_masked(data: Any, mask: Any, fill_value: Any, hard: bool) -> Any:
+    ma: Any = import_module("numpy.ma")
+    array = ma.MaskedArray(data, ma.nomask if mask is None else mask, hard_mask=hard)
+    array._fill_value = fill_value  # the argument of that name would check and copy it
+    return array
+
+
 def _reduce_labelled(value: Any) -> Any:
     """Keep what somebody set as an attribute of a frame or a series: pandas leaves it out."""
     own = attributes_of(value)
@@ -195,6 +212,8 @@ _RESTORING = (__name__, restore_tensor.__module__)
 
 _LAYOUT_REDUCERS: dict[tuple[str, str], Callable[[Any], Any]] = {
     ("numpy", "ndarray"): _reduce_array,
+    ("numpy.ma", "MaskedArray"): _reduce_masked,
+    ("numpy.ma.core", "MaskedArray"): _reduce_masked,  # in older releases of NumPy
     ("pandas.core.internals.blocks", "NumpyBlock"): _reduce_block,
     ("pandas", "DataFrame"): _reduce_labelled,  # in pandas 3; before, its modules have longer names
     ("pandas.core.frame", "DataFrame"): _reduce_labelled,

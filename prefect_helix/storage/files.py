@@ -19,6 +19,8 @@ from prefect_helix.storage.blob import CHECKSUM_BYTES
 _PIECE_BYTES = 1 << 20
 _RACY_NS = 2_000_000_000
 _TAGS = ("ETag", "etag", "md5Hash", "Content-MD5", "content_md5", "checksum")
+_WEAK = "W/"
+"""So begins an ETag that stays when bytes change that do not matter to who made it (RFC 9110, section 8.8.1)."""
 
 _Stamp = tuple[int, int, int, int]
 _hashes: dict[str, tuple[_Stamp, str]] = {}
@@ -62,8 +64,8 @@ class File:
         """Return the identity of the content: equal identities mean equal bytes.
 
         A local file is hashed (BLAKE3), and the hash is remembered for as long as size, times and inode stay. A remote
-        file is identified by its URL and its ETag or checksum where it has one, because an ETag need only be unique
-        for its URL (RFC 9110, section 8.8.3); else it is read and hashed.
+        file is identified by its URL and its strong ETag or checksum where it has one, because an ETag need only be
+        unique for its URL (RFC 9110, section 8.8.3); else it is read and hashed.
 
         Raises:
             FileNotFoundError: If there is no such file.
@@ -106,7 +108,8 @@ class File:
         fs, path = fsspec.url_to_fs(self.path, **(self.storage_options or {}))
         fs.invalidate_cache(fs._parent(path))
         info = fs.info(path)
-        tag = next((f"{key} {info[key]}" for key in _TAGS if info.get(key)), None)
+        tags = ((key, str(info[key])) for key in _TAGS if info.get(key))
+        tag = next((f"{key} {tag}" for key, tag in tags if not tag.startswith(_WEAK)), None)
         if tag is None:
             return self._hash()
         return blake3("\0".join((self.path, tag, str(info.get("size")))).encode()).hexdigest(length=CHECKSUM_BYTES)

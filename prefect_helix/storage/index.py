@@ -150,6 +150,11 @@ class StoredIndex:
         return [self.lineage(position) for position in range(len(self.entries))]
 
     @property
+    def rows(self) -> int:
+        """How many traces it holds."""
+        return self._first_rows[-1]
+
+    @property
     def decoded(self) -> int:
         """How many traces it has decoded, and remembers."""
         return len(self._traces)

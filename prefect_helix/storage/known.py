@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from prefect_helix.core.history import History
@@ -14,6 +14,10 @@ from prefect_helix.storage.index import StoredIndex
 COVERED_LINEAGES = 32
 COVERED_TRACES = 1_000
 """So many lineages, or so many traces in them, are worth an index of their own."""
+
+_COVERED_SHARE = 16
+_MOST_UNCOVERED = 20_000
+"""A new index is a copy of the one before: it has to add some part of that, or as much as a run may be made to read."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,8 @@ class Known:
     def backlog(self) -> Backlog:
         """What the next index has to cover."""
         stale = self.index is not None and self.index.facts.rulings != self.rulings.name
-        return Backlog(len(self.uncovered), sum(len(one.traces) for one in self.uncovered.values()), stale)
+        traces = sum(len(one.traces) for one in self.uncovered.values())
+        return Backlog(len(self.uncovered), traces, stale, self.index.rows if self.index else 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,16 +74,27 @@ class Backlog:
         lineages: Number of runs.
         traces: Number of their traces.
         stale: Whether the facts of the index are those of other rulings, so that it has to be read whole.
+        covered: Number of the traces in the index.
     """
 
     lineages: int = 0
     traces: int = 0
     stale: bool = False
+    covered: int = 0
 
     @property
     def is_ripe(self) -> bool:
         """Whether it is time for a new index."""
-        return self.lineages >= COVERED_LINEAGES or self.traces >= COVERED_TRACES or self.stale
+        worth_it = min(max(COVERED_TRACES, self.covered // _COVERED_SHARE), _MOST_UNCOVERED)
+        return self.lineages >= COVERED_LINEAGES or self.traces >= worth_it or self.stale
+
+    def plus(self, lineage: Lineage) -> Backlog:
+        """Return what is not covered once one more run is there."""
+        return replace(self, lineages=self.lineages + 1, traces=self.traces + len(lineage.traces))
+
+    def indexed(self) -> Backlog:
+        """Return what is not covered once an index of all of it is there."""
+        return Backlog(covered=self.covered + self.traces)
 
 
 def age(lineage: Lineage) -> tuple[int, str]:

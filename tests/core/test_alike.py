@@ -37,17 +37,18 @@ WAITS = st.sampled_from([(), (), ("w",)])
 
 
 @st.composite
-def links(draw: st.DrawFn) -> ParentLink:
+def links(draw: st.DrawFn, *, learned: bool) -> ParentLink:
     signature = draw(st.sampled_from("abc"))
-    # of one signature and leaf the digest is known always or never, as it is of values of one type
-    digest = draw(st.sampled_from(["x", "y", "z"])) if signature != "c" else None
+    # of one signature and leaf the digest is known always or never, unless it was learned between two runs
+    unknown = draw(st.booleans()) if learned else signature == "c"
+    digest = None if unknown else draw(st.sampled_from(["x", "y", "z"]))
     exact = digest is not None and draw(st.integers(0, 3)) > 0
     return ParentLink(signature, draw(st.sampled_from([None, 0])), digest, exact, "df")
 
 
 @st.composite
-def inputs(draw: st.DrawFn) -> Input:
-    link = draw(links())
+def inputs(draw: st.DrawFn, *, learned: bool) -> Input:
+    link = draw(links(learned=learned))
     pending = draw(st.booleans())
     digest, exact = (None, False) if pending else (link.digest, link.exact)
     by_digest = draw(st.integers(0, 3)) == 0
@@ -55,14 +56,16 @@ def inputs(draw: st.DrawFn) -> Input:
 
 
 @st.composite
-def calls(draw: st.DrawFn) -> tuple[list[Trace], list[Input], tuple[str, ...]]:
+def calls(draw: st.DrawFn, *, learned: bool = False) -> tuple[list[Trace], list[Input], tuple[str, ...]]:
     width = draw(st.integers(0, 3))
-    rows = draw(st.lists(st.tuples(st.lists(links(), min_size=width, max_size=width), WAITS), max_size=12))
+    rows = draw(
+        st.lists(st.tuples(st.lists(links(learned=learned), min_size=width, max_size=width), WAITS), max_size=12)
+    )
     traces = [
         replace(TRACE, call=call, signature=f"s{call}", parents=tuple(parents), wait_for=wait_for)
         for call, (parents, wait_for) in enumerate(rows)
     ]
-    return traces, draw(st.lists(inputs(), min_size=width, max_size=width)), draw(WAITS)
+    return traces, draw(st.lists(inputs(learned=learned), min_size=width, max_size=width)), draw(WAITS)
 
 
 @settings(max_examples=400)
@@ -73,6 +76,24 @@ def test_all_that_match_are_found_newest_first_or_one_of_those_that_may(call) ->
     found = [*Alike(traces).like(given_inputs, wait_for)]
     assert [t for t in dict.fromkeys(found) if t in kinds[Match.YES]] == kinds[Match.YES]
     assert kinds[Match.YES] or any(t in kinds[Match.MAYBE] for t in found) == bool(kinds[Match.MAYBE])
+
+
+@settings(max_examples=400)
+@given(calls(learned=True))
+def test_all_that_match_are_found_also_where_a_digest_was_learned_meanwhile(call) -> None:
+    traces, given_inputs, wait_for = call
+    kinds = {kind: [t for t in traces if match(t, given_inputs, wait_for) is kind] for kind in Match}
+    found = [*Alike(traces).like(given_inputs, wait_for)]
+    assert all(trace in found for trace in kinds[Match.YES])
+    assert kinds[Match.YES] or any(t in kinds[Match.MAYBE] for t in found) == bool(kinds[Match.MAYBE])
+
+
+def test_a_call_is_found_whose_input_had_no_digest_yet() -> None:
+    parents = ParentLink("p", None, None, False, "a"), ParentLink("q", None, "d", True, "b")
+    trace = replace(TRACE, parents=parents)
+    known = [Input("p", None, "a", "c", exact=True), Input("made anew", None, "b", "d", exact=True)]
+    assert match(trace, known, ()) is Match.YES
+    assert [*Alike([trace]).like(known, ())] == [trace]
 
 
 def mapped(number: int, run: int) -> Trace:

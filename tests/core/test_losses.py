@@ -185,7 +185,17 @@ def test_what_making_a_result_again_takes(seed: int) -> None:
         if not step.stored:
             above = {step.key, *ancestors([step.key], open_parents)}
             had = [one.load_us if one.stored else one.compute_us for one in steps if one.key in above]
-            assert losses.remake_us(step.key) == sum(had)
+            assert losses.remake_exceeds(step.key, sum(had) - 1)
+            assert not losses.remake_exceeds(step.key, sum(had))
+
+
+def test_of_the_ancestors_no_more_are_looked_at_than_take_so_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = [Expected(f"s{n}", "t", (f"s{n - 1}",) if n else (), 10, 1, demanded=n == 999) for n in range(1_000)]
+    losses = Losses(Chances({}, other=1, nothing=1, addition=1), steps)
+    plain, looks = losses_module._Step.cost_us.fget, []
+    monkeypatch.setattr(losses_module._Step, "cost_us", property(lambda step: looks.append(step) or plain(step)))
+    assert losses.remake_exceeds("s999", 50)
+    assert len(looks) == 5
 
 
 def test_what_a_step_really_takes_counts_from_then_on() -> None:

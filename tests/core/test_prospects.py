@@ -82,4 +82,5 @@ def test_a_result_is_worth_to_each_run_as_much_as_that_run_is_likely() -> None:
     prospects.flip([("other", "a")])
     assert (prospects.stored((NOW, "a")), prospects.stored(("other", "a"))) == (True, False)
     assert prospects.affected() == []
-    assert prospects.remake_us(("other", "a")) == prospects.recreate_us((NOW, "a")) == 100
+    assert prospects.recreate_us((NOW, "a")) == 100
+    assert [prospects.remake_exceeds(("other", "a"), us) for us in (99, 100)] == [True, False]

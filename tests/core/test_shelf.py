@@ -7,7 +7,7 @@ import pytest
 
 from prefect_helix.core.errors import ConfigurationError
 from prefect_helix.core.losses import Chances, Expected, Losses
-from prefect_helix.core.lots import Parcel
+from prefect_helix.core.lots import Lot, Parcel
 from prefect_helix.core.materialization import POLICIES, Candidate, Choice, Policy, policy_named
 from prefect_helix.core.prospects import NOW, Key, Prospects
 from prefect_helix.core.shelf import Shelf
@@ -156,6 +156,19 @@ def test_a_result_that_is_not_worth_storing_is_stored_for_now_where_nothing_of_w
     assert never.lodge(parcel("a"), 7) is None
 
 
+@pytest.mark.parametrize(
+    ("policy", "budget_bytes", "choice"), [("never", 150, "auto"), ("auto", 0, "auto"), ("auto", 150, "never")]
+)
+def test_what_is_not_stored_for_now_anyway_is_refused_without_a_look_at_what_it_was_made_from(
+    policy: str, budget_bytes: int, choice: Choice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> bool:
+        raise AssertionError("its ancestors were looked at")
+
+    monkeypatch.setattr(Losses, "_above", refused)
+    assert shelf_of(POLICIES[policy], budget_bytes, "a").lodge(parcel("a", choice=choice), 7) is None
+
+
 def test_what_is_stored_stays_if_it_is_worth_that_and_is_idle_else() -> None:
     shelf = shelf_of(Worth({100: 1.0, 50: 0.0}), 500, "a", "b", blobs={"a": 100, "b": 50})
     assert shelf.admit(parcel("a"))
@@ -211,6 +224,15 @@ def test_where_what_is_spared_takes_more_than_the_budget_everything_else_goes() 
     shelf = shelf_of(POLICIES["always"], 50, "a", "b", "c", stored=stored, spared=lambda: {"a"})
     assert set(shelf.make_room()) == {"b", "c"}
     assert dict(shelf.blobs) == {"a": 100}
+
+
+def test_making_room_does_not_look_at_all_results_for_each_that_goes(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [f"s{number}" for number in range(200)]
+    shelf = shelf_of(Worth({100: 1.0}), 2_000, *names, stored=map(parcel, names))
+    plain, looks = Lot.parcel.fget, []  # type: ignore[attr-defined]
+    monkeypatch.setattr(Lot, "parcel", property(lambda lot: looks.append(lot) or plain(lot)))
+    assert len(shelf.make_room()) == 180
+    assert len(looks) < 10 * len(names)
 
 
 def test_what_others_have_just_written_goes_last() -> None:

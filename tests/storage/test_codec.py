@@ -104,6 +104,44 @@ def test_frames_keep_content_block_layout_and_writability(frame: pd.DataFrame) -
     assert layout(loaded) == layout(frame)
 
 
+HIDDEN = MATRIX > 0.5
+MASKED = {
+    "soft": np.ma.array(MATRIX, mask=HIDDEN),
+    "hard": np.ma.array(MATRIX, mask=HIDDEN, hard_mask=True),
+    "no mask": np.ma.array(MATRIX),
+    "empty mask": np.ma.array(MATRIX, mask=False),
+    "fill value": np.ma.array(MATRIX, mask=HIDDEN, fill_value=9),
+    "F": np.ma.array(np.asfortranarray(MATRIX), mask=np.asfortranarray(HIDDEN)),
+    "columns": np.ma.array(MATRIX, mask=HIDDEN)[:, :5],
+    "backwards": np.ma.array(MATRIX, mask=HIDDEN)[::-1, ::-2],
+    "fields": np.ma.array([(1, 2.0), (3, 4.0)], mask=[(0, 1), (0, 0)], dtype=[("a", "i4"), ("b", "f8")]),
+    "objects": np.ma.array([{}, None], mask=[0, 1], dtype=object),
+    "scalar": np.ma.array(3.5, mask=True),
+    "matrix": np.ma.array(np.matrix(MATRIX), mask=HIDDEN),
+}
+
+
+@pytest.mark.parametrize("array", MASKED.values(), ids=MASKED)
+def test_masked_arrays_keep_mask_fill_value_and_layout(array: Any) -> None:
+    loaded = round_trip(array)
+    assert type(loaded) is type(array)
+    assert digest(loaded) == digest(array)
+    assert (loaded.hardmask, loaded.strides, loaded.mask.strides) == (array.hardmask, array.strides, array.mask.strides)
+    assert loaded.fill_value == array.fill_value
+
+
+def test_a_loaded_hard_mask_lets_nobody_unmask() -> None:
+    loaded = round_trip(np.ma.array([1.0, 2.0], mask=[True, False], hard_mask=True))
+    loaded[0] = 7.0
+    assert loaded.count() == 1
+
+
+def test_a_masked_array_is_loaded_where_nobody_imported_its_module(monkeypatch: pytest.MonkeyPatch) -> None:
+    stored = blob(MASKED["hard"])
+    monkeypatch.delitem(sys.modules, "numpy.ma")
+    assert digest(decode(stored)) == digest(MASKED["hard"])
+
+
 def test_loaded_frames_can_be_written() -> None:
     loaded = round_trip(mixed_frame())
     loaded.loc[0, "b"] = 99.0
@@ -335,8 +373,10 @@ def test_what_somebody_set_on_a_value_counts_and_is_kept(make: Any) -> None:
         np.array([[1, "a"], [2, "b"]], object)[:, ::-1],
         np.array([[1, "a"], [2, "b"]], object).T,
         np.array(["a", "bb", "ccc"], np.dtypes.StringDType())[::2],
+        pa.table({"x": pa.chunked_array([[1.5], [], [2.5, None]]), "y": [1, 2, 3]}).slice(1),
+        pd.Series(pd.arrays.ArrowExtensionArray(pa.chunked_array([[1.5], [2.5, None, 3.5]]))).iloc[:3],
     ],
-    ids=["rows", "every second row", "series", "columns turned", "transposed", "strings"],
+    ids=["rows", "every second row", "series", "columns turned", "transposed", "strings", "chunks", "chunked column"],
 )
-def test_what_objects_are_loaded_as_has_the_digest_it_was_stored_with(value: Any) -> None:
+def test_what_is_loaded_has_the_digest_it_was_stored_with(value: Any) -> None:
     assert digest(round_trip(value)) == digest(value)

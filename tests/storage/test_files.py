@@ -149,6 +149,15 @@ def test_a_remote_file_with_a_tag_is_not_read(monkeypatch: pytest.MonkeyPatch, h
     assert first.content() != one
 
 
+def test_a_weak_tag_tells_nothing_of_the_bytes(monkeypatch: pytest.MonkeyPatch, hashed: list[str]) -> None:
+    memory = fsspec.get_filesystem_class("memory")
+    plain = memory.info
+    monkeypatch.setattr(memory, "info", lambda self, path, **options: {**plain(self, path), "ETag": 'W/"v1"'})
+    one = remote(b"1").content()
+    assert remote(b"2").content() != one
+    assert len(hashed) == 2
+
+
 def test_it_is_a_value_equal_by_path_that_keeps_options_to_itself() -> None:
     file = File("memory://files/x", {"key": "secret"})
     assert file == File("memory://files/x")

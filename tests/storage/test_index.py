@@ -197,6 +197,24 @@ def committed(catalog: Catalog, count: int, seed: int = 1) -> list[Lineage]:
     return made
 
 
+def test_one_computation_proves_nothing_however_often_its_result_was_used_meanwhile(store: Store) -> None:
+    past, catalog = Past(1), Catalog(store)
+    result = Result("d", True, 2_000_000, "m:T", blob="b")
+    made = next(trace for run in iter(past.run, None) for trace in run.traces if trace.decision is Decision.COMPUTE)
+    going = past.run().run
+    made = dataclasses.replace(made, status="completed", result=result, computed_in=going.run_id)
+    used = dataclasses.replace(made, decision=Decision.LOAD)
+    catalog.append(going, [made])
+    for _ in range(4):
+        catalog.commit(Lineage(past.run().run, (used,)))
+    catalog.commit(Lineage(going, (made,)))
+    assert len(store.list("index")) == 1
+    assert not Catalog(store).read().history().proven(made.fingerprint)
+    again = past.run().run
+    catalog.commit(Lineage(again, (dataclasses.replace(made, computed_in=again.run_id),)))
+    assert Catalog(store).read().history().proven(made.fingerprint)
+
+
 def test_what_has_the_signature_comes_first_and_the_others_follow(tmp_path: Path) -> None:
     past, catalog = Past(4), Catalog(open_store(tmp_path))
     for _ in range(12):
@@ -332,6 +350,39 @@ def test_one_large_run_is_worth_an_index(store: Store, monkeypatch: pytest.Monke
     past = Past(1)
     Catalog(store).commit(next(run for run in iter(past.run, None) if len(run.traces) == 3))
     assert len(store.list("index")) == 1
+
+
+def test_finding_runs_does_not_list_all_of_them_for_each(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = committed(Catalog(store), 8)
+    history = Catalog(store).read().history()
+    plain, listed = index_module.StoredIndex.heads.fget, []
+    monkeypatch.setattr(index_module.StoredIndex, "heads", property(lambda one: listed.append(one) or plain(one)))
+    assert history.runs({made[0].run.run_id}) == {made[0].run.run_id: made[0].run}
+    assert len(listed) == 1
+
+
+@pytest.mark.parametrize(
+    ("traces", "covered", "ripe"),
+    [
+        (999, 0, False),
+        (1_000, 0, True),
+        (1_000, 16_000, True),
+        (1_000, 100_000, False),
+        (6_250, 100_000, True),
+        (19_999, 10**9, False),
+        (20_000, 10**9, True),
+    ],
+)
+def test_a_large_index_is_not_written_again_for_each_large_run(traces: int, covered: int, ripe: bool) -> None:
+    assert known_module.Backlog(1, traces, covered=covered).is_ripe is ripe
+
+
+def test_what_an_index_covers_is_known_to_who_wrote_it_and_to_who_reads_it(store: Store) -> None:
+    catalog = Catalog(store)
+    made = committed(catalog, 5)
+    traces = [len(lineage.traces) for lineage in made]
+    expected = known_module.Backlog(1, traces[4], covered=sum(traces[:4]))
+    assert catalog._backlog == Catalog(store).read().backlog == expected
 
 
 # Damage.
