@@ -66,7 +66,7 @@ class Dispatcher:
                     if scheduler.is_long(one) and not self._engine.apart:
                         self._keeper.flush()
                     self._engine.start(one)
-                    one.handed_over = True
+                scheduler.handed_over(one)
 
     def settled(self, node: Node) -> None:
         """Let everybody know that nobody has to wait for the node, and look again at the calls that waited for it.

@@ -255,6 +255,7 @@ class Node:
         submitted: Whether the call was made through a task runner.
         started: Whether somebody computes it, or did.
         handed_over: Whether the task runner was given it.
+        missed: Whether somebody came for it while it was claimed and not handed over yet.
         done: Whether it was computed in this run.
         elsewhere: Whether its value is on a worker of the task runner.
         failed: Whether its compute failed.
@@ -301,6 +302,7 @@ class Node:
     submitted: bool = False
     started: bool = False
     handed_over: bool = False
+    missed: bool = False
     done: bool = False
     elsewhere: bool = False
     failed: bool = False

@@ -233,11 +233,30 @@ class Scheduler:
                     yield Wait(awaited)
         if not node.started and self.is_long(node):
             yield Do(self._keeper.flush)  # before it is claimed: others wait for what is
-        if self.claim(node) or self._engine.take_back(node):
-            with self.failing(node):
-                self.prepare(node)
-            yield Compute(node)
+        if self.claim(node) or self._take_back(node):
+            yield from self._compute_here(node)
         yield Wait(node)
+
+    def _compute_here(self, node: Node) -> Steps[None]:
+        with self.failing(node):
+            self.prepare(node)
+        yield Compute(node)
+
+    def _take_back(self, node: Node) -> bool:
+        with self.lock:
+            node.missed = not node.handed_over
+        return self._engine.take_back(node)
+
+    def handed_over(self, node: Node) -> None:
+        """Take note that the task runner was given a node.
+
+        Its only thread may have come to wait for the node before there was anything to take back, so that nobody would
+        ever compute it: it is computed here then.
+        """
+        with self.lock:
+            node.handed_over = True
+        if node.missed and self._engine.take_back(node):
+            self.now(self.attempt(node, self._compute_here(node)))
 
     def _may_wait(self, node: Node) -> bool:
         """Return whether another run may be computing the same, and that for so long that it is worth a look."""
@@ -267,7 +286,7 @@ class Scheduler:
         with self.lock:
             if node.started:
                 return False
-            node.started, node.handed_over = True, False
+            node.started, node.handed_over, node.missed = True, False, False
             node.settled.clear()
             self._memory.take(node)
             self._computing.add(node.key)

@@ -11,7 +11,10 @@ import pandas as pd
 import pytest
 
 from prefect_helix.core.errors import FileChangedError, HelixError
+from prefect_helix.runtime.scheduler import Scheduler
 from prefect_helix.storage.files import File
+
+from .conftest import Run
 
 pytestmark = pytest.mark.timeout(20)
 
@@ -97,6 +100,54 @@ def test_a_blob_that_cannot_be_read_does_not_block_a_small_pool(lab, workers, fa
     again = lab.run(flow, workers=workers)
     assert again.value == run.value
     assert again.bodies.count("load") == 1
+
+
+def test_a_call_on_its_way_to_a_small_pool_is_not_waited_for_there(lab, monkeypatch):
+    load = lab.task(lambda: frame(), name="load")
+    scores = [lab.task(lambda df, i=i: total(df) + i, name=f"score{i}") for i in range(2)]
+    lost, claimed, looked = threading.Event(), threading.Event(), threading.Event()
+
+    def flow():
+        future = load.submit()
+        futures = [scores[0].submit(future)]
+        if first is not None:
+            assert lost.wait(10)
+        futures.append(scores[1].submit(future))
+        return [future.result() for future in futures]
+
+    first = None
+    first = lab.run(flow, workers=1)
+    for score in scores:
+        score.edit()
+    lab.damage_blob(first.lineage.traces[0].result.leaves[0].blob)
+    flow_thread = threading.current_thread()
+    claim, start, take_back = Scheduler.claim, Run.start, Run.take_back
+
+    def claim_later(scheduler, node):
+        """Let the pool find that its input is lost, and the flow be the first to claim what computes it."""
+        if node.spec.name == "load" and threading.current_thread() is not flow_thread:
+            lost.set()
+            assert claimed.wait(10)
+        return claim(scheduler, node)
+
+    def start_later(run, node):
+        if node.spec.name == "load":
+            claimed.set()
+            assert looked.wait(10)
+        start(run, node)
+
+    def look(run, node):
+        taken = take_back(run, node)
+        if node.spec.name == "load" and threading.current_thread() is not flow_thread:
+            looked.set()
+        return taken
+
+    monkeypatch.setattr(Scheduler, "claim", claim_later)
+    monkeypatch.setattr(Run, "start", start_later)
+    monkeypatch.setattr(Run, "take_back", look)
+    again = lab.run(flow, workers=1)
+    assert again.value == first.value
+    assert sorted(again.bodies) == ["load", "score0", "score1"]
 
 
 def test_an_ignored_input_that_is_put_off_does_not_block_a_small_pool(lab):
