@@ -117,7 +117,7 @@ class History:
         """Take in what is remembered; return False if the index does not go with the rest."""
         facts = index.facts if index else _nothing(self.rulings)
         self._index = index
-        self._indexed = len(index.heads) if index else 0
+        self._indexed_runs = len(index.heads) if index else 0
         self._recent = tuple(recent)
         self._by_call: dict[tuple[str, str], list[Trace]] = defaultdict(list)
         self._by_signature: dict[str, list[Trace]] = defaultdict(list)
@@ -316,9 +316,9 @@ class History:
 
     def lineage(self, position: int) -> Lineage:
         """Return the run at a position in `heads`."""
-        if self._index is not None and position < self._indexed:
+        if self._index is not None and position < self._indexed_runs:
             return self._index.lineage(position)
-        return self._recent[position - self._indexed]
+        return self._recent[position - self._indexed_runs]
 
     @property
     def last_used_us(self) -> Mapping[str, int]:
