@@ -410,7 +410,8 @@ def _pages(sample: Sample) -> Read:
 
     def read(file: tuple[str, bytes]) -> None:
         library._archive = None
-        library._made.clear()
+        for kept in library._made.values():
+            kept.clear()
         with replaced(sample, *file):
             for target in (*PAGES, *STEPS):
                 assert status(target) in (200, 404, 503), target
