@@ -116,11 +116,11 @@ class ClusterEngine(ApartEngine):
         cluster: Its workers.
     """
 
-    describes_there = True
-
     def __init__(self, submit: Submit, cluster: Cluster) -> None:
         super().__init__(submit)
         self._cluster = cluster
+        # Of what is copied on its way, the copy counts: it may lie in memory otherwise, and nobody can change it.
+        self.describes_there = cluster.shares_objects
         self._places: dict[str, Future[Handle]] = {}  # of the states that nodes end in, with their values
         self._loads: dict[Cell, Future[Handle]] = {}
         self._sent: dict[Cell, Handle] = {}

@@ -29,7 +29,7 @@ class ApartEngine(PrefectEngine):
     """Computes submitted nodes in other processes, whoever wants them; direct calls compute in the flow's process.
 
     Attributes:
-        describes_there: Whether values are described where they are computed, since they stay there.
+        describes_there: Whether values are described where they are computed, since the same objects are passed on.
     """
 
     apart = True
