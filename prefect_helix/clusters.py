@@ -219,6 +219,9 @@ class ClusterEngine(ApartEngine):
             return
         try:
             outcome: Outcome = self._cluster.look(place, describe_there)
+            for edge in node.edges:  # so that whoever makes the same calls once more finds all of them known
+                if edge.node.started:
+                    edge.node.settled.wait()
         except BaseException as error:
             self._crashed(node, error)
             return
