@@ -96,28 +96,23 @@ def _harmless(log: Log) -> Iterator[None]:
 
 def _shown(engine: PrefectEngine, traces: Mapping[int, Trace]) -> tuple[list[Node], str]:
     """Return the spared nodes that become task runs, and what is told of the others."""
-    shown, others = _divided(engine.session.world.called)
-    return shown, unshown([traces[node.call] for node in others], len(shown)) if others else ""
+    spared = [(node, traces[node.call]) for node in engine.session.world.called if not node.started]
+    shown = [node for node, trace in spared if trace.task_run_id]
+    others = [trace for _, trace in spared if not trace.task_run_id]
+    return shown, unshown(others, len(shown)) if others else ""
 
 
 def without_task_run(called: Sequence[Node]) -> set[str]:
-    """Return the keys of the calls that no task run shows, once all that compute have ended."""
-    return {node.key for node in _divided(called)[1]}
+    """Return the keys of the calls that no task run shows, once all that compute have ended.
 
-
-def _divided(called: Sequence[Node]) -> tuple[list[Node], list[Node]]:
-    """Return the spared calls that become task runs, and the last ones of the tasks with most calls, which do not."""
-    nodes = [node for node in called if not node.started]
+    Where too many were spared, these are the last calls of the tasks with most calls.
+    """
     calls: Counter[str] = Counter()
-    ranked: list[tuple[int, int]] = []
-    for index, node in enumerate(nodes):
-        ranked.append((calls[node.spec.key], index))
+    ranked: list[tuple[int, int, str]] = []
+    for index, node in enumerate(node for node in called if not node.started):
+        ranked.append((calls[node.spec.key], index, node.key))
         calls[node.spec.key] += 1
-    first = {index for _, index in sorted(ranked)[:REPORTED_NODES]}
-    return (
-        [node for index, node in enumerate(nodes) if index in first],
-        [node for index, node in enumerate(nodes) if index not in first],
-    )
+    return {key for _, _, key in sorted(ranked)[REPORTED_NODES:]}
 
 
 def _create_artifact(lineage: Lineage, prior: Lineage | None, left_out: str, ui_url: str) -> None:
