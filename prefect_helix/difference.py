@@ -19,7 +19,7 @@ from prefect_helix.core.comparison import (
 )
 from prefect_helix.core.lineage import Lineage
 from prefect_helix.views.differences import SHOWN_ALIKE, Figure, few, metric_figures, run_figures
-from prefect_helix.views.units import format_count
+from prefect_helix.views.units import format_count, with_calls
 
 _OF_STEPS = ("new", "removed", "renamed", "order")
 
@@ -79,7 +79,7 @@ class Difference:
             *((f"parameter {one.name}{one.shown or ' changed'}".replace(": ", " ", 1), "") for one in self.parameters),
             *self._alike("file", "read by"),
             *self._alike("argument", "of"),
-            *((told if count == 1 else f"{told} ({count} calls)", "") for told, count in self._steps.items()),
+            *((with_calls(told, count), "") for told, count in self._steps.items()),
             *((str(one), "") for one in self.versions),
         ]
 
@@ -113,4 +113,4 @@ class Difference:
 
 
 def _counted(tasks: Sequence[str]) -> str:
-    return few([task if count == 1 else f"{task} ({count} calls)" for task, count in Counter(tasks).items()])
+    return few([with_calls(task, count) for task, count in Counter(tasks).items()])

@@ -22,7 +22,7 @@ from prefect_helix.core.summary import saved_us, spent_us
 from prefect_helix.difference import Difference
 from prefect_helix.views.differences import Figure, StepRow, changed_words, same_result, step_rows
 from prefect_helix.views.steps import call_names, count_decisions, size_bytes
-from prefect_helix.views.units import format_bytes, format_us, iso, shorten
+from prefect_helix.views.units import format_bytes, format_us, iso, shorten, with_calls
 
 SHOWN_ROWS = 40
 
@@ -101,8 +101,7 @@ def _steps_table(rows: list[StepRow]) -> Table:
     table.add_column("changed", overflow="fold")
     shown = rows if len(rows) <= SHOWN_ROWS else [row for row in rows if row.changed or not row.same_decision]
     for row in shown[:SHOWN_ROWS]:
-        count = len(row.pairs)
-        name = shorten(row.task, 80) if count == 1 else f"{shorten(row.task, 80)} ({count} calls)"
+        name = with_calls(shorten(row.task, 80), len(row.pairs))
         before = _outcome([pair.before for pair in row.pairs])
         table.add_row(name, before, _outcome([pair.after for pair in row.pairs]), _effect(row))
     hidden = sum(len(row.pairs) for row in rows) - sum(len(row.pairs) for row in shown[:SHOWN_ROWS])

@@ -13,7 +13,7 @@ from prefect_helix.core.graph import Decision
 from prefect_helix.core.lineage import Trace
 from prefect_helix.core.summary import spent_us
 from prefect_helix.views.steps import call_numbers, size_bytes
-from prefect_helix.views.units import format_bytes, format_count, format_us, shorten
+from prefect_helix.views.units import format_bytes, format_count, format_us, shorten, with_calls
 
 Look = Literal["compute", "failed", "load", "prune"]
 Mark = Literal["", "added", "removed", "changed"]
@@ -181,10 +181,7 @@ def _detail(traces: Sequence[Trace], look: Look) -> str:
 
 def _reasons(traces: Sequence[Trace]) -> list[str]:
     reasons = Counter((trace.decision, shorten(trace.reason, 300)) for trace in traces)
-    lines = [
-        f"{decision}{f' ({count} calls)' if count > 1 else ''}: {reason}"
-        for (decision, reason), count in reasons.most_common(4)
-    ]
+    lines = [f"{with_calls(decision.value, count)}: {reason}" for (decision, reason), count in reasons.most_common(4)]
     return [*lines, f"and {len(reasons) - 4} other reasons"] if len(reasons) > 4 else lines
 
 

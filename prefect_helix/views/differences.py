@@ -17,7 +17,7 @@ from prefect_helix.core.short import excerpts
 from prefect_helix.core.summary import all_saved_us, spent_us
 from prefect_helix.views.boxes import Mark
 from prefect_helix.views.steps import size_bytes
-from prefect_helix.views.units import format_count
+from prefect_helix.views.units import format_count, with_calls
 
 SHOWN_NAMES = 6
 SHOWN_ALIKE = 3
@@ -110,7 +110,7 @@ def summary_words(summary: Summary) -> str:
 def _told(changed: Changed) -> tuple[str, str]:
     """Return what there is to say of a change, and the name of the task where several are told together."""
     change = changed.change
-    name = changed.task if changed.calls == 1 else f"{changed.task} ({changed.calls} calls)"
+    name = with_calls(changed.task, changed.calls)
     shown = " {} → {}".format(*excerpts(change.before, change.after, _CHARACTERS))
     if change.before == change.after:
         shown = ""
@@ -156,7 +156,7 @@ def each_kind(facts: Iterable[tuple[Hashable, str]]) -> Iterator[str]:
         if len(counts) > SHOWN_ALIKE:
             yield f"{next(iter(counts))}, and likewise in {format_count(counts.total() - 1, 'more call')}"
         else:
-            yield from (words if count == 1 else f"{words} ({count} calls)" for words, count in counts.items())
+            yield from (with_calls(words, count) for words, count in counts.items())
 
 
 def same_result(pair: Pair) -> bool | None:

@@ -20,7 +20,7 @@ from prefect_helix.views.steps import (
     step_summary,
 )
 from prefect_helix.views.svg import dag_svg
-from prefect_helix.views.units import moment, shorten
+from prefect_helix.views.units import moment, shorten, with_calls
 
 MAX_ROWS = 100
 """Rows of a table, and sentences of one kind, that are shown; of more the number is told."""
@@ -98,7 +98,11 @@ def difference_html(
         _table(
             ("step", "before", "now", "changed"),
             [
-                (_named(row.task, len(row.pairs)), *_outcomes(row.pairs[0]), shorten(row.changed, _TEXT))
+                (
+                    with_calls(shorten(row.task, _NAME), len(row.pairs)),
+                    *_outcomes(row.pairs[0]),
+                    shorten(row.changed, _TEXT),
+                )
                 for row in rows[:MAX_ROWS]
             ],
             of=len(rows),
@@ -193,11 +197,6 @@ def _outcomes(pair: Pair) -> tuple[str, str]:
         for trace in (pair.before, pair.after)
     )
     return before, now
-
-
-def _named(task: str, calls: int) -> str:
-    name = shorten(task, _NAME)
-    return name if calls == 1 else f"{name} ({calls} calls)"
 
 
 def _number(value: float | None) -> str:

@@ -19,7 +19,7 @@ from prefect_helix.views.steps import (
     step_summary,
 )
 from prefect_helix.views.svg import dag_svg
-from prefect_helix.views.units import format_count
+from prefect_helix.views.units import format_count, with_calls
 
 MAX_ROWS = 100
 """Rows of a table of steps, and lines of a list of changes."""
@@ -119,18 +119,18 @@ def _changes(lineage: Lineage, prior: Lineage | None) -> str:
 
 
 def _change_line(task: str, change: Change, count: int) -> str:
-    calls = f" ({count} calls)" if count > 1 else ""
+    step = with_calls(task, count)
     match change.kind:
         case "parameter":
             what = str(change)
         case "new":
-            what = f"{task}{calls}: new step"
+            what = f"{step}: new step"
         case "removed":
-            what = f"{task}{calls}: step removed"
+            what = f"{step}: step removed"
         case "code":
-            what = f"{task}{calls}: code changed"
+            what = f"{step}: code changed"
         case _:
-            what = f"{task}{calls}: {change}"
+            what = f"{step}: {change}"
     return verbatim(what[:1].upper() + what[1:] if change.kind == "parameter" else what, 320)
 
 

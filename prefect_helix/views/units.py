@@ -65,6 +65,11 @@ def format_count(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
+def with_calls(told: str, calls: int) -> str:
+    """Return "fit"; of several calls "fit (12 calls)"."""
+    return told if calls == 1 else f"{told} ({calls} calls)"
+
+
 def shorten(text: str, limit: int) -> str:
     """Return `text` on one line without control or formatting characters, at most `limit` characters long."""
     head = text[: 4 * limit + 4]

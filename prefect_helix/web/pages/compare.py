@@ -15,7 +15,7 @@ from prefect_helix.views.boxes import Box
 from prefect_helix.views.differences import StepRow, merged, same_result, step_rows
 from prefect_helix.views.steps import count_decisions
 from prefect_helix.views.svg import difference_svg
-from prefect_helix.views.units import format_bytes, format_count, format_us, shorten
+from prefect_helix.views.units import format_bytes, format_count, format_us, shorten, with_calls
 from prefect_helix.web.asking import PICTURE_WIDTH, Ask, Page
 from prefect_helix.web.pages.code import shown_changes
 from prefect_helix.web.rendering import figure
@@ -98,12 +98,11 @@ def _picture(ask: Ask, found: Difference) -> str:
 
 def _row(ask: Ask, found: Difference, row: StepRow) -> ComparedRow:
     first = row.pairs[0]
-    count = f" ({len(row.pairs)} calls)" if len(row.pairs) > 1 else ""
     run = found.before.run if first.after is None else found.after.run
     before, after = ([trace for trace in side if trace] for side in zip(*map(_sides, row.pairs), strict=True))
     computed = any(trace.decision is Decision.COMPUTE for trace in after)
     return ComparedRow(
-        name=f"{shorten(row.task, 80)}{count}",
+        name=with_calls(shorten(row.task, 80), len(row.pairs)),
         href=ask.links.step(run, first.trace.call),
         before=first.before,
         before_us=total(map(spent_us, before)),
