@@ -14,6 +14,7 @@ from prefect_helix.core.graph import Decision
 from prefect_helix.core.lineage import Lineage, Trace
 from prefect_helix.views.differences import each_kind
 from prefect_helix.views.steps import call_names, names_by_signature
+from prefect_helix.views.units import with_calls
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,8 @@ class Answer:
     def words(self) -> list[str]:
         """What changed besides code, each thing once whatever it is reached by; see `each_kind`."""
         told = (origin for origin in self.origins if not (origin.told or self._is_code(origin)))
-        return list(each_kind((_kind(origin), self._words(origin)) for origin in told))
+        facts = each_kind((_kind(origin), self._words(origin)) for origin in told)
+        return [f"{with_calls(words, calls)}{likewise}" for words, calls, likewise in facts]
 
     @property
     def routes(self) -> list[tuple[str, ...]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -18,8 +18,8 @@ from prefect_helix.core.comparison import (
     version_changes,
 )
 from prefect_helix.core.lineage import Lineage
-from prefect_helix.views.differences import SHOWN_ALIKE, Figure, few, metric_figures, run_figures
-from prefect_helix.views.units import format_count, with_calls
+from prefect_helix.views.differences import Figure, each_kind, few, metric_figures, run_figures
+from prefect_helix.views.units import with_calls
 
 _OF_STEPS = ("new", "removed", "renamed", "order")
 
@@ -77,23 +77,20 @@ class Difference:
         """What changed besides code, each with a remark on whom that concerns."""
         return [
             *((f"parameter {one.name}{one.shown or ' changed'}".replace(": ", " ", 1), "") for one in self.parameters),
-            *self._alike("file", "read by"),
-            *self._alike("argument", "of"),
+            *self._taken("file", "read by"),
+            *self._taken("argument", "of"),
             *((with_calls(told, count), "") for told, count in self._steps.items()),
             *((str(one), "") for one in self.versions),
         ]
 
-    def _alike(self, kind: str, word: str) -> Iterator[tuple[str, str]]:
-        """Yield the changed arguments (or files) with who takes them; of more than a few of one name only the first."""
-        found: dict[tuple[str, ...], dict[Change, list[str]]] = {}
-        for change, tasks in self.arguments(kind).items():
-            found.setdefault((change.name, *dict.fromkeys(tasks)), {})[change] = tasks
-        for (_, *takers), changes in found.items():
-            if len(changes) > SHOWN_ALIKE:
-                more = format_count(sum(map(len, changes.values())) - 1, "more call")
-                yield f"{next(iter(changes))}, and likewise in {more}", f", {word} {few(takers)}"
-            else:
-                yield from ((str(one), f", {word} {_counted(tasks)}") for one, tasks in changes.items())
+    def _taken(self, kind: str, word: str) -> Iterator[tuple[str, str]]:
+        """Yield the changed arguments (or files) with who takes them; see `each_kind`."""
+        takers = self.arguments(kind)
+        facts = (((one.name, *dict.fromkeys(tasks)), one) for one, tasks in takers.items() for _ in tasks)
+        for change, _, likewise in each_kind(facts):
+            calls = Counter(takers[change])
+            tasks = list(calls) if likewise else [with_calls(*counted) for counted in calls.items()]
+            yield f"{change}{likewise}", f", {word} {few(tasks)}"
 
     @property
     def _steps(self) -> Mapping[str, int]:
@@ -110,7 +107,3 @@ class Difference:
     def metrics(self) -> dict[str, Figure]:
         """Their metrics, those of the later one first."""
         return metric_figures(self.before.run, self.after.run)
-
-
-def _counted(tasks: Sequence[str]) -> str:
-    return few([with_calls(task, count) for task, count in Counter(tasks).items()])

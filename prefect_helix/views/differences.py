@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePath
+from typing import TypeVar
 
 from prefect_helix.core.amounts import total
 from prefect_helix.core.change import Change, Changed, Summary
@@ -22,6 +23,8 @@ from prefect_helix.views.units import format_count, with_calls
 SHOWN_NAMES = 6
 SHOWN_ALIKE = 3
 """Facts of one kind that are told one by one."""
+
+Fact = TypeVar("Fact", bound=Hashable)
 
 _NAMES = 4
 _CODE = "code of"
@@ -141,22 +144,25 @@ def few(names: Sequence[str]) -> str:
     return f"{', '.join(shown[:-1])} and {shown[-1]}" if len(shown) > 1 else "".join(shown)
 
 
-def each_kind(facts: Iterable[tuple[Hashable, str]]) -> Iterator[str]:
-    """Yield facts, each once, with how many calls it is true of; of more than a few of one kind only the first.
+def each_kind(facts: Iterable[tuple[Hashable, Fact]]) -> Iterator[tuple[Fact, int, str]]:
+    """Yield facts, each once; of more than a few of one kind only the first.
 
     A mapped task may be called ten thousand times, each time with other arguments than before.
 
     Args:
-        facts: What kind of fact each is, and its words.
+        facts: What kind of fact each is, and the fact, once for each call that it is true of.
+
+    Yields:
+        A fact, of how many calls it is told, and what is to be said of the others of its kind if they are not told.
     """
-    kinds: dict[Hashable, Counter[str]] = {}
-    for kind, words in facts:
-        kinds.setdefault(kind, Counter())[words] += 1
+    kinds: dict[Hashable, Counter[Fact]] = {}
+    for kind, fact in facts:
+        kinds.setdefault(kind, Counter())[fact] += 1
     for counts in kinds.values():
         if len(counts) > SHOWN_ALIKE:
-            yield f"{next(iter(counts))}, and likewise in {format_count(counts.total() - 1, 'more call')}"
+            yield next(iter(counts)), 1, f", and likewise in {format_count(counts.total() - 1, 'more call')}"
         else:
-            yield from (with_calls(words, count) for words, count in counts.items())
+            yield from ((fact, count, "") for fact, count in counts.items())
 
 
 def same_result(pair: Pair) -> bool | None:
