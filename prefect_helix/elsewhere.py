@@ -7,7 +7,7 @@ from concurrent.futures import Future
 from typing import Any
 from uuid import UUID
 
-from prefect.client.schemas.objects import State, TaskRunResult
+from prefect.client.schemas.objects import TaskRunResult
 from prefect.states import Crashed
 from prefect.task_runners import ProcessPoolTaskRunner
 from prefect.tasks import Task
@@ -15,6 +15,7 @@ from prefect.tasks import Task
 from prefect_helix.clones import clone_with
 from prefect_helix.compat import is_resolving_for
 from prefect_helix.engine import Dependencies, PrefectEngine
+from prefect_helix.futures import unfinished
 from prefect_helix.runtime.nodes import Node
 from prefect_helix.visiting import cells_in
 from prefect_helix.workers import (
@@ -88,9 +89,7 @@ class ApartEngine(PrefectEngine):
 
     def _crashed(self, node: Node, error: BaseException) -> None:
         """Take note of a node whose worker died, or whose inputs could not be had."""
-        message = f"The task run was not finished: {type(error).__name__}: {error}"
-        state: State[Any] = Crashed(message=message, data=error)
-        self.calls[node.key].state = state
+        self.calls[node.key].state = state = unfinished(error, f"{type(error).__name__}: {error}", Crashed)
         self._failed(node, state)
 
 

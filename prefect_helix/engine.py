@@ -17,13 +17,12 @@ from uuid import UUID, uuid4
 
 from prefect.client.schemas.objects import RunInput, State, TaskRunResult
 from prefect.futures import PrefectConcurrentFuture, PrefectFuture
-from prefect.states import Failed
 from prefect.tasks import Task
 from prefect.utilities.annotations import allow_failure
 
 from prefect_helix.clones import Body, instrumented, run_beside, run_to_the_end
 from prefect_helix.compat import run_task, run_task_async, run_task_sync
-from prefect_helix.futures import HelixFuture, Ref, completed
+from prefect_helix.futures import HelixFuture, Ref, completed, unfinished
 from prefect_helix.runtime.arguments import Given, isolated
 from prefect_helix.runtime.nodes import Cell, Node, Standing
 from prefect_helix.runtime.session import Session
@@ -381,7 +380,7 @@ class PrefectEngine:
         try:
             state = done.result()
         except BaseException as error:
-            state = Failed(message=f"The task run was not finished: {error!r}", data=error)
+            state = unfinished(error, repr(error))
         try:
             self._ended(node, body, state)
         except BaseException as error:

@@ -100,10 +100,20 @@ def linked(node: Node, value: Any) -> Any:
 def _failed(node: Node) -> State[Any]:
     """Return the state of a node that failed where Prefect has none of it."""
     error = node.error
-    cause = "it was given up" if error is None else f"{type(error).__name__}: {error}"
-    state: State[Any] = Failed(message=f"The task run was not finished: {cause}", data=error)
+    state = unfinished(error, "it was given up" if error is None else f"{type(error).__name__}: {error}")
     state.state_details.task_run_id = UUID(node.task_run_id)
     return state
+
+
+def unfinished(error: BaseException | None, cause: str, kind: Callable[..., State[Any]] = Failed) -> State[Any]:
+    """Return the state of a task run that Prefect did not bring to its end.
+
+    Args:
+        error: What stopped it.
+        cause: The same in words.
+        kind: Makes the state.
+    """
+    return kind(message=f"The task run was not finished: {cause}", data=error)
 
 
 class Ref(PrefectTaskRunFuture[Any]):
