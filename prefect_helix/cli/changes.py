@@ -12,6 +12,7 @@ from rich.text import Text
 from prefect_helix.cli.output import visible
 from prefect_helix.core.comparison import CodeChanges
 from prefect_helix.views.code import code_words
+from prefect_helix.views.units import and_more
 
 SHOWN_COMPONENTS = 20
 SHOWN_DIFF_LINES = 60
@@ -48,8 +49,8 @@ def code_lines(code: CodeChanges) -> Iterator[Line]:
     for each, users in words.changed[:SHOWN_COMPONENTS]:
         yield bullet(str(each.change), f", {users}" if users else "")
         yield from _diff_lines(each.change.diff)
-    if len(words.changed) > SHOWN_COMPONENTS:
-        yield bullet(f"and {len(words.changed) - SHOWN_COMPONENTS} more; --json has them all")
+    if more := and_more(len(words.changed) - SHOWN_COMPONENTS):
+        yield bullet(f"{more}; --json has them all")
     yield from map(bullet, words.told)
 
 
@@ -71,5 +72,5 @@ def code_json(code: CodeChanges) -> list[dict[str, Any]]:
 def _diff_lines(diff: Sequence[str]) -> Iterator[Line]:
     for line in diff[:SHOWN_DIFF_LINES]:
         yield Line(4, Text(visible(line), _DIFF_STYLES.get(line[:1], "")))
-    if len(diff) > SHOWN_DIFF_LINES:
-        yield Line(4, Text(f"and {len(diff) - SHOWN_DIFF_LINES} more lines; --json has them all", "dim"))
+    if more := and_more(len(diff) - SHOWN_DIFF_LINES, "line"):
+        yield Line(4, Text(f"{more}; --json has them all", "dim"))

@@ -15,7 +15,7 @@ from prefect_helix.cli.output import ago, console, print_json, visible
 from prefect_helix.core.causes import Step
 from prefect_helix.core.graph import Decision
 from prefect_helix.core.summary import saved_us, spent_us
-from prefect_helix.views.units import format_us
+from prefect_helix.views.units import and_more, format_us
 
 SHOWN_ROUTES = 6
 
@@ -83,8 +83,8 @@ def _route_lines(found: Answer) -> Iterator[Line]:
     yield Line(0, Text(visible(f"how that reaches {found.step.trace.task}:"), "dim"))
     for route in routes[:SHOWN_ROUTES]:
         yield Line(4, Text(visible(" → ".join(route))))
-    if len(routes) > SHOWN_ROUTES:
-        yield Line(4, Text(f"and {len(routes) - SHOWN_ROUTES} more ways; --json has them all", "dim"))
+    if more := and_more(len(routes) - SHOWN_ROUTES, "way"):
+        yield Line(4, Text(f"{more}; --json has them all", "dim"))
 
 
 def _answer_json(found: Answer) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from prefect_helix.views.ink import FONT_PX, link, number, open_svg, paint, text, tooltip, width_em
-from prefect_helix.views.units import format_us, shorten
+from prefect_helix.views.units import and_more, format_us, shorten
 
 MAX_PANELS = 24
 """Lines that are drawn; of more a sentence tells the number."""
@@ -86,7 +86,7 @@ def line_chart(
     shown = dict([*lines.items()][:MAX_PANELS])
     places = _places(len(versions), width)
     panel = _TITLE_HEIGHT + _PANEL_HEIGHT + _PANEL_GAP
-    more = f"and {len(lines) - MAX_PANELS} more" if len(lines) > MAX_PANELS else ""
+    more = and_more(len(lines) - MAX_PANELS)
     bottom = _TOP + panel * len(shown) - (_PANEL_GAP if shown else 0)
     height = bottom + _BOTTOM + (18 if more else 0)
     parts = [open_svg(width, height, title, has_links=any(version.href for version in versions))]

@@ -20,7 +20,7 @@ from prefect_helix.views.steps import (
     step_summary,
 )
 from prefect_helix.views.svg import dag_svg
-from prefect_helix.views.units import moment, shorten, with_calls
+from prefect_helix.views.units import and_more, moment, shorten, with_calls
 
 MAX_ROWS = 100
 """Rows of a table, and sentences of one kind, that are shown; of more the number is told."""
@@ -180,9 +180,8 @@ def _bounded(sentences: Sequence[str]) -> list[str]:
 
 
 def _more(count: int, noun: str = "") -> str:
-    """Return a sentence about what is not shown; empty if everything is."""
-    told = f"and {count} more" + (f" {noun if count == 1 else f'{noun}s'}" if noun else "")
-    return f"<p>{_quiet(told)}</p>" if count > 0 else ""
+    told = and_more(count, noun)
+    return f"<p>{_quiet(told)}</p>" if told else ""
 
 
 def _diff_line(line: str) -> str:

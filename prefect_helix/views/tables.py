@@ -19,7 +19,7 @@ from prefect_helix.views.steps import (
     step_summary,
 )
 from prefect_helix.views.svg import dag_svg
-from prefect_helix.views.units import format_count, with_calls
+from prefect_helix.views.units import and_more, format_count, with_calls
 
 MAX_ROWS = 100
 """Rows of a table of steps, and lines of a list of changes."""
@@ -113,9 +113,8 @@ def _changes(lineage: Lineage, prior: Lineage | None) -> str:
     lines = [_change_line(task, change, count) for (task, change), count in run_changes(prior, lineage).items()]
     if not lines:
         return f"Same parameters, code and inputs as in the run {name}."
-    hidden = len(lines) - MAX_ROWS
-    shown = [*lines[:MAX_ROWS], f"and {hidden} more"] if hidden > 0 else lines
-    return f"Since the run {name}:\n\n{bullets(shown)}"
+    more = and_more(len(lines) - MAX_ROWS)
+    return f"Since the run {name}:\n\n{bullets([*lines[:MAX_ROWS], more] if more else lines)}"
 
 
 def _change_line(task: str, change: Change, count: int) -> str:

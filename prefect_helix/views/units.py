@@ -65,6 +65,13 @@ def format_count(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
+def and_more(count: int, noun: str = "") -> str:
+    """Return "and 1 more", "and 12 more lines" of what is not shown; empty if everything is."""
+    if count <= 0:
+        return ""
+    return f"and {format_count(count, f'more {noun}')}" if noun else f"and {count} more"
+
+
 def with_calls(told: str, calls: int) -> str:
     """Return "fit"; of several calls "fit (12 calls)"."""
     return told if calls == 1 else f"{told} ({calls} calls)"

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from prefect_helix.views.units import format_bytes, format_count, format_us, shorten, with_calls
+from prefect_helix.views.units import and_more, format_bytes, format_count, format_us, shorten, with_calls
 
 
 @pytest.mark.parametrize(
@@ -56,6 +56,11 @@ def test_sizes_are_in_decimal_units(size_bytes: int | None, text: str) -> None:
 
 def test_counts_have_a_plural() -> None:
     assert [format_count(n, "step") for n in (0, 1, 2)] == ["0 steps", "1 step", "2 steps"]
+
+
+def test_what_is_not_shown_is_told_if_there_is_any() -> None:
+    assert [and_more(n) for n in (-1, 0, 1, 12)] == ["", "", "and 1 more", "and 12 more"]
+    assert [and_more(n, "line") for n in (0, 1, 12)] == ["", "and 1 more line", "and 12 more lines"]
 
 
 def test_how_many_calls_there_are_is_told_of_several() -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from prefect_helix.core.comparison import CodeChanges
 from prefect_helix.core.explain import ComponentChange
 from prefect_helix.views.code import Row, code_words, side_by_side
-from prefect_helix.views.units import format_count
+from prefect_helix.views.units import and_more
 
 SHOWN_PIECES = 40
 SHOWN_ROWS = 600
@@ -43,10 +43,10 @@ def shown_changes(code: CodeChanges) -> ShownChanges:
     words = code_words(code)
     pieces = [Piece(str(each.change), users, _rows(each.change)) for each, users in words.changed[:SHOWN_PIECES]]
     told = [*words.told[:SHOWN_SENTENCES]]
-    if untold := len(words.told) - len(told):
-        told.append(f"and {untold} more of this kind")
-    if hidden := len(words.changed) - len(pieces):
-        told.append(f"and {format_count(hidden, 'more piece')} changed")
+    if untold := and_more(len(words.told) - len(told)):
+        told.append(f"{untold} of this kind")
+    if hidden := and_more(len(words.changed) - len(pieces), "piece"):
+        told.append(f"{hidden} changed")
     return ShownChanges(pieces, told)
 
 
@@ -57,4 +57,4 @@ def _rows(change: ComponentChange) -> list[Row]:
     rows = list(side_by_side(change.diff))
     if len(rows) <= SHOWN_ROWS:
         return rows
-    return [*rows[:SHOWN_ROWS], Row("hunk", None, f"and {len(rows) - SHOWN_ROWS} more lines", None, None)]
+    return [*rows[:SHOWN_ROWS], Row("hunk", None, and_more(len(rows) - SHOWN_ROWS, "line"), None, None)]
