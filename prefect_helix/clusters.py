@@ -25,7 +25,7 @@ from prefect_helix.runtime.execution import digest_of
 from prefect_helix.runtime.nodes import Cell, Node
 from prefect_helix.runtime.results import SMALL_BYTES
 from prefect_helix.storage.store import Store
-from prefect_helix.visiting import cells_in, visit
+from prefect_helix.visiting import cells_in
 from prefect_helix.workers import (
     Outcome,
     PlainResult,
@@ -151,21 +151,6 @@ class ClusterEngine(ApartEngine):
         """Return the value of a node from the worker that has it."""
         return value_of(self._cluster.take(self._places[node.key].result()))
 
-    def inputs(self, node: Node, load: Callable[[Cell], object]) -> dict[str, Any]:
-        """Return the arguments of a node as objects that nobody else has; see `PrefectEngine.inputs`.
-
-        Raises:
-            NotStorableError: If one cannot be copied, or is the result of a plain task, which is on its worker.
-        """
-
-        def here(part: Any, _: dict[str, Any]) -> Any:
-            if isinstance(part, PlainResult):
-                raise NotStorableError(node.spec.name, "an argument is on the worker that computed it")
-            return part
-
-        visit(dict(node.parameters), here)
-        return super().inputs(node, load)
-
     def submit_plainly(
         self, task: Task[..., Any], parameters: dict[str, Any], wait_for: Any, dependencies: Dependencies | None
     ) -> Any:
@@ -179,7 +164,7 @@ class ClusterEngine(ApartEngine):
 
     def _is_ready(self, node: Node) -> bool:
         """Return whether handing a node over takes no wait."""
-        cells = cells_in(self._visit(dict(node.parameters), lambda cell: cell))
+        cells = cells_in(self.replaced(dict(node.parameters), lambda cell: cell))
         places = [self._places.get(cell.node.key) for cell in cells]
         handed_over = all(place is None or place.done() for place in places)
         return handed_over and all(map(self._has, cells)) and not any(one.provisional for one in node.wait_for)
@@ -275,7 +260,7 @@ class ClusterEngine(ApartEngine):
         if isinstance(value, PlainResult):
             inputs.add(parameter, value.future.wrapped_future, value.content)
             return value.future
-        return self._visit(value, lambda cell: self.session.value(cell))
+        return self.replaced(value, lambda cell: self.session.value(cell))
 
     def _cell_there(self, cell: Cell, parameter: str, inputs: Inputs) -> Any:
         node = cell.node
@@ -329,7 +314,7 @@ class ClusterEngine(ApartEngine):
             handle = self._cluster.call(waited_there, place.result())
             return self._cluster.future(UUID(node.task_run_id), handle)
 
-        return self._visit(value, waited)
+        return self.replaced(value, waited)
 
     def _has(self, cell: Cell) -> bool:
         node = cell.node

@@ -71,7 +71,7 @@ class ApartEngine(PrefectEngine):
         """Return the edges of the graph, which values on their way to other processes do not carry."""
         edges: Dependencies = {}
         for name, value in parameters.items():
-            ids = [cell.node.task_run_id for cell in cells_in(self._visit(value, lambda cell: cell))]
+            ids = [cell.node.task_run_id for cell in cells_in(self.replaced(value, lambda cell: cell))]
             edges[name] = {*(told or {}).get(name, ()), *(TaskRunResult(id=UUID(one)) for one in ids)}
         return edges
 

@@ -8,11 +8,10 @@ import contextvars
 import functools
 import sys
 import threading
-import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 from uuid import UUID, uuid4
 
 from prefect.client.schemas.objects import RunInput, State, TaskRunResult
@@ -20,13 +19,12 @@ from prefect.futures import PrefectConcurrentFuture, PrefectFuture
 from prefect.tasks import Task
 from prefect.utilities.annotations import allow_failure
 
-from prefect_helix.clones import Body, instrumented, run_beside, run_to_the_end
+from prefect_helix.clones import Body, instrumented, run_to_the_end
 from prefect_helix.compat import run_task, run_task_async, run_task_sync
 from prefect_helix.futures import HelixFuture, Ref, completed, unfinished
-from prefect_helix.runtime.arguments import Given, isolated
+from prefect_helix.runtime.arguments import Given
 from prefect_helix.runtime.nodes import Cell, Node, Standing
 from prefect_helix.runtime.session import Session
-from prefect_helix.runtime.specs import Versioned
 from prefect_helix.runtime.standin import is_stand_in, plain
 from prefect_helix.visiting import cells_in, source_of, visit
 
@@ -64,10 +62,6 @@ class PrefectEngine:
 
     Args:
         submit: The `submit` of the flow run's task runner; None if helix tasks cannot be submitted to it.
-
-    Attributes:
-        ends_at: When the flow's timeout runs out, by the monotonic clock; None if it has none.
-        must_end_at: The same of the first that runs out of its own and those of the flows that called it.
     """
 
     apart = False
@@ -76,8 +70,6 @@ class PrefectEngine:
         self.session: Session
         self.calls: dict[str, Call] = {}
         self.errors: list[BaseException] = []
-        self.ends_at: float | None = None
-        self.must_end_at: float | None = None
         self._submit = submit
         self._taking = threading.Lock()
         # A thread may wait for others, so their number has no bound; one is made when none is idle.
@@ -108,7 +100,7 @@ class PrefectEngine:
             }
         except _NotReadyError:
             return None
-        waits = [] if wait_for is None else cells_in(self._visit(wait_for, lambda cell: cell))
+        waits = [] if wait_for is None else cells_in(self.replaced(wait_for, lambda cell: cell))
         call = Call(task, wait_for, others, contextvars.copy_context())
 
         def entered(node: Node) -> None:
@@ -151,13 +143,13 @@ class PrefectEngine:
             value: The arguments.
             waits_only: Whether they are only waited for, so that nothing is loaded.
         """
-        return self._visit(value, lambda cell: Ref(self.session, cell, self.state, waits_only=waits_only))
+        return self.replaced(value, lambda cell: Ref(self.session, cell, self.state, waits_only=waits_only))
 
     def at_hand(self, value: Any) -> Any:
         """Return arguments with the results in them, if that loads nothing from the store; else None."""
         if not all(cell.present or (cell.node.result and cell.node.result.blobs == ()) for cell in cells_in(value)):
             return None
-        return self._visit(value, self.session.value)
+        return self.replaced(value, self.session.value)
 
     def completed(self, node: Node) -> State[Any]:
         """Return the state that a direct call with ``return_state=True`` gives back."""
@@ -184,7 +176,7 @@ class PrefectEngine:
 
     def _supply(self, parameters: Mapping[str, Any]) -> None:
         """Have the results of helix tasks that a plain task takes on their way, before it occupies a thread."""
-        cells = cells_in(self._visit(dict(parameters), lambda cell: cell))
+        cells = cells_in(self.replaced(dict(parameters), lambda cell: cell))
         self.session.supply([cell.node for cell in cells])
 
     def resolved(self, value: Any) -> Any:
@@ -241,14 +233,21 @@ class PrefectEngine:
         future.wait()
         return future.state
 
-    def _visit(self, value: Any, replace: Callable[[Cell], Any]) -> Any:
-        def replaced(part: Any, _: dict[str, Any]) -> Any:
+    def replaced(self, value: Any, replace: Callable[[Cell], Any]) -> Any:
+        """Return a value with something in place of each result of this run in it.
+
+        Args:
+            value: The value.
+            replace: Gives that.
+        """
+
+        def in_place_of(part: Any, _: dict[str, Any]) -> Any:
             cell = part if isinstance(part, Cell) else self.session.reference(part)
             if cell is not None:
                 return replace(cell)
             return plain(part) if is_stand_in(part) else part
 
-        return visit(value, replaced)
+        return visit(value, in_place_of)
 
     # -- Engine --------------------------------------------------------------------------------------------------
 
@@ -328,42 +327,6 @@ class PrefectEngine:
     def fetch(self, node: Node) -> object:
         """Return the value of a node that was computed on a worker."""
         raise AssertionError(f"{node.spec.name} was computed in this process")
-
-    # -- once more, beside the run -------------------------------------------------------------------------------
-
-    def may_repeat(self, node: Node) -> bool:
-        """Return whether a node's code is what it was at its call."""
-        task, spec = self.calls[node.key].task, node.spec
-        return not spec.code.may_change or cast("Versioned", task).spec().fingerprint == spec.fingerprint
-
-    def left_s(self) -> float | None:
-        """Return how long it is until a timeout ends the flow; None if it has none."""
-        return None if self.must_end_at is None else self.must_end_at - time.monotonic()
-
-    @property
-    def timed_out(self) -> bool:
-        """Whether the flow's own timeout has run out."""
-        return self.ends_at is not None and time.monotonic() >= self.ends_at
-
-    def inputs(self, node: Node, load: Callable[[Cell], object]) -> dict[str, Any]:
-        """Return the arguments of a node as objects that nobody else has; ignored ones are those of the call.
-
-        Raises:
-            NotStorableError: If one cannot be copied.
-        """
-
-        def own(name: str, value: Any) -> Any:
-            if isinstance(value, Cell):
-                return load(value)
-            value = self._visit(value, load)
-            return value if name in node.spec.ignore else isolated(value)
-
-        return {name: own(name, value) for name, value in node.parameters.items()}
-
-    def repeat(self, node: Node, arguments: Mapping[str, Any], timeout_s: float) -> object:
-        """Compute a node once more in this thread, as a task run of its own; raises what its task raises."""
-        call = self.calls[node.key]
-        return call.context.copy().run(run_beside, call.task, arguments, timeout_s)
 
     def _arguments(self, node: Node, call: Call) -> dict[str, Any]:
         # A reference carries its own edge; other edges can only be told for parameters.

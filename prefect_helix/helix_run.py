@@ -14,6 +14,7 @@ from prefect_helix.core.lineage import Lineage, RunStatus
 from prefect_helix.engine import Dependencies, PrefectEngine
 from prefect_helix.futures import linked
 from prefect_helix.progress import Row, hide
+from prefect_helix.repeating import Deadlines
 from prefect_helix.reporting import Log, report, report_problems, without_task_run
 from prefect_helix.runtime.nodes import Node
 from prefect_helix.runtime.session import WRITING, Session
@@ -28,6 +29,7 @@ class HelixRun:
     Attributes:
         session: What decides.
         engine: What computes.
+        deadlines: When timeouts end the flow run.
         log: Where the flow run logs to.
     """
 
@@ -35,6 +37,7 @@ class HelixRun:
         self,
         session: Session,
         engine: PrefectEngine,
+        deadlines: Deadlines,
         specs: Specs,
         prior: Lineage | None,
         log: Log,
@@ -44,6 +47,7 @@ class HelixRun:
     ) -> None:
         self.session = session
         self.engine = engine
+        self.deadlines = deadlines
         self._row = row
         self._ui_url = ui_url
         self._program = program

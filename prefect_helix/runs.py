@@ -36,6 +36,7 @@ from prefect_helix.helix_run import HelixRun
 from prefect_helix.metrics import collect, collected
 from prefect_helix.outlooks import outlook_line, plan_ahead
 from prefect_helix.progress import show
+from prefect_helix.repeating import PrefectRepeater
 from prefect_helix.reporting import Log
 from prefect_helix.runners import engine_for
 from prefect_helix.runtime.opening import Warnings, open_session
@@ -153,7 +154,7 @@ async def _running_async(options: FlowOptions) -> AsyncIterator[HelixRun | None]
     try:
         await asyncio.shield(asyncio.wrap_future(in_turn.submit(beside, run.close, "completed")))
         if run.session.sampler is not None:
-            await verify_async(run.session.sampler, run.engine, run.tell, run.log)
+            await verify_async(run.session.sampler, run.deadlines, run.tell, run.log)
     finally:  # also where whoever awaits it is cancelled meanwhile
         ended = in_turn.submit(beside, run.end)
         in_turn.shutdown(wait=False)
@@ -208,9 +209,8 @@ def _opened(context: FlowRunContext, options: FlowOptions, logger: Log, program:
     )
     logger.info(outlook_line(outlook))
     adopted = engine_for(context.task_runner)
-    engine = adopted or PrefectEngine(None)
-    engine.ends_at, engine.must_end_at = deadlines(context)
-    engine.session = open_session(outlook, engine, warn, logger.info)
+    engine, ends = adopted or PrefectEngine(None), deadlines(context)
+    engine.session = open_session(outlook, engine, PrefectRepeater(engine, ends), warn, logger.info)
     row = show(
         flow_run,
         context.flow.name,
@@ -225,7 +225,7 @@ def _opened(context: FlowRunContext, options: FlowOptions, logger: Log, program:
         counted=not is_below_task_run(),
         choice=resolved.progress,
     )
-    run = HelixRun(engine.session, engine, specs, outlook.prior, logger, program, row, resolved.ui_url)
+    run = HelixRun(engine.session, engine, ends, specs, outlook.prior, logger, program, row, resolved.ui_url)
     if adopted is not None:
         run.adopt(context.task_runner)
     else:
@@ -243,7 +243,7 @@ def _close(flow_run_id: UUID, status: RunStatus) -> None:
     try:
         run.close(status)
         if run.session.sampler is not None:
-            verify(run.session.sampler, run.engine, run.tell, run.log)
+            verify(run.session.sampler, run.deadlines, run.tell, run.log)
     finally:
         run.end()
 

@@ -17,7 +17,7 @@ from prefect.flows import Flow
 from prefect.tasks import Task
 
 from prefect_helix.compat import FlowRunContext, outer_flow_contexts
-from prefect_helix.engine import PrefectEngine
+from prefect_helix.repeating import Deadlines
 from prefect_helix.reporting import Log
 from prefect_helix.runtime.sampling import Sampler
 
@@ -30,20 +30,17 @@ _GIVEN_UP = (
 )
 
 
-def deadlines(context: FlowRunContext) -> tuple[float | None, float | None]:
-    """Return when a flow run's own timeout runs out, and when the first does of its own and those of its callers.
+def deadlines(context: FlowRunContext) -> Deadlines:
+    """Return when timeouts end a flow run.
 
     Args:
         context: The flow run's, in whose body this is called.
-
-    Returns:
-        Both by the monotonic clock; None where there is no timeout.
     """
     own, task = _deadline(context.flow, context), TaskRunContext.get()
     ends = [own, *(_deadline(outer.flow, outer) for outer in outer_flow_contexts(context))]
     if task is not None:
         ends.append(_deadline(task.task, task))
-    return own, min((end for end in ends if end is not None), default=None)
+    return Deadlines(own, min((end for end in ends if end is not None), default=None))
 
 
 def _deadline(what: Flow[..., Any] | Task[..., Any] | None, context: FlowRunContext | TaskRunContext) -> float | None:
@@ -53,28 +50,28 @@ def _deadline(what: Flow[..., Any] | Task[..., Any] | None, context: FlowRunCont
     return time.monotonic() - gone_s + what.timeout_seconds
 
 
-def verify(sampler: Sampler, engine: PrefectEngine, tell: Callable[[str], None], log: Log) -> None:
+def verify(sampler: Sampler, ends: Deadlines, tell: Callable[[str], None], log: Log) -> None:
     """Compute a sample again, in this thread, which is the flow's.
 
     Should the flow's timeout run out meanwhile, that ends the verifying alone.
 
     Args:
         sampler: What verifies.
-        engine: What computes.
+        ends: When timeouts end the flow.
         tell: Called with what is being done.
         log: Where the flow run logs to.
     """
     try:
         sampler.verify(tell)
     except CancelledError:  # Prefect raises it wherever the flow's thread is
-        if not engine.timed_out:
+        if not ends.timed_out:
             raise
         log.warning(_GIVEN_UP)
 
 
-async def verify_async(sampler: Sampler, engine: PrefectEngine, tell: Callable[[str], None], log: Log) -> None:
+async def verify_async(sampler: Sampler, ends: Deadlines, tell: Callable[[str], None], log: Log) -> None:
     """Do so in another thread, which is left behind before the flow's timeout would cancel who awaits it."""
-    left_s, loop = engine.left_s(), asyncio.get_running_loop()
+    left_s, loop = ends.left_s(), asyncio.get_running_loop()
     ended = loop.create_future()
 
     def run() -> None:

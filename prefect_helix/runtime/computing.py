@@ -37,6 +37,10 @@ class Engine(Protocol):
     def fetch(self, node: Node) -> object:
         """Return the value of a node that was computed on a worker; raises what stands in the way."""
 
+
+class Repeater(Protocol):
+    """What computes nodes once more, beside the run."""
+
     def may_repeat(self, node: Node) -> bool:
         """Return whether a node's code is what it was at its call, so that it can be computed once more."""
 
@@ -51,7 +55,7 @@ class Engine(Protocol):
         """
 
     def repeat(self, node: Node, arguments: Mapping[str, Any], timeout_s: float) -> object:
-        """Compute a node once more, beside the run, in this thread; raises what its task raises.
+        """Compute a node once more in this thread; raises what its task raises.
 
         Args:
             node: Which.

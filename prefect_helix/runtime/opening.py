@@ -26,7 +26,7 @@ from prefect_helix.core.short import is_secret
 from prefect_helix.runtime.appraisal import Appraiser
 from prefect_helix.runtime.arguments import literal_digest, shown
 from prefect_helix.runtime.code import ValueCode
-from prefect_helix.runtime.computing import Engine
+from prefect_helix.runtime.computing import Engine, Repeater
 from prefect_helix.runtime.keeper import Keeper
 from prefect_helix.runtime.nodes import TaskSpec
 from prefect_helix.runtime.planning import plan
@@ -199,13 +199,18 @@ def look_ahead(store: Store, order: Order, warn: Callable[[str, str], None]) -> 
 
 
 def open_session(
-    outlook: Outlook, engine: Engine, warn: Callable[[str, str], None], inform: Callable[[str], None] = log.info
+    outlook: Outlook,
+    engine: Engine,
+    repeater: Repeater,
+    warn: Callable[[str, str], None],
+    inform: Callable[[str], None] = log.info,
 ) -> Session:
     """Begin the run that was looked ahead to.
 
     Args:
         outlook: What it is expected to be.
         engine: What computes.
+        repeater: What computes reused results again.
         warn: Called with a key and a sentence for whatever goes wrong; the same key is told once.
         inform: Called with a sentence that whoever watches the run should read.
     """
@@ -223,6 +228,7 @@ def open_session(
         keeper=keeper,
         appraiser=appraiser,
         engine=engine,
+        repeater=repeater,
         warn=warn,
         waiting=waiting,
         verify=outlook.verify,

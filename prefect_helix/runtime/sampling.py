@@ -11,7 +11,7 @@ from functools import partial
 from prefect_helix.core.digest import hash_parts
 from prefect_helix.core.errors import ArgumentChangedError, FileChangedError, NotStorableError, StoreError
 from prefect_helix.core.lineage import Result
-from prefect_helix.runtime.computing import Engine
+from prefect_helix.runtime.computing import Repeater
 from prefect_helix.runtime.doubts import Doubts
 from prefect_helix.runtime.keeper import Keeper
 from prefect_helix.runtime.nodes import Node
@@ -84,7 +84,7 @@ class Sampler:
         objects: Loads what they were made from.
         observer: Knows whether arguments are what they were.
         keeper: The store.
-        engine: What computes.
+        repeater: What computes.
         doubts: Told of what comes out otherwise.
         warn: Called with a key and a sentence; the same key is told once.
 
@@ -101,7 +101,7 @@ class Sampler:
         objects: Objects,
         observer: Observer,
         keeper: Keeper,
-        engine: Engine,
+        repeater: Repeater,
         doubts: Doubts,
         warn: Callable[[str, str], None],
     ) -> None:
@@ -112,7 +112,7 @@ class Sampler:
         self._objects = objects
         self._observer = observer
         self._keeper = keeper
-        self._engine = engine
+        self._repeater = repeater
         self._doubts = doubts
         self._warn = warn
         self._until = math.inf
@@ -136,7 +136,7 @@ class Sampler:
         Args:
             tell: Called with what is being done.
         """
-        started, left_s = time.monotonic(), self._engine.left_s()
+        started, left_s = time.monotonic(), self._repeater.left_s()
         if left_s is not None:
             self._until = min(self._until, started + left_s / 2)
         for node in self._ranked:
@@ -179,13 +179,13 @@ class Sampler:
 
     def _verify(self, node: Node) -> None:
         recorded, task, sample = node.result, node.spec.name, self.sample
-        if recorded is None or not self._can_tell(node, recorded) or not self._engine.may_repeat(node):
+        if recorded is None or not self._can_tell(node, recorded) or not self._repeater.may_repeat(node):
             return
         if self._expected_s(node) > self._left_s():
             return
         try:
             self._observer.check_arguments(node)
-            arguments = self._engine.inputs(node, self._objects.fresh)
+            arguments = self._repeater.inputs(node, self._objects.fresh)
         except (StoreError, NotStorableError, DecodingError, ArgumentChangedError, FileChangedError):
             return  # another one takes its place, and the last line of the run counts those that are missing
         timeout_s = min(TIMES_AS_LONG * (node.compute_us or 0) / 1e6 + SECONDS_MORE, self._left_s())
@@ -193,7 +193,7 @@ class Sampler:
             return
         sample.begun += 1
         try:
-            value = self._engine.repeat(node, arguments, timeout_s)
+            value = self._repeater.repeat(node, arguments, timeout_s)
         except (Exception, SystemExit) as error:  # it is the user's function
             sample.failed.append(task)
             self._warn(

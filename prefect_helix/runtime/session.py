@@ -16,7 +16,7 @@ from prefect_helix.runtime.appraisal import Appraiser
 from prefect_helix.runtime.arguments import Given, bind
 from prefect_helix.runtime.closing import close, code_of
 from prefect_helix.runtime.code import ValueCode
-from prefect_helix.runtime.computing import Engine
+from prefect_helix.runtime.computing import Engine, Repeater
 from prefect_helix.runtime.dispatcher import Dispatcher
 from prefect_helix.runtime.doubts import Doubts
 from prefect_helix.runtime.execution import Account
@@ -47,6 +47,7 @@ class Session:
         keeper: The store.
         appraiser: Knows what results are worth.
         engine: What computes.
+        repeater: What computes reused results again.
         warn: Called with a key and a sentence for whatever goes wrong; the same key is told once.
         waiting: Waits for other runs; None where they are not waited for.
         verify: Share of the reused results that is computed again.
@@ -65,6 +66,7 @@ class Session:
         keeper: Keeper,
         appraiser: Appraiser,
         engine: Engine,
+        repeater: Repeater,
         warn: Callable[[str, str], None],
         waiting: Waiting | None = None,
         verify: float = 0.0,
@@ -91,7 +93,7 @@ class Session:
             objects=self._objects,
             observer=self._observer,
             keeper=keeper,
-            engine=engine,
+            repeater=repeater,
             doubts=Doubts(head, world, keeper.catalog, warn),
             warn=warn,
         )

@@ -386,7 +386,7 @@ def test_the_timeout_of_who_calls_a_flow_counts_too(store: str) -> None:
     def inner() -> None:
         run = current_run()
         assert run is not None
-        left.append(run.engine.left_s())
+        left.append(run.deadlines.left_s())
 
     @task
     def middle() -> None:

@@ -210,6 +210,8 @@ class Run:
             self._queued.discard(node.key)
         return waited
 
+    # -- Repeater ------------------------------------------------------------------------------------------------
+
     def may_repeat(self, node: Node) -> bool:
         return True
 
@@ -360,7 +362,7 @@ class Lab:
             return get_blob(name)
 
         store.get_blob, store.put_blob = counted, weighed  # type: ignore[method-assign]
-        run.session = open_session(look_ahead(store, order, warn), run, warn)
+        run.session = open_session(look_ahead(store, order, warn), run, run, warn)
         self.current = run
         try:
             yield run
