@@ -7,7 +7,7 @@ it does not need. What an index cannot be asked for call by call is kept in it a
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import NamedTuple, Protocol
@@ -17,6 +17,7 @@ from prefect_helix.core.costs import Costs, Samples, sample
 from prefect_helix.core.digest import hash_parts
 from prefect_helix.core.graph import Decision
 from prefect_helix.core.lineage import Lineage, Run, Trace
+from prefect_helix.core.outcomes import Outcomes
 from prefect_helix.core.rulings import Revocation, Rulings, moot_signatures
 from prefect_helix.core.signature import Input, Match, match
 
@@ -118,16 +119,14 @@ class History:
         facts = index.facts if index else _nothing(self.rulings)
         self._index = index
         self._indexed_runs = len(index.heads) if index else 0
+        self._signed: Callable[[str], Iterator[Trace]] = index.signed if index is not None else _no_traces
         self._recent = tuple(recent)
         self._by_call: dict[tuple[str, str], list[Trace]] = defaultdict(list)
         self._by_signature: dict[str, list[Trace]] = defaultdict(list)
         self._revoked: dict[tuple[str, str], list[Trace]] = defaultdict(list)
         self._alike: dict[tuple[str, str], Alike] = {}
         self._alike_revoked: dict[tuple[str, str], Alike] = {}
-        self._digests: dict[tuple[str, str], dict[str, int]] = {}
-        self._ambiguous = {*facts.ambiguous}
-        self._unsteady = {*facts.unsteady}
-        self._proven = {*facts.proven}
+        self._outcomes = Outcomes(self.rulings, self._signed, facts.ambiguous, facts.unsteady, facts.proven)
         traces = list(results(recent))
         self._moot = moot_signatures(traces, self.rulings, facts.moot, self._signed)
         if index is not None and self._moot != facts.moot:
@@ -145,49 +144,18 @@ class History:
         """Add one trace, newer than all before it."""
         if trace.status != "completed" or trace.result is None:
             return
-        code = self.rulings.stands_for(trace.computed_by)
-        call = code, trace.literals
+        call = self._call(trace)
         if self.rulings.revocation(trace) is not None:
             self._revoked[call].append(trace)
             if call in self._alike_revoked:
                 self._alike_revoked[call].add(trace)
             return
-        digest = trace.result.digest
-        if trace.decision is Decision.COMPUTE and digest is not None:
-            self._count(trace, code, digest, exact=trace.result.exact)
+        if trace.decision is Decision.COMPUTE:
+            self._outcomes.add(trace)
         self._by_call[call].append(trace)
         if call in self._alike:
             self._alike[call].add(trace)
         self._by_signature[trace.signature].append(trace)
-
-    def _count(self, trace: Trace, code: str, digest: str, *, exact: bool) -> None:
-        seen = self._digests.get((code, trace.signature))
-        if seen is None:
-            seen = self._digests[code, trace.signature] = self._digests_before(trace, code)
-        seen[digest] = seen.get(digest, 0) + 1
-        if len(seen) > 1:
-            self._ambiguous.add(trace.signature)
-            self._unsteady.add(code)
-        elif exact and seen[digest] > 1:
-            self._proven.add(trace.computed_by)
-
-    def _digests_before(self, trace: Trace, code: str) -> dict[str, int]:
-        """Return what the index knows of the digests that a signature gave. What was given once or more counts once.
-
-        Of a computation that still went on when the index was written, it may know the runs that used its result.
-        """
-        known = (
-            one.result.digest
-            for one in self._signed(trace.signature)
-            if one.result is not None
-            and (one.computed_in, one.computed_at_us) != (trace.computed_in, trace.computed_at_us)
-            and self.rulings.stands_for(one.computed_by) == code
-            and self.rulings.revocation(one) is None
-        )
-        return {digest: 1 for digest in known if digest is not None}
-
-    def _signed(self, signature: str) -> Iterator[Trace]:
-        return self._index.signed(signature) if self._index is not None else iter(())
 
     def candidates(self, fingerprint: str, literals: str, signature: str = "") -> Iterator[Trace]:
         """Yield the traces of calls with this code and these literal arguments, newest first.
@@ -273,16 +241,16 @@ class History:
 
     def ambiguous(self, signature: str) -> bool:
         """Return whether one signature was seen to give two digests."""
-        return signature in self._ambiguous
+        return signature in self._outcomes.ambiguous
 
     @property
     def unsteady(self) -> int:
         """How many codes were seen to give two digests for one signature; it only grows."""
-        return len(self._unsteady)
+        return len(self._outcomes.unsteady)
 
     def proven(self, fingerprint: str) -> bool:
         """Return whether this very code gave an exact digest that its signature had given before, and never another."""
-        return fingerprint in self._proven and self.rulings.stands_for(fingerprint) not in self._unsteady
+        return self._outcomes.repeats(fingerprint)
 
     def prior(self, flow: str, parameters: Mapping[str, str]) -> Lineage | None:
         """Return the run of `flow` that predicts the next one best, or None.
@@ -329,9 +297,9 @@ class History:
         """Return what all of it tells as a whole."""
         return Facts(
             self.rulings.name,
-            frozenset(self._ambiguous),
-            frozenset(self._unsteady),
-            frozenset(self._proven),
+            frozenset(self._outcomes.ambiguous),
+            frozenset(self._outcomes.unsteady),
+            frozenset(self._outcomes.proven),
             self._moot,
             self._samples,
             self._last_used_us,
@@ -396,6 +364,10 @@ def identity(trace: Trace, rulings: Rulings) -> object:
         trace.changed_inputs,
         revocation and revocation.id,
     )
+
+
+def _no_traces(signature: str) -> Iterator[Trace]:
+    return iter(())
 
 
 def _nothing(rulings: Rulings) -> Facts:
