@@ -17,9 +17,8 @@ from prefect.utilities.callables import get_call_parameters
 from prefect_helix.core.errors import ConfigurationError
 from prefect_helix.flows import HelixPlan
 from prefect_helix.outlooks import plan_ahead
-from prefect_helix.runtime.nodes import TaskSpec
 from prefect_helix.runtime.opening import Outlook
-from prefect_helix.runtime.specs import Specs
+from prefect_helix.runtime.specs import Specs, TaskSpec
 from prefect_helix.settings import FlowOptions, Resolved, resolve
 
 _FORM = "Name a flow as path/to/file.py:flow or package.module:flow."

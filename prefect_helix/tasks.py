@@ -21,8 +21,7 @@ from prefect_helix.core.fingerprint import Fingerprint, fingerprint
 from prefect_helix.core.materialization import Choice
 from prefect_helix.core.naming import module_name
 from prefect_helix.runs import current_run
-from prefect_helix.runtime.nodes import TaskSpec
-from prefect_helix.runtime.specs import Versioned, register
+from prefect_helix.runtime.specs import TaskSpec, Versioned, register
 from prefect_helix.runtime.values import class_stands_in
 
 P = ParamSpec("P")

@@ -24,8 +24,8 @@ from prefect_helix.core.history import computations, results
 from prefect_helix.core.lineage import Trace
 from prefect_helix.core.rulings import Acceptance
 from prefect_helix.preview import Loaded, loaded
-from prefect_helix.runtime.nodes import TaskSpec
 from prefect_helix.runtime.session import now_us
+from prefect_helix.runtime.specs import TaskSpec
 from prefect_helix.storage.documents import new_id
 from prefect_helix.views.units import format_count
 

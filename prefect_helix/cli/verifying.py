@@ -21,8 +21,8 @@ from prefect_helix.cli.rulings import YesOption, ask
 from prefect_helix.core.errors import BlobMissingError, ConfigurationError, CorruptError
 from prefect_helix.core.lineage import Lineage, Trace
 from prefect_helix.preview import Loaded, loaded
-from prefect_helix.runtime.nodes import TaskSpec
 from prefect_helix.runtime.recomputing import Outcome, recompute
+from prefect_helix.runtime.specs import TaskSpec
 from prefect_helix.storage.store import Store
 from prefect_helix.views.units import format_bytes, format_count
 

@@ -14,7 +14,8 @@ from prefect_helix.core.errors import UndigestibleError
 from prefect_helix.core.lineage import Argument, Trace
 from prefect_helix.core.short import HIDDEN, has_shape, is_secret, short_form
 from prefect_helix.runtime.code import ValueCode
-from prefect_helix.runtime.nodes import Cell, Edge, TaskSpec
+from prefect_helix.runtime.nodes import Cell, Edge
+from prefect_helix.runtime.specs import TaskSpec
 from prefect_helix.storage.blob import DecodingError
 from prefect_helix.storage.codec import code_in, decode, encode
 from prefect_helix.storage.files import File, files

@@ -28,11 +28,11 @@ from prefect_helix.runtime.arguments import literal_digest, shown
 from prefect_helix.runtime.code import ValueCode
 from prefect_helix.runtime.computing import Engine, Repeater
 from prefect_helix.runtime.keeper import Keeper
-from prefect_helix.runtime.nodes import TaskSpec
 from prefect_helix.runtime.planning import plan
 from prefect_helix.runtime.prediction import predict
 from prefect_helix.runtime.results import objection, try_digest
 from prefect_helix.runtime.session import Session, now_us
+from prefect_helix.runtime.specs import TaskSpec
 from prefect_helix.runtime.waiting import Waiting
 from prefect_helix.runtime.world import World
 from prefect_helix.storage.catalog import Catalog

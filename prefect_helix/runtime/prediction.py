@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from prefect_helix.core.lineage import Argument, Lineage, Trace
-from prefect_helix.runtime.nodes import Edge, Node, TaskSpec
+from prefect_helix.runtime.nodes import Edge, Node
+from prefect_helix.runtime.specs import TaskSpec
 from prefect_helix.runtime.world import World
 
 

@@ -15,8 +15,9 @@ from prefect_helix.core.lineage import Argument, Lineage, Trace
 from prefect_helix.runtime import execution
 from prefect_helix.runtime.arguments import literal_digest
 from prefect_helix.runtime.code import ValueCode
-from prefect_helix.runtime.nodes import Cell, Node, TaskSpec
+from prefect_helix.runtime.nodes import Cell, Node
 from prefect_helix.runtime.results import difference, try_digest
+from prefect_helix.runtime.specs import TaskSpec
 from prefect_helix.storage.files import File
 from prefect_helix.storage.store import Store
 

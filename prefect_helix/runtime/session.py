@@ -22,7 +22,7 @@ from prefect_helix.runtime.doubts import Doubts
 from prefect_helix.runtime.execution import Account
 from prefect_helix.runtime.keeper import Keeper
 from prefect_helix.runtime.memory import Memory
-from prefect_helix.runtime.nodes import ABSENT, Cell, Node, Standing, TaskSpec, Way
+from prefect_helix.runtime.nodes import ABSENT, Cell, Node, Standing, Way
 from prefect_helix.runtime.objects import Objects
 from prefect_helix.runtime.observation import Observer
 from prefect_helix.runtime.planning import demand, replan
@@ -30,6 +30,7 @@ from prefect_helix.runtime.results import describe
 from prefect_helix.runtime.sampling import Sampler
 from prefect_helix.runtime.scheduler import Scheduler, freeze
 from prefect_helix.runtime.shelving import Put
+from prefect_helix.runtime.specs import TaskSpec
 from prefect_helix.runtime.steps import Do, Steps, walk_async
 from prefect_helix.runtime.waiting import Waiting
 from prefect_helix.runtime.world import World

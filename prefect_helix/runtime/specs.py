@@ -4,9 +4,51 @@ from __future__ import annotations
 
 import weakref
 from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
-from prefect_helix.runtime.nodes import TaskSpec
+from prefect_helix.core.fingerprint import Fingerprint
+from prefect_helix.core.materialization import Choice
+
+
+@dataclass(frozen=True, slots=True)
+class TaskSpec:
+    """What the run needs to know of a task.
+
+    Attributes:
+        name: Its name.
+        key: ``module:qualname`` of its function.
+        fn: The function.
+        code: Fingerprint of its code.
+        deterministic: Whether equal inputs give equal results.
+        lazy: Whether an original node waits until somebody demands it.
+        materialize: What the task asks for.
+        ignore: Parameters left out of its signature.
+        max_age_us: Age after which its results count as original; None for never.
+        returns: Class of its results where it is declared and a stand-in can take its place.
+    """
+
+    name: str
+    key: str
+    fn: Callable[..., Any]
+    code: Fingerprint
+    deterministic: bool = True
+    lazy: bool = False
+    materialize: Choice = "auto"
+    ignore: frozenset[str] = frozenset()
+    max_age_us: int | None = None
+    returns: type | None = None
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of its code."""
+        return self.code.hash
+
+    @property
+    def by_digest(self) -> bool:
+        """Whether its signature does not determine its result."""
+        return not self.deterministic or self.max_age_us is not None
 
 
 class Versioned:

@@ -14,7 +14,8 @@ from prefect_helix.core.lineage import Argument, Result, Trace
 from prefect_helix.core.rulings import Acceptance, noted
 from prefect_helix.core.signature import Input, Match, literals_hash, match, signature
 from prefect_helix.runtime.clearing import Clearing
-from prefect_helix.runtime.nodes import Edge, Node, Standing, TaskSpec
+from prefect_helix.runtime.nodes import Edge, Node, Standing
+from prefect_helix.runtime.specs import TaskSpec
 
 
 class World:

@@ -135,7 +135,7 @@ def noted(source: Callable[..., Any], note: Callable[[dict[str, Any]], None]) ->
 def lab_stage() -> type[Stage]:
     """Return the stage that needs no Prefect."""
     from prefect_helix.core.errors import HelixError  # noqa: PLC0415
-    from prefect_helix.runtime.nodes import TaskSpec  # noqa: PLC0415
+    from prefect_helix.runtime.specs import TaskSpec  # noqa: PLC0415
     from tests.runtime.conftest import Lab, LabTask, Run  # noqa: PLC0415
 
     computing = threading.local()

@@ -21,9 +21,10 @@ from prefect_helix.core.graph import Decision
 from prefect_helix.core.lineage import Lineage
 from prefect_helix.core.materialization import POLICIES
 from prefect_helix.runtime.arguments import Given, isolated
-from prefect_helix.runtime.nodes import Cell, Node, TaskSpec, Way
+from prefect_helix.runtime.nodes import Cell, Node, Way
 from prefect_helix.runtime.opening import Order, Warnings, look_ahead, open_session
 from prefect_helix.runtime.session import Session
+from prefect_helix.runtime.specs import TaskSpec
 from prefect_helix.runtime.standin import is_stand_in, plain
 from prefect_helix.storage.blob import Encoded
 from prefect_helix.storage.store import Store, open_store

@@ -13,7 +13,8 @@ from prefect_helix.core.fingerprint import Fingerprint
 from prefect_helix.core.graph import Decision, depth_first
 from prefect_helix.core.history import History
 from prefect_helix.runtime.clearing import Clearing
-from prefect_helix.runtime.nodes import Edge, Node, TaskSpec
+from prefect_helix.runtime.nodes import Edge, Node
+from prefect_helix.runtime.specs import TaskSpec
 
 
 class Graph:
