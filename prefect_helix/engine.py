@@ -145,14 +145,17 @@ class PrefectEngine:
         """Return the state in which Prefect ended the node; None if it never ran it."""
         return self.calls[node.key].state
 
-    def native(self, value: Any, *, waits_only: bool = False) -> Any:
+    def native(self, value: Any, *, waits_only: bool = False, exposed: bool = False) -> Any:
         """Return arguments as Prefect's own engine takes them: results of helix tasks as references.
 
         Args:
             value: The arguments.
             waits_only: Whether they are only waited for, so that nothing is loaded.
+            exposed: Whether nobody looks afterwards at whether who takes them has changed them.
         """
-        return self._visit(value, lambda cell: Ref(self.session, cell, self.state, waits_only=waits_only))
+        return self._visit(
+            value, lambda cell: Ref(self.session, cell, self.state, waits_only=waits_only, exposed=exposed)
+        )
 
     def at_hand(self, value: Any) -> Any:
         """Return arguments with the results in them, if that loads nothing from the store; else None."""
@@ -181,7 +184,8 @@ class PrefectEngine:
         """Submit a task that has no node, with the results of helix tasks that it takes."""
         assert self._submit is not None, "the task runner was adopted"
         self._supply(parameters)
-        return self._submit(task, self.native(parameters), self.native(wait_for, waits_only=True), dependencies)
+        given = self.native(parameters, exposed=not self.apart)  # in another process it has copies
+        return self._submit(task, given, self.native(wait_for, waits_only=True), dependencies)
 
     def _supply(self, parameters: Mapping[str, Any]) -> None:
         """Have the results of helix tasks that a plain task takes on their way, before it occupies a thread."""

@@ -63,6 +63,11 @@ def plain(x: Any) -> Any:
     return x
 
 
+@task
+def cut(frame: pd.DataFrame) -> None:
+    frame.drop(frame.index[1:], inplace=True)
+
+
 @flow
 def inner() -> Any:
     return add.submit(1)
@@ -272,3 +277,21 @@ def test_a_spared_call_does_not_go_past_a_plain_task_that_fails(direct: bool, st
     assert "3" not in found
     wrong.clear()
     assert (checking(), ran.take()) == (3, [])
+
+
+@pytest.mark.parametrize("made", [large, large.submit], ids=["direct", "submitted"])
+def test_what_a_submitted_plain_task_changes_in_place_is_another_value(
+    made: Callable[[int], Any], store: str, ran: Any
+) -> None:
+    def body(cuts: bool) -> int:
+        frame = made(20_000)
+        if cuts:
+            cut.submit(frame).wait()
+        return count(frame)
+
+    counting = helix_flow(store=store, policy="always")(body)
+    assert (counting(False), ran.take()) == (20_000, ["count"])
+    assert (counting(True), ran.take()) == (1, ["count"])
+    assert helix_flow(mode="off")(body)(True) == 1
+    ran.take()
+    assert (counting(False), counting(True), ran.take()) == (20_000, 1, [])
