@@ -29,7 +29,7 @@ from prefect_helix.runtime.nodes import Cell, Node, Standing
 from prefect_helix.runtime.session import Session
 from prefect_helix.runtime.specs import Versioned
 from prefect_helix.runtime.standin import is_stand_in, plain
-from prefect_helix.visiting import cells_in, source_of, visit
+from prefect_helix.visiting import cells_in, parts_within, source_of, stays_whole, visit
 
 Dependencies = dict[str, set[RunInput]]
 Submit = Callable[..., PrefectConcurrentFuture[Any]]
@@ -194,15 +194,17 @@ class PrefectEngine:
 
     def resolved(self, value: Any) -> Any:
         """Return a value with its stand-ins, which are demanded together, replaced by what they stand for."""
-        nodes: list[Node] = []
+        found: list[Any] = []
 
         def note(part: Any, _: dict[str, Any]) -> Any:
-            if is_stand_in(part):
-                nodes.append(part.__helix_handle__().node)
+            found.extend(filter(is_stand_in, parts_within(part) if stays_whole(part) else [part]))
             return part
 
         visit(value, note)
+        nodes = [one.__helix_handle__().node for one in found]
         self.session.demand([node for node in nodes if node in self.session.world])
+        for one in found:  # also where it stays in its place
+            plain(one)
         return visit(value, lambda part, _: plain(part) if is_stand_in(part) else part)
 
     def _given(self, value: Any, edges: set[RunInput], *, submitted: bool) -> Given:
@@ -218,7 +220,20 @@ class PrefectEngine:
         """
         makers: list[Cell] = []
 
+        def note(part: Any) -> None:
+            edges.update(source_of(part))
+            maker = self.session.maker(part)
+            makers.extend([maker] if maker is not None else [])
+
         def take(part: Any, context: dict[str, Any]) -> Any:
+            taken = taken_of(part, context)
+            for inner in parts_within(taken) if stays_whole(taken) else ():
+                cell = self.session.reference(inner)
+                makers.extend([cell] if cell is not None else [])
+                note(inner)
+            return taken
+
+        def taken_of(part: Any, context: dict[str, Any]) -> Any:
             cell = part if isinstance(part, Cell) else self.session.reference(part)
             if cell is not None:
                 return cell
@@ -226,9 +241,7 @@ class PrefectEngine:
                 edges.add(TaskRunResult(id=part.task_run_id))
                 part = self._end_of(part, submitted=submitted)
             if not isinstance(part, State):
-                edges.update(source_of(part))
-                maker = self.session.maker(part)
-                makers.extend([maker] if maker is not None else [])
+                note(part)
                 return plain(part) if is_stand_in(part) else part
             if part.state_details.task_run_id is not None:
                 edges.add(TaskRunResult(id=part.state_details.task_run_id))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
@@ -14,6 +16,7 @@ from prefect.futures import as_completed, wait
 from prefect.states import Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.utilities.annotations import allow_failure, quote
+from pydantic import BaseModel, ConfigDict
 
 from prefect_helix import helix_flow, helix_task
 
@@ -295,3 +298,71 @@ def test_what_a_submitted_plain_task_changes_in_place_is_another_value(
     assert helix_flow(mode="off")(body)(True) == 1
     ran.take()
     assert (counting(False), counting(True), ran.take()) == (20_000, 1, [])
+
+
+@dataclass
+class Batch:
+    frame: pd.DataFrame
+    rows: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.rows = len(self.frame)
+
+
+class Checked(BaseModel):
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+    frame: pd.DataFrame
+    _rows: int = 0
+
+    def model_post_init(self, context: Any, /) -> None:
+        self._rows = len(self.frame)
+
+
+class Labelled(list[Any]):
+    def __init__(self, label: str, items: Iterable[Any]) -> None:
+        super().__init__(items)
+        self.label = label
+
+
+def grouped(frame: pd.DataFrame) -> defaultdict[str, Any]:
+    groups: defaultdict[str, Any] = defaultdict(list)
+    groups["all"].append(frame)
+    return groups
+
+
+def labelled(frame: pd.DataFrame) -> Labelled:
+    return Labelled("all", [frame])
+
+
+def checked(frame: pd.DataFrame) -> Checked:
+    return Checked(frame=frame)
+
+
+@helix_task
+def told(parts: Any, by: int) -> str:
+    RAN.info("told")
+    frame = parts.frame if hasattr(parts, "frame") else parts["all"][0] if isinstance(parts, dict) else parts[0]
+    return f"{type(parts).__name__} {getattr(parts, 'label', '')} {getattr(parts, 'rows', 0)} {len(frame) * by}"
+
+
+@task
+def told_plainly(parts: Any) -> str:
+    return told.fn(parts, 1)
+
+
+@pytest.mark.parametrize("made", [Batch, checked, labelled, grouped])
+def test_a_collection_with_a_constructor_of_its_own_is_handed_on_as_it_is(
+    made: Callable[[pd.DataFrame], Any], store: str, ran: Any
+) -> None:
+    def body(by: int) -> Any:
+        parts = made(large(20_000))
+        return [told(parts, by), told.submit(parts, by + 1).result(), told_plainly.submit(parts).result()], parts
+
+    telling = helix_flow(store=store, policy="always")(body)
+    want = helix_flow(mode="off")(body)(1)[0]
+    ran.take()
+    for due in (["told"] * 3, ["told"]):
+        found, parts = telling(1)
+        assert (found, ran.take()) == (want, due)
+        assert told.fn(parts, 1) == want[0]
+        ran.take()
