@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,8 @@ from pydantic import PositiveInt
 
 from prefect_helix import helix_flow, helix_plan, helix_task
 from prefect_helix.runtime.specs import Specs
+from prefect_helix.storage.catalog import Catalog
+from prefect_helix.storage.store import open_store
 
 RAN = logging.getLogger("ran")
 ROWS = 20_000  # large enough not to be handed out by value
@@ -139,6 +142,17 @@ def test_mode_recompute_computes_all_and_refreshes(store: str, ran: Any) -> None
     assert sorted(ran.take()) == ["evaluate", "features", "fit", "scan"]
     pipeline(body, store)()
     assert ran.take() == []
+
+
+def test_a_generator_flow_has_the_options_that_it_was_given(store: str, ran: Any) -> None:
+    def counted() -> Iterator[int]:
+        yield len(scan(ROWS))
+
+    kept, plain = helix_flow(store=store)(counted), helix_flow(store=store, mode="off")(counted)
+
+    assert (list(kept()), list(kept()), ran.take()) == ([ROWS], [ROWS], ["scan"])
+    assert [lineage.run.flow for lineage in Catalog(open_store(store)).read().lineages] == ["counted", "counted"]
+    assert (list(plain()), ran.take()) == ([ROWS], ["scan"])
 
 
 def test_hook_on_a_plain_flow_does_the_same(store: str, ran: Any, monkeypatch: pytest.MonkeyPatch) -> None:
