@@ -119,7 +119,7 @@ class HelixTask(Task[P, R], Versioned):
         """The class that its function is declared to return, if a stand-in can have it."""
         try:
             declared = typing.get_type_hints(self.fn).get("return")
-        except (NameError, TypeError, AttributeError):  # names that exist for the type checker only
+        except Exception:  # names that exist for the type checker only, or words for people: any text may be there
             return None
         return declared if isinstance(declared, type) and class_stands_in(declared) else None
 

@@ -305,6 +305,18 @@ def made_for(factor: int) -> Any:
     return times
 
 
+def test_annotations_may_be_words_for_people(store: str, ran: Any) -> None:
+    def counted(rows: Any) -> int:
+        RAN.info("counted")
+        return int(rows) + 1
+
+    counted.__annotations__ = {"rows": "how many rows", "return": "one more: [int"}
+    count = helix_task(counted)
+
+    made = helix_flow(store=store)(lambda: count(1))
+    assert (made(), made(), ran.take()) == (2, 2, ["counted"])
+
+
 def test_the_tasks_of_a_factory_are_told_apart_by_their_names() -> None:
     tasks = [made_for(factor) for factor in (1, 2, 3)]
     tasks[0].with_options(retries=1)  # nobody keeps it
