@@ -5,15 +5,15 @@ from __future__ import annotations
 import inspect
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 from uuid import UUID
 
 from prefect._internal.compatibility.async_dispatch import async_dispatch
 from prefect._internal.control_listener import get_intent
 from prefect._internal.engine import resolve_custom_task_run_name
-from prefect.client.schemas.objects import TaskRun
-from prefect.context import FlowRunContext, TaskRunContext
+from prefect.client.schemas.objects import TaskRun, TaskRunResult
+from prefect.context import AssetContext, FlowRunContext, TaskRunContext
 from prefect.task_engine import (
     _create_task_run_locally as create_task_run,  # pyright: ignore[reportPrivateUsage]
 )
@@ -59,6 +59,7 @@ __all__ = [
     "note_of",
     "outer_flow_contexts",
     "parent_flow_run_id",
+    "pass_assets_on",
     "raise_if_flow_run_suspension_requested",
     "run_task",
     "run_task_async",
@@ -125,6 +126,21 @@ def custom_task_run_name(task: Task[..., Any], task_run: TaskRun, parameters: di
     """Return the name that a task gives its run: a template, or a function that may ask for the run it is in."""
     with TaskRunContext.model_construct(task=task, task_run=task_run, parameters=parameters):
         return resolve_custom_task_run_name(task, parameters)
+
+
+def pass_assets_on(task: Task[..., Any], task_run_id: UUID, takes: Iterable[UUID]) -> None:
+    """Have Prefect know the assets that a task run rests on, for who takes its result: it may never begin.
+
+    Args:
+        task: The task.
+        task_run_id: Its task run.
+        takes: The task runs whose results it takes.
+    """
+    context = FlowRunContext.get()
+    known = context.task_run_assets if context is not None else {}
+    inputs: set[Any] = {TaskRunResult(id=one) for one in takes if known.get(one)} if known else set()
+    if inputs or task.asset_deps:
+        AssetContext.from_task_and_inputs(task, task_run_id, {"takes": inputs})
 
 
 def as_called(fn: Callable[..., Any]) -> Callable[..., Any]:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, cast
 from uuid import UUID, uuid4
 
@@ -22,7 +23,7 @@ from prefect.tasks import Task
 from prefect.utilities.annotations import allow_failure
 
 from prefect_helix.clones import Body, instrumented, run_beside, run_to_the_end
-from prefect_helix.compat import run_task, run_task_async, run_task_sync
+from prefect_helix.compat import pass_assets_on, run_task, run_task_async, run_task_sync
 from prefect_helix.futures import HelixFuture, Ref, completed
 from prefect_helix.runtime.arguments import Given, isolated
 from prefect_helix.runtime.nodes import Cell, Node, Standing
@@ -119,6 +120,9 @@ class PrefectEngine:
         node = self.session.call(spec, given, [cell.node for cell in waits], submitted=submitted, entered=entered)
         if wait_for is not None and node.standing is not Standing.ORIGINAL and not self._may_go_on(wait_for):
             self.session.require(node)  # Prefect does not run it, and tells why
+        own = (UUID(one.task_run_id) for one in node.awaited)
+        plain_ones = (edge.id for edge in chain(*others.values()) if isinstance(edge, TaskRunResult))
+        pass_assets_on(task, UUID(node.task_run_id), chain(own, plain_ones))
         return node
 
     def _may_go_on(self, wait_for: Any) -> bool:

@@ -20,11 +20,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from prefect import flow, task
+from prefect.assets import materialize
 from prefect.cache_policies import INPUTS, NO_CACHE
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter
 from prefect.concurrency.sync import concurrency
-from prefect.context import FlowRunContext, TaskRunContext
+from prefect.context import AssetContext, FlowRunContext, TaskRunContext
 from prefect.exceptions import Pause
 from prefect.futures import PrefectConcurrentFuture
 from prefect.runtime import flow_run
@@ -244,6 +245,35 @@ def test_a_stand_in_outlives_its_flow(store: str, ran: Any) -> None:
 
     assert [len(frame.drop_duplicates()) for frame in kept] == [ROWS, ROWS]
     assert ran.take() == ["large", "large"]
+
+
+def test_assets_are_passed_on_by_what_is_spared(store: str, ran: Any) -> None:
+    @materialize("file:///engine/raw")
+    def raw(count: int) -> list[int]:
+        return list(range(count))
+
+    @helix_task
+    def doubled(numbers: list[int]) -> list[int]:
+        RAN.info("doubled")
+        return [2 * x for x in numbers]
+
+    @helix_task(asset_deps=["file:///engine/rates"])
+    def rated(numbers: list[int]) -> list[int]:
+        RAN.info("rated")
+        return [x + 1 for x in numbers]
+
+    @materialize("file:///engine/report")
+    def report(numbers: list[int]) -> list[str]:
+        context = AssetContext.get()
+        assert context is not None
+        return sorted(asset.key for asset in context.upstream_assets)
+
+    @helix_flow(store=store)
+    def reporting() -> list[str]:
+        return report(rated(doubled(raw(3))))
+
+    assert reporting() == reporting() == ["file:///engine/rates", "file:///engine/raw"]
+    assert ran.take() == ["doubled", "rated"]
 
 
 # -- what is done outside of a task's body ---------------------------------------------------------------------------
