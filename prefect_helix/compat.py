@@ -12,6 +12,7 @@ from uuid import UUID
 from prefect._internal.compatibility.async_dispatch import async_dispatch
 from prefect._internal.control_listener import get_intent
 from prefect._internal.engine import resolve_custom_task_run_name
+from prefect._internal.result_records import ResultRecord, ResultRecordMetadata
 from prefect.client.schemas.objects import TaskRun, TaskRunResult
 from prefect.context import AssetContext, FlowRunContext, TaskRunContext
 from prefect.task_engine import (
@@ -61,6 +62,7 @@ __all__ = [
     "parent_flow_run_id",
     "pass_assets_on",
     "raise_if_flow_run_suspension_requested",
+    "recorded",
     "run_task",
     "run_task_async",
     "run_task_sync",
@@ -157,6 +159,11 @@ def as_called(fn: Callable[..., Any]) -> Callable[..., Any]:
         return call_with_parameters(fn, dict(signature.bind(*args, **kwargs).arguments))
 
     return call
+
+
+def recorded(value: Any) -> ResultRecord[Any]:
+    """Return a value as Prefect has it in a state: one that has None itself has no result."""
+    return ResultRecord(result=value, metadata=ResultRecordMetadata())
 
 
 def staged_record(transaction: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Mapping
 from copy import copy
 from typing import Any
@@ -16,6 +17,7 @@ from prefect_helix.compat import (
     async_dispatch,
     link_state_to_task_run_result,
     raise_if_flow_run_suspension_requested,
+    recorded,
 )
 from prefect_helix.core.errors import UpstreamFailedError
 from prefect_helix.core.graph import Decision
@@ -67,6 +69,13 @@ class HelixState(State[Any]):
         """Return the result, loaded or computed now if need be; in an event loop, what to await for it."""
         value = self._session.value(self._cell, exposed=self._exposed)
         return linked(self._cell.node, value) if self._for_body else value
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle a plain state that has the result, as a stand-in pickles what it stands for."""
+        value = self._session.value(self._cell, exposed=self._exposed)
+        told = {name: getattr(self, name) for name in State.model_fields}
+        plain: State[Any] = State(**{**told, "data": recorded(value)})
+        return operator.getitem, ((plain,), 0)
 
 
 def completed(session: Session, node: Node, cell: Cell | None = None, *, exposed: bool = False) -> HelixState:

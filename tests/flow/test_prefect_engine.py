@@ -362,6 +362,24 @@ def test_a_future_that_the_flow_returns_is_loaded_when_somebody_looks(store: str
     assert ran.take() == ["large"]
 
 
+def test_futures_that_a_flow_returns_are_persisted_with_what_they_stand_for(store: str, ran: Any) -> None:
+    @helix_task
+    def nothing() -> None:
+        RAN.info("nothing")
+
+    @helix_flow(store=store, policy="always", persist_result=True)
+    def returning() -> Any:
+        return [large.submit(ROWS), add.submit(1), nothing.submit()]
+
+    for _ in range(2):
+        ended = returning(return_state=True)
+        with get_client(sync_client=True) as client:
+            recorded: Any = client.read_flow_run(ended.state_details.flow_run_id)
+        frame, two, nobody = (state.result() for state in recorded.state.result())
+        assert (len(frame), two, nobody) == (ROWS, 2, None)
+    assert sorted(ran.take()) == ["add", "large", "nothing"]
+
+
 def test_what_is_submitted_and_not_waited_for_is_computed_before_the_flow_ends(store: str, ran: Any) -> None:
     @helix_flow(store=store, task_runner=ThreadPoolTaskRunner(max_workers=1))
     def leaving(count: int) -> None:
