@@ -31,6 +31,7 @@ from prefect_helix.runtime.session import Session
 from prefect_helix.runtime.specs import Versioned
 from prefect_helix.runtime.standin import is_stand_in, plain
 from prefect_helix.visiting import cells_in, parts_within, source_of, stays_whole, visit
+from prefect_helix.workers import is_given_back
 
 Dependencies = dict[str, set[RunInput]]
 Submit = Callable[..., PrefectConcurrentFuture[Any]]
@@ -46,7 +47,7 @@ class Call:
         dependencies: Further edges, by parameter.
         context: The context variables at the call.
         state: The state it ended in, once Prefect ran it; None again if that holds but a value that the session has.
-        returned: The state or future that the task gave back in place of a value.
+        returned: The states or future that the task gave back in place of a value.
         running: What the task runner works at, once it was handed the call.
         taken_back: Whether it was taken from the task runner's queue again.
     """
@@ -425,7 +426,7 @@ class PrefectEngine:
     def _take_over(self, node: Node, body: Body, state: State[Any]) -> None:
         call = self.calls[node.key]
         call.state = state
-        if isinstance(body.value, (State, PrefectFuture)):
+        if is_given_back(body.value):
             call.returned = body.value
         if not state.is_completed():
             self._failed(node, state)
@@ -433,7 +434,7 @@ class PrefectEngine:
             value, body.value, call.state, call.running = body.value, None, None, None  # who has it, the session knows
             self.session.observe(node, value, body.elapsed_us)
         else:
-            # A state that the task gave back, or what Prefect's own cache had, as the user asked: it may be the result
+            # States that the task gave back, or what Prefect's own cache had, as the user asked: it may be the result
             # of other code, so that the cache is asked again in the next run.
             value = state.result(_sync=True)  # type: ignore[call-overload]
             self.session.observe(node, value, body.elapsed_us, reusable=False)

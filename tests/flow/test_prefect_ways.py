@@ -66,6 +66,16 @@ def plain(x: Any) -> Any:
     return x
 
 
+@helix_task
+def several(x: int) -> Any:
+    return [Completed(data=x, message="good"), Failed(message="bad")]
+
+
+@helix_task
+def both(x: int) -> Any:
+    return Completed(data=x, message="one"), Completed(data=x, message="two")
+
+
 @task
 def cut(frame: pd.DataFrame) -> None:
     frame.drop(frame.index[1:], inplace=True)
@@ -99,6 +109,12 @@ def changed_results_of_futures_and_states() -> list[int]:
 def states_as_results() -> list[Any]:
     state = stated(3)
     return [state.message, add(state), add(stated.submit(4)), refused(1).message, refused(1, return_state=True).message]
+
+
+def several_states_as_a_result() -> list[Any]:
+    good, bad = several(3)
+    ended = several(4, return_state=True)
+    return [good.message, bad.message, ended.type, ended.message, add(both(5)[0]), [x.message for x in both(5)]]
 
 
 def failed_inputs() -> list[Any]:
@@ -154,6 +170,7 @@ WAYS: list[Callable[[], Any]] = [
     results_of_subflows,
     changed_results_of_futures_and_states,
     states_as_results,
+    several_states_as_a_result,
     failed_inputs,
     caught_failures,
     completed_in_any_order,
@@ -366,3 +383,18 @@ def test_a_collection_with_a_constructor_of_its_own_is_handed_on_as_it_is(
         assert (found, ran.take()) == (want, due)
         assert told.fn(parts, 1) == want[0]
         ran.take()
+
+
+def test_what_a_try_gave_back_is_not_what_the_next_one_comes_to(store: str) -> None:
+    tries: list[int] = []
+
+    @helix_task(retries=1)
+    def unlucky() -> Any:
+        tries.append(1)
+        if len(tries) % 2:
+            return Failed(message="not yet")
+        raise ValueError("broken")
+
+    for mode in ("off", "auto"):
+        with pytest.raises(ValueError, match="broken"):
+            helix_flow(store=store, mode=mode)(lambda: unlucky())()
