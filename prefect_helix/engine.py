@@ -17,7 +17,7 @@ from typing import Any, cast
 from uuid import UUID, uuid4
 
 from prefect.client.schemas.objects import RunInput, State, TaskRunResult
-from prefect.futures import PrefectConcurrentFuture, PrefectFuture
+from prefect.futures import PrefectConcurrentFuture, PrefectFuture, PrefectTaskRunFuture
 from prefect.states import Failed
 from prefect.tasks import Task
 from prefect.utilities.annotations import allow_failure
@@ -243,7 +243,8 @@ class PrefectEngine:
             if cell is not None:
                 return cell
             if isinstance(part, PrefectFuture):
-                edges.add(TaskRunResult(id=part.task_run_id))
+                if isinstance(part, PrefectTaskRunFuture):  # that of a flow run names no task run
+                    edges.add(TaskRunResult(id=part.task_run_id))
                 part = self._end_of(part, submitted=submitted)
             if not isinstance(part, State):
                 note(part)

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from prefect import flow, task, unmapped
-from prefect.futures import as_completed, wait
+from prefect.futures import PrefectFlowRunFuture, as_completed, wait
 from prefect.states import Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.utilities.annotations import allow_failure, quote
@@ -398,3 +398,17 @@ def test_what_a_try_gave_back_is_not_what_the_next_one_comes_to(store: str) -> N
     for mode in ("off", "auto"):
         with pytest.raises(ValueError, match="broken"):
             helix_flow(store=store, mode=mode)(lambda: unlucky())()
+
+
+@pytest.mark.filterwarnings("ignore:The task_run_id property:DeprecationWarning")  # Prefect asks each future for it
+def test_the_future_of_a_flow_run_is_an_argument(store: str, ran: Any) -> None:
+    @flow
+    def elsewhere() -> int:
+        return 3
+
+    ended = elsewhere(return_state=True)
+    future = PrefectFlowRunFuture[int](ended.state_details.flow_run_id)
+    future._final_state = ended  # it was waited for; that starts a listener which outlasts the test
+    made = helix_flow(store=store)(lambda: [add(future), add.submit(future, 2).result()])
+
+    assert (made(), made(), ran.take()) == ([4, 5], [4, 5], ["add", "add"])
