@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from prefect import flow, task
 from prefect.flows import Flow
+from prefect.settings import PREFECT_TASKS_REFRESH_CACHE, temporary_settings
 from prefect.utilities.annotations import NotSet
 from pydantic import PositiveInt
 
@@ -142,6 +143,15 @@ def test_mode_recompute_computes_all_and_refreshes(store: str, ran: Any) -> None
     assert sorted(ran.take()) == ["evaluate", "features", "fit", "scan"]
     pipeline(body, store)()
     assert ran.take() == []
+
+
+def test_prefects_setting_to_refresh_what_is_cached_holds_for_ours(store: str, ran: Any) -> None:
+    made = pipeline(body, store)
+    first = made()
+    ran.take()
+    with temporary_settings({PREFECT_TASKS_REFRESH_CACHE: True}):
+        assert (made(), ran.take()) == (first, ["scan", "features", "fit", "evaluate"])
+    assert (made(), ran.take()) == (first, [])
 
 
 def test_a_generator_flow_has_the_options_that_it_was_given(store: str, ran: Any) -> None:
