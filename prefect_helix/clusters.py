@@ -260,7 +260,7 @@ class ClusterEngine(ApartEngine):
         if isinstance(value, PlainResult):
             inputs.add(parameter, value.future.wrapped_future, value.content)
             return value.future
-        return self.replaced(value, lambda cell: self.session.value(cell))
+        return self.replaced(visit(value, _brought), lambda cell: self.session.value(cell))
 
     def _cell_there(self, cell: Cell, parameter: str, inputs: Inputs) -> Any:
         node = cell.node
@@ -388,6 +388,14 @@ class ClusterEngine(ApartEngine):
             self._cannot_share = True
             self._is_unshared()
             raise NotStorableError("result", "its worker wrote it where this process does not see it")
+
+
+def _brought(part: Any, _: dict[str, Any]) -> Any:
+    """Return what a plain task gave, brought here, in place of what stands for it."""
+    if not isinstance(part, PlainResult):
+        return part
+    part.future.wait()
+    return value_of(part.future.state)
 
 
 def _sees(store: Store, names: Collection[str]) -> bool:

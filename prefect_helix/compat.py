@@ -5,15 +5,16 @@ from __future__ import annotations
 import inspect
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 from uuid import UUID
 
 from prefect._internal.compatibility.async_dispatch import async_dispatch
 from prefect._internal.control_listener import get_intent
 from prefect._internal.engine import resolve_custom_task_run_name
-from prefect.client.schemas.objects import TaskRun
-from prefect.context import FlowRunContext, TaskRunContext
+from prefect._internal.result_records import ResultRecord, ResultRecordMetadata
+from prefect.client.schemas.objects import TaskRun, TaskRunResult
+from prefect.context import AssetContext, FlowRunContext, TaskRunContext
 from prefect.task_engine import (
     _create_task_run_locally as create_task_run,  # pyright: ignore[reportPrivateUsage]
 )
@@ -59,7 +60,9 @@ __all__ = [
     "note_of",
     "outer_flow_contexts",
     "parent_flow_run_id",
+    "pass_assets_on",
     "raise_if_flow_run_suspension_requested",
+    "recorded",
     "run_task",
     "run_task_async",
     "run_task_sync",
@@ -127,6 +130,21 @@ def custom_task_run_name(task: Task[..., Any], task_run: TaskRun, parameters: di
         return resolve_custom_task_run_name(task, parameters)
 
 
+def pass_assets_on(task: Task[..., Any], task_run_id: UUID, takes: Iterable[UUID]) -> None:
+    """Have Prefect know the assets that a task run rests on, for who takes its result: it may never begin.
+
+    Args:
+        task: The task.
+        task_run_id: Its task run.
+        takes: The task runs whose results it takes.
+    """
+    context = FlowRunContext.get()
+    known = context.task_run_assets if context is not None else {}
+    inputs: set[Any] = {TaskRunResult(id=one) for one in takes if known.get(one)} if known else set()
+    if inputs or task.asset_deps:
+        AssetContext.from_task_and_inputs(task, task_run_id, {"takes": inputs})
+
+
 def as_called(fn: Callable[..., Any]) -> Callable[..., Any]:
     """Return what to call in place of `fn` from a function that Prefect calls in its place.
 
@@ -141,6 +159,11 @@ def as_called(fn: Callable[..., Any]) -> Callable[..., Any]:
         return call_with_parameters(fn, dict(signature.bind(*args, **kwargs).arguments))
 
     return call
+
+
+def recorded(value: Any) -> ResultRecord[Any]:
+    """Return a value as Prefect has it in a state: one that has None itself has no result."""
+    return ResultRecord(result=value, metadata=ResultRecordMetadata())
 
 
 def staged_record(transaction: Any) -> Any:

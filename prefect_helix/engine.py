@@ -11,22 +11,24 @@ import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 from uuid import UUID, uuid4
 
 from prefect.client.schemas.objects import RunInput, State, TaskRunResult
-from prefect.futures import PrefectConcurrentFuture, PrefectFuture
+from prefect.futures import PrefectConcurrentFuture, PrefectFuture, PrefectTaskRunFuture
 from prefect.tasks import Task
 from prefect.utilities.annotations import allow_failure
 
 from prefect_helix.clones import Body, instrumented, run_to_the_end
-from prefect_helix.compat import run_task, run_task_async, run_task_sync
+from prefect_helix.compat import pass_assets_on, run_task, run_task_async, run_task_sync
 from prefect_helix.futures import HelixFuture, Ref, completed, unfinished
 from prefect_helix.runtime.arguments import Given
 from prefect_helix.runtime.nodes import Cell, Node, Standing
 from prefect_helix.runtime.session import Session
 from prefect_helix.runtime.standin import is_stand_in, plain
-from prefect_helix.visiting import cells_in, source_of, visit
+from prefect_helix.visiting import cells_in, parts_within, source_of, stays_whole, visit
+from prefect_helix.workers import is_given_back
 
 Dependencies = dict[str, set[RunInput]]
 Submit = Callable[..., PrefectConcurrentFuture[Any]]
@@ -42,7 +44,7 @@ class Call:
         dependencies: Further edges, by parameter.
         context: The context variables at the call.
         state: The state it ended in, once Prefect ran it; None again if that holds but a value that the session has.
-        returned: The state or future that the task gave back in place of a value.
+        returned: The states or future that the task gave back in place of a value.
         running: What the task runner works at, once it was handed the call.
         taken_back: Whether it was taken from the task runner's queue again.
     """
@@ -110,6 +112,9 @@ class PrefectEngine:
         node = self.session.call(spec, given, [cell.node for cell in waits], submitted=submitted, entered=entered)
         if wait_for is not None and node.standing is not Standing.ORIGINAL and not self._may_go_on(wait_for):
             self.session.require(node)  # Prefect does not run it, and tells why
+        own = (UUID(one.task_run_id) for one in node.awaited)
+        plain_ones = (edge.id for edge in chain(*others.values()) if isinstance(edge, TaskRunResult))
+        pass_assets_on(task, UUID(node.task_run_id), chain(own, plain_ones))
         return node
 
     def _may_go_on(self, wait_for: Any) -> bool:
@@ -136,14 +141,17 @@ class PrefectEngine:
         """Return the state in which Prefect ended the node; None if it never ran it."""
         return self.calls[node.key].state
 
-    def native(self, value: Any, *, waits_only: bool = False) -> Any:
+    def native(self, value: Any, *, waits_only: bool = False, exposed: bool = False) -> Any:
         """Return arguments as Prefect's own engine takes them: results of helix tasks as references.
 
         Args:
             value: The arguments.
             waits_only: Whether they are only waited for, so that nothing is loaded.
+            exposed: Whether nobody looks afterwards at whether who takes them has changed them.
         """
-        return self.replaced(value, lambda cell: Ref(self.session, cell, self.state, waits_only=waits_only))
+        return self.replaced(
+            value, lambda cell: Ref(self.session, cell, self.state, waits_only=waits_only, exposed=exposed)
+        )
 
     def at_hand(self, value: Any) -> Any:
         """Return arguments with the results in them, if that loads nothing from the store; else None."""
@@ -172,7 +180,8 @@ class PrefectEngine:
         """Submit a task that has no node, with the results of helix tasks that it takes."""
         assert self._submit is not None, "the task runner was adopted"
         self._supply(parameters)
-        return self._submit(task, self.native(parameters), self.native(wait_for, waits_only=True), dependencies)
+        given = self.native(parameters, exposed=not self.apart)  # in another process it has copies
+        return self._submit(task, given, self.native(wait_for, waits_only=True), dependencies)
 
     def _supply(self, parameters: Mapping[str, Any]) -> None:
         """Have the results of helix tasks that a plain task takes on their way, before it occupies a thread."""
@@ -181,15 +190,17 @@ class PrefectEngine:
 
     def resolved(self, value: Any) -> Any:
         """Return a value with its stand-ins, which are demanded together, replaced by what they stand for."""
-        nodes: list[Node] = []
+        found: list[Any] = []
 
         def note(part: Any, _: dict[str, Any]) -> Any:
-            if is_stand_in(part):
-                nodes.append(part.__helix_handle__().node)
+            found.extend(filter(is_stand_in, parts_within(part) if stays_whole(part) else [part]))
             return part
 
         visit(value, note)
+        nodes = [one.__helix_handle__().node for one in found]
         self.session.demand([node for node in nodes if node in self.session.world])
+        for one in found:  # also where it stays in its place
+            plain(one)
         return visit(value, lambda part, _: plain(part) if is_stand_in(part) else part)
 
     def _given(self, value: Any, edges: set[RunInput], *, submitted: bool) -> Given:
@@ -205,17 +216,29 @@ class PrefectEngine:
         """
         makers: list[Cell] = []
 
+        def note(part: Any) -> None:
+            edges.update(source_of(part))
+            maker = self.session.maker(part)
+            makers.extend([maker] if maker is not None else [])
+
         def take(part: Any, context: dict[str, Any]) -> Any:
+            taken = taken_of(part, context)
+            for inner in parts_within(taken) if stays_whole(taken) else ():
+                cell = self.session.reference(inner)
+                makers.extend([cell] if cell is not None else [])
+                note(inner)
+            return taken
+
+        def taken_of(part: Any, context: dict[str, Any]) -> Any:
             cell = part if isinstance(part, Cell) else self.session.reference(part)
             if cell is not None:
                 return cell
             if isinstance(part, PrefectFuture):
-                edges.add(TaskRunResult(id=part.task_run_id))
+                if isinstance(part, PrefectTaskRunFuture):  # that of a flow run names no task run
+                    edges.add(TaskRunResult(id=part.task_run_id))
                 part = self._end_of(part, submitted=submitted)
             if not isinstance(part, State):
-                edges.update(source_of(part))
-                maker = self.session.maker(part)
-                makers.extend([maker] if maker is not None else [])
+                note(part)
                 return plain(part) if is_stand_in(part) else part
             if part.state_details.task_run_id is not None:
                 edges.add(TaskRunResult(id=part.state_details.task_run_id))
@@ -366,7 +389,7 @@ class PrefectEngine:
     def _take_over(self, node: Node, body: Body, state: State[Any]) -> None:
         call = self.calls[node.key]
         call.state = state
-        if isinstance(body.value, (State, PrefectFuture)):
+        if is_given_back(body.value):
             call.returned = body.value
         if not state.is_completed():
             self._failed(node, state)
@@ -374,7 +397,7 @@ class PrefectEngine:
             value, body.value, call.state, call.running = body.value, None, None, None  # who has it, the session knows
             self.session.observe(node, value, body.elapsed_us)
         else:
-            # A state that the task gave back, or what Prefect's own cache had, as the user asked: it may be the result
+            # States that the task gave back, or what Prefect's own cache had, as the user asked: it may be the result
             # of other code, so that the cache is asked again in the next run.
             value = state.result(_sync=True)  # type: ignore[call-overload]
             self.session.observe(node, value, body.elapsed_us, reusable=False)

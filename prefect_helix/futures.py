@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Mapping
 from copy import copy
 from typing import Any
@@ -16,6 +17,7 @@ from prefect_helix.compat import (
     async_dispatch,
     link_state_to_task_run_result,
     raise_if_flow_run_suspension_requested,
+    recorded,
 )
 from prefect_helix.core.errors import UpstreamFailedError
 from prefect_helix.core.graph import Decision
@@ -51,6 +53,7 @@ class HelixState(State[Any]):
     _cell: Cell = PrivateAttr()
     _way: Way = PrivateAttr()
     _exposed: bool = PrivateAttr()
+    _for_body: bool = PrivateAttr()
 
     def __helix_handle__(self) -> Cell:
         """Return the cell of the value."""
@@ -59,27 +62,36 @@ class HelixState(State[Any]):
     async def aresult(self, raise_on_failure: bool = True, retry_result_failure: bool = True) -> Any:
         """Return the result, loaded or computed now if need be."""
         value = await self._session.value_async(self._cell, exposed=self._exposed)
-        return linked(self._cell.node, value) if self._exposed else value
+        return linked(self._cell.node, value) if self._for_body else value
 
     @async_dispatch(aresult)
     def result(self, raise_on_failure: bool = True, retry_result_failure: bool = True) -> Any:
         """Return the result, loaded or computed now if need be; in an event loop, what to await for it."""
         value = self._session.value(self._cell, exposed=self._exposed)
-        return linked(self._cell.node, value) if self._exposed else value
+        return linked(self._cell.node, value) if self._for_body else value
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle a plain state that has the result, as a stand-in pickles what it stands for."""
+        value = self._session.value(self._cell, exposed=self._exposed)
+        told = {name: getattr(self, name) for name in State.model_fields}
+        plain: State[Any] = State(**{**told, "data": recorded(value)})
+        return operator.getitem, ((plain,), 0)
 
 
-def completed(session: Session, node: Node, cell: Cell | None = None) -> HelixState:
+def completed(session: Session, node: Node, cell: Cell | None = None, *, exposed: bool = False) -> HelixState:
     """Return the state of a node whose value is there or can be had.
 
     Args:
         session: The run.
         node: The node.
         cell: What a task takes of it; None for the whole value as the flow body gets it.
+        exposed: Whether that task may change it without anybody looking, as the flow body may.
     """
     name = STATE_NAMES[node.decision] if node.decision and not node.original else "Completed"
     state = HelixState(type=StateType.COMPLETED, name=name)
     state.state_details.task_run_id = UUID(node.task_run_id)
-    state._session, state._cell, state._exposed = session, cell or node.cell(), cell is None
+    state._session, state._cell, state._for_body = session, cell or node.cell(), cell is None
+    state._exposed = exposed or state._for_body
     state._way = session.way(state._cell)
     return state
 
@@ -124,6 +136,7 @@ class Ref(PrefectTaskRunFuture[Any]):
         cell: The result.
         failed_state: Gives the state of a node that failed.
         waits_only: Whether it is only waited for, so that it loads nothing.
+        exposed: Whether who takes it may change it without anybody looking.
     """
 
     def __init__(
@@ -133,12 +146,13 @@ class Ref(PrefectTaskRunFuture[Any]):
         failed_state: Callable[[Node], State[Any] | None],
         *,
         waits_only: bool = False,
+        exposed: bool = False,
     ) -> None:
         super().__init__(UUID(cell.node.task_run_id))
         self._session = session
         self._cell = cell
         self._way = None if waits_only else session.way(cell)
-        self._waits_only = waits_only
+        self._waits_only, self._exposed = waits_only, exposed
         self._failed_state = failed_state
 
     @property
@@ -155,7 +169,9 @@ class Ref(PrefectTaskRunFuture[Any]):
         if node.started:
             node.settled.wait(timeout)
         failed = self._failed_state(node) if node.failed else None
-        done = _WAITED_FOR if self._waits_only else completed(self._session, node, self._cell)
+        done = (
+            _WAITED_FOR if self._waits_only else completed(self._session, node, self._cell, exposed=self._exposed)
+        )
         self._final_state = failed or done
 
     def result(self, timeout: float | None = None, raise_on_failure: bool = True) -> Any:

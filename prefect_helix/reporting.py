@@ -19,6 +19,7 @@ from prefect.client.schemas.objects import RunInput, State, StateType, TaskRun, 
 from prefect.logging.handlers import APILogHandler
 from prefect.logging.loggers import task_run_logger
 from prefect.tasks import Task
+from prefect.utilities.annotations import BaseAnnotation
 from prefect.utilities.urls import url_for
 
 from prefect_helix.compat import create_task_run, custom_task_run_name, emit_task_run_state_change_event
@@ -219,6 +220,7 @@ def _custom_name(engine: PrefectEngine, node: Node, task: Task[..., Any], task_r
     values = engine.at_hand(parameters)
     if values is None:
         return None
+    values = {name: one.unwrap() if isinstance(one, BaseAnnotation) else one for name, one in values.items()}
     try:
         return custom_task_run_name(task, task_run, values)
     except Exception as error:  # of the user's function

@@ -65,12 +65,20 @@ def current_run() -> HelixRun | None:
         return _runs[flow_run_id]
     with _lock:
         if flow_run_id not in _runs:
-            run = _open(context, FlowOptions())
+            options = _said_by(context.flow)
+            run = _open(context, options)
             collect(run.session.logged if run else {}, flow_run_id)
             if context.flow is not None:
                 _close_with_hooks(context.flow)
-                install(context.flow, FlowOptions())
+                install(context.flow, options)
         return _runs[flow_run_id]
+
+
+def _said_by(flow: Flow[..., Any] | None) -> FlowOptions:
+    """Return what a flow says of its runs by its hook: one whose body is a generator has no other way to say it."""
+    hooks = flow.on_running_hooks if flow is not None else []
+    said = (getattr(hook, "options", None) for hook in hooks)
+    return next((one for one in said if isinstance(one, FlowOptions)), FlowOptions())
 
 
 def install(flow: Flow[..., Any], options: FlowOptions) -> None:

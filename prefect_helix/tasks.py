@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
+from prefect.settings import PREFECT_TASKS_REFRESH_CACHE
 from prefect.tasks import Task
 from prefect.utilities.callables import get_call_parameters
 
@@ -118,7 +119,7 @@ class HelixTask(Task[P, R], Versioned):
         """The class that its function is declared to return, if a stand-in can have it."""
         try:
             declared = typing.get_type_hints(self.fn).get("return")
-        except (NameError, TypeError, AttributeError):  # names that exist for the type checker only
+        except Exception:  # names that exist for the type checker only, or words for people: any text may be there
             return None
         return declared if isinstance(declared, type) and class_stands_in(declared) else None
 
@@ -234,7 +235,8 @@ def _code_of(task: HelixTask[..., Any]) -> Fingerprint:
 def _max_age_us(task: HelixTask[..., Any]) -> int | None:
     """Return the age after which a result is computed anew; what Prefect's cache is told holds for ours too."""
     ages = [age for age in (task.helix.max_age, task.cache_expiration) if age is not None]
-    if task.refresh_cache:
+    refreshed = PREFECT_TASKS_REFRESH_CACHE.value() if task.refresh_cache is None else task.refresh_cache
+    if refreshed:
         ages.append(datetime.timedelta(0))
     return int(min(ages).total_seconds() * 1_000_000) if ages else None
 

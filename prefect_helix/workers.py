@@ -19,7 +19,7 @@ from typing import Any
 
 from prefect.client.schemas.objects import State
 from prefect.futures import PrefectFuture
-from prefect.states import Completed, Failed
+from prefect.states import Completed, Failed, is_state_iterable
 
 from prefect_helix.compat import as_called, attach_note, note_of, staged_record
 from prefect_helix.core.digest import register_digest
@@ -41,7 +41,7 @@ class Measure:
     Attributes:
         elapsed_us: How long it took.
         process: The process that did it; empty if the function was not called: Prefect's own cache had the value.
-        given_back: Whether the task gave back a state or a future in place of a value.
+        given_back: Whether the task gave back states or a future in place of a value.
         metrics: What the function logged.
         account: What is known of the value, where it was described before anybody was given it.
     """
@@ -83,7 +83,7 @@ class Timed:
 
     def _noted(self, value: Any, started: int, metrics: Mapping[str, float]) -> Any:
         elapsed_us = (time.perf_counter_ns() - started) // 1000
-        self._measure = Measure(elapsed_us, this_process(), isinstance(value, (State, PrefectFuture)), metrics)
+        self._measure = Measure(elapsed_us, this_process(), is_given_back(value), metrics)
         return value
 
     def committed(self, transaction: Any) -> None:
@@ -119,7 +119,7 @@ class Outcome:
         elapsed_us: How long its function took; zero if it was not called.
         state: Its state, where that has to be known: it failed, the task gave back a state or a future, or the value
             is of Prefect's own cache.
-        given_back: Whether the task gave back a state or a future.
+        given_back: Whether the task gave back states or a future.
         process: The process that called its function; empty if it was not called.
         metrics: What its function logged.
     """
@@ -153,6 +153,13 @@ class PlainResult:
 
 
 register_digest(PlainResult, lambda result: result.digest)
+
+
+def is_given_back(value: Any) -> bool:
+    """Return whether a task gave back states or a future in place of a value: they say how its task run ends."""
+    if isinstance(value, (list, tuple, set)):
+        return isinstance(next(iter(value), None), State) and bool(is_state_iterable(value))
+    return isinstance(value, (State, PrefectFuture))
 
 
 def this_process() -> str:

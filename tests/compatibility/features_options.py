@@ -163,6 +163,24 @@ FEATURES = [
         ran=("times times times times", "", "times"),
     ),
     Feature(
+        "names of task runs with annotated arguments",
+        """
+        from prefect import allow_failure
+        from prefect.utilities.annotations import opaque, quote
+
+        @helix_task(task_run_name="{x} by {factor}")
+        def times(x, factor=2):
+            ran("times")
+            return factor * x
+
+        @helix_flow
+        def main():
+            return [times(opaque(1)), times.submit(allow_failure(times.submit(2))).result(), times(quote(5))]
+        """,
+        edit=("quote(5)", "quote(6)"),
+        ran=("times times times times", "", "times"),
+    ),
+    Feature(
         "names of task runs from a function",
         """
         def named():

@@ -20,11 +20,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from prefect import flow, task
+from prefect.assets import materialize
 from prefect.cache_policies import INPUTS, NO_CACHE
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter
 from prefect.concurrency.sync import concurrency
-from prefect.context import FlowRunContext, TaskRunContext
+from prefect.context import AssetContext, FlowRunContext, TaskRunContext
 from prefect.exceptions import Pause
 from prefect.futures import PrefectConcurrentFuture
 from prefect.runtime import flow_run
@@ -246,6 +247,35 @@ def test_a_stand_in_outlives_its_flow(store: str, ran: Any) -> None:
     assert ran.take() == ["large", "large"]
 
 
+def test_assets_are_passed_on_by_what_is_spared(store: str, ran: Any) -> None:
+    @materialize("file:///engine/raw")
+    def raw(count: int) -> list[int]:
+        return list(range(count))
+
+    @helix_task
+    def doubled(numbers: list[int]) -> list[int]:
+        RAN.info("doubled")
+        return [2 * x for x in numbers]
+
+    @helix_task(asset_deps=["file:///engine/rates"])
+    def rated(numbers: list[int]) -> list[int]:
+        RAN.info("rated")
+        return [x + 1 for x in numbers]
+
+    @materialize("file:///engine/report")
+    def report(numbers: list[int]) -> list[str]:
+        context = AssetContext.get()
+        assert context is not None
+        return sorted(asset.key for asset in context.upstream_assets)
+
+    @helix_flow(store=store)
+    def reporting() -> list[str]:
+        return report(rated(doubled(raw(3))))
+
+    assert reporting() == reporting() == ["file:///engine/rates", "file:///engine/raw"]
+    assert ran.take() == ["doubled", "rated"]
+
+
 # -- what is done outside of a task's body ---------------------------------------------------------------------------
 
 
@@ -330,6 +360,24 @@ def test_a_future_that_the_flow_returns_is_loaded_when_somebody_looks(store: str
     assert (state.name, loads) == ("Pruned", [])
     assert (len(state.result()), len(loads)) == (ROWS, 1)
     assert ran.take() == ["large"]
+
+
+def test_futures_that_a_flow_returns_are_persisted_with_what_they_stand_for(store: str, ran: Any) -> None:
+    @helix_task
+    def nothing() -> None:
+        RAN.info("nothing")
+
+    @helix_flow(store=store, policy="always", persist_result=True)
+    def returning() -> Any:
+        return [large.submit(ROWS), add.submit(1), nothing.submit()]
+
+    for _ in range(2):
+        ended = returning(return_state=True)
+        with get_client(sync_client=True) as client:
+            recorded: Any = client.read_flow_run(ended.state_details.flow_run_id)
+        frame, two, nobody = (state.result() for state in recorded.state.result())
+        assert (len(frame), two, nobody) == (ROWS, 2, None)
+    assert sorted(ran.take()) == ["add", "large", "nothing"]
 
 
 def test_what_is_submitted_and_not_waited_for_is_computed_before_the_flow_ends(store: str, ran: Any) -> None:

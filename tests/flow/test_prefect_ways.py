@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
 import pytest
 from prefect import flow, task, unmapped
-from prefect.futures import as_completed, wait
+from prefect.futures import PrefectFlowRunFuture, as_completed, wait
 from prefect.states import Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.utilities.annotations import allow_failure, quote
+from pydantic import BaseModel, ConfigDict
 
 from prefect_helix import helix_flow, helix_task
 
@@ -63,6 +66,21 @@ def plain(x: Any) -> Any:
     return x
 
 
+@helix_task
+def several(x: int) -> Any:
+    return [Completed(data=x, message="good"), Failed(message="bad")]
+
+
+@helix_task
+def both(x: int) -> Any:
+    return Completed(data=x, message="one"), Completed(data=x, message="two")
+
+
+@task
+def cut(frame: pd.DataFrame) -> None:
+    frame.drop(frame.index[1:], inplace=True)
+
+
 @flow
 def inner() -> Any:
     return add.submit(1)
@@ -91,6 +109,12 @@ def changed_results_of_futures_and_states() -> list[int]:
 def states_as_results() -> list[Any]:
     state = stated(3)
     return [state.message, add(state), add(stated.submit(4)), refused(1).message, refused(1, return_state=True).message]
+
+
+def several_states_as_a_result() -> list[Any]:
+    good, bad = several(3)
+    ended = several(4, return_state=True)
+    return [good.message, bad.message, ended.type, ended.message, add(both(5)[0]), [x.message for x in both(5)]]
 
 
 def failed_inputs() -> list[Any]:
@@ -146,6 +170,7 @@ WAYS: list[Callable[[], Any]] = [
     results_of_subflows,
     changed_results_of_futures_and_states,
     states_as_results,
+    several_states_as_a_result,
     failed_inputs,
     caught_failures,
     completed_in_any_order,
@@ -272,3 +297,118 @@ def test_a_spared_call_does_not_go_past_a_plain_task_that_fails(direct: bool, st
     assert "3" not in found
     wrong.clear()
     assert (checking(), ran.take()) == (3, [])
+
+
+@pytest.mark.parametrize("made", [large, large.submit], ids=["direct", "submitted"])
+def test_what_a_submitted_plain_task_changes_in_place_is_another_value(
+    made: Callable[[int], Any], store: str, ran: Any
+) -> None:
+    def body(cuts: bool) -> int:
+        frame = made(20_000)
+        if cuts:
+            cut.submit(frame).wait()
+        return count(frame)
+
+    counting = helix_flow(store=store, policy="always")(body)
+    assert (counting(False), ran.take()) == (20_000, ["count"])
+    assert (counting(True), ran.take()) == (1, ["count"])
+    assert helix_flow(mode="off")(body)(True) == 1
+    ran.take()
+    assert (counting(False), counting(True), ran.take()) == (20_000, 1, [])
+
+
+@dataclass
+class Batch:
+    frame: pd.DataFrame
+    rows: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.rows = len(self.frame)
+
+
+class Checked(BaseModel):
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+    frame: pd.DataFrame
+    _rows: int = 0
+
+    def model_post_init(self, context: Any, /) -> None:
+        self._rows = len(self.frame)
+
+
+class Labelled(list[Any]):
+    def __init__(self, label: str, items: Iterable[Any]) -> None:
+        super().__init__(items)
+        self.label = label
+
+
+def grouped(frame: pd.DataFrame) -> defaultdict[str, Any]:
+    groups: defaultdict[str, Any] = defaultdict(list)
+    groups["all"].append(frame)
+    return groups
+
+
+def labelled(frame: pd.DataFrame) -> Labelled:
+    return Labelled("all", [frame])
+
+
+def checked(frame: pd.DataFrame) -> Checked:
+    return Checked(frame=frame)
+
+
+@helix_task
+def told(parts: Any, by: int) -> str:
+    RAN.info("told")
+    frame = parts.frame if hasattr(parts, "frame") else parts["all"][0] if isinstance(parts, dict) else parts[0]
+    return f"{type(parts).__name__} {getattr(parts, 'label', '')} {getattr(parts, 'rows', 0)} {len(frame) * by}"
+
+
+@task
+def told_plainly(parts: Any) -> str:
+    return told.fn(parts, 1)
+
+
+@pytest.mark.parametrize("made", [Batch, checked, labelled, grouped])
+def test_a_collection_with_a_constructor_of_its_own_is_handed_on_as_it_is(
+    made: Callable[[pd.DataFrame], Any], store: str, ran: Any
+) -> None:
+    def body(by: int) -> Any:
+        parts = made(large(20_000))
+        return [told(parts, by), told.submit(parts, by + 1).result(), told_plainly.submit(parts).result()], parts
+
+    telling = helix_flow(store=store, policy="always")(body)
+    want = helix_flow(mode="off")(body)(1)[0]
+    ran.take()
+    for due in (["told"] * 3, ["told"]):
+        found, parts = telling(1)
+        assert (found, ran.take()) == (want, due)
+        assert told.fn(parts, 1) == want[0]
+        ran.take()
+
+
+def test_what_a_try_gave_back_is_not_what_the_next_one_comes_to(store: str) -> None:
+    tries: list[int] = []
+
+    @helix_task(retries=1)
+    def unlucky() -> Any:
+        tries.append(1)
+        if len(tries) % 2:
+            return Failed(message="not yet")
+        raise ValueError("broken")
+
+    for mode in ("off", "auto"):
+        with pytest.raises(ValueError, match="broken"):
+            helix_flow(store=store, mode=mode)(lambda: unlucky())()
+
+
+@pytest.mark.filterwarnings("ignore:The task_run_id property:DeprecationWarning")  # Prefect asks each future for it
+def test_the_future_of_a_flow_run_is_an_argument(store: str, ran: Any) -> None:
+    @flow
+    def elsewhere() -> int:
+        return 3
+
+    ended = elsewhere(return_state=True)
+    future = PrefectFlowRunFuture[int](ended.state_details.flow_run_id)
+    future._final_state = ended  # it was waited for; that starts a listener which outlasts the test
+    made = helix_flow(store=store)(lambda: [add(future), add.submit(future, 2).result()])
+
+    assert (made(), made(), ran.take()) == ([4, 5], [4, 5], ["add", "add"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,14 @@ import pandas as pd
 import pytest
 from prefect import flow, task
 from prefect.flows import Flow
+from prefect.settings import PREFECT_TASKS_REFRESH_CACHE, temporary_settings
 from prefect.utilities.annotations import NotSet
 from pydantic import PositiveInt
 
 from prefect_helix import helix_flow, helix_plan, helix_task
 from prefect_helix.runtime.specs import Specs
+from prefect_helix.storage.catalog import Catalog
+from prefect_helix.storage.store import open_store
 
 RAN = logging.getLogger("ran")
 ROWS = 20_000  # large enough not to be handed out by value
@@ -139,6 +143,26 @@ def test_mode_recompute_computes_all_and_refreshes(store: str, ran: Any) -> None
     assert sorted(ran.take()) == ["evaluate", "features", "fit", "scan"]
     pipeline(body, store)()
     assert ran.take() == []
+
+
+def test_prefects_setting_to_refresh_what_is_cached_holds_for_ours(store: str, ran: Any) -> None:
+    made = pipeline(body, store)
+    first = made()
+    ran.take()
+    with temporary_settings({PREFECT_TASKS_REFRESH_CACHE: True}):
+        assert (made(), ran.take()) == (first, ["scan", "features", "fit", "evaluate"])
+    assert (made(), ran.take()) == (first, [])
+
+
+def test_a_generator_flow_has_the_options_that_it_was_given(store: str, ran: Any) -> None:
+    def counted() -> Iterator[int]:
+        yield len(scan(ROWS))
+
+    kept, plain = helix_flow(store=store)(counted), helix_flow(store=store, mode="off")(counted)
+
+    assert (list(kept()), list(kept()), ran.take()) == ([ROWS], [ROWS], ["scan"])
+    assert [lineage.run.flow for lineage in Catalog(open_store(store)).read().lineages] == ["counted", "counted"]
+    assert (list(plain()), ran.take()) == ([ROWS], ["scan"])
 
 
 def test_hook_on_a_plain_flow_does_the_same(store: str, ran: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -289,6 +313,18 @@ def made_for(factor: int) -> Any:
         return factor * x
 
     return times
+
+
+def test_annotations_may_be_words_for_people(store: str, ran: Any) -> None:
+    def counted(rows: Any) -> int:
+        RAN.info("counted")
+        return int(rows) + 1
+
+    counted.__annotations__ = {"rows": "how many rows", "return": "one more: [int"}
+    count = helix_task(counted)
+
+    made = helix_flow(store=store)(lambda: count(1))
+    assert (made(), made(), ran.take()) == (2, 2, ["counted"])
 
 
 def test_the_tasks_of_a_factory_are_told_apart_by_their_names() -> None:

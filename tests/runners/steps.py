@@ -13,7 +13,7 @@ import pandas as pd
 from prefect import tags, task
 from prefect.futures import as_completed, wait
 from prefect.states import Completed
-from prefect.utilities.annotations import allow_failure
+from prefect.utilities.annotations import allow_failure, opaque
 
 import prefect_helix.clones
 import prefect_helix.workers
@@ -218,6 +218,11 @@ def beside_plain_tasks() -> Any:
     )
 
 
+def in_what_a_worker_does_not_open() -> Any:
+    through = plain.submit(table.submit(141))
+    return paired.submit(Pair(through, 2)).result(), total.submit(opaque(through)).result()
+
+
 def none() -> Any:
     nobody = nothing.submit(111)
     return nobody.result(), text.submit(nobody).result()
@@ -251,6 +256,7 @@ WAYS = {
         asynchronous,
         labels,
         beside_plain_tasks,
+        in_what_a_worker_does_not_open,
         none,
         nested,
         changed_in_place,

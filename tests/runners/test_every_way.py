@@ -35,6 +35,7 @@ RAN = {
     "asynchronous": ("doubled doubled", "", ""),
     "labels": ("tagged", "", ""),
     "beside_plain_tasks": ("plain plain plain scaled table total", "plain plain plain", "plain plain plain scaled"),
+    "in_what_a_worker_does_not_open": ("paired plain table total", "plain", "plain"),
     "none": ("nothing text", "", ""),
     "nested": ("outer tagged total", "", ""),
     "changed_in_place": ("table zeroed", "", ""),
