@@ -1093,6 +1093,19 @@ EDITS = parse(r"""
 -K = struct.Struct('i')
 +K = struct.Struct('q')
  def task(): return K.size
+== change: bound method of a compiled object that has a name
+ import struct
+-packer = struct.Struct('i')
++packer = struct.Struct('q')
+ pack = packer.pack
+ def task(): return pack(3)
+== change: hidden under three names
+ import io
+-A = io.StringIO('a')
++A = io.StringIO('b')
+ B = A
+ C = B
+ def task(): return C.read()
 == change: ufunc
  import numpy
 -def h(a): return a

@@ -167,7 +167,7 @@ class Reach:
             node.edges += self._later.get(id(node), {}).values()
 
     def _settle(self) -> bool:
-        """Return whether what has been reached makes more count; it is pending then."""
+        """Return whether what has been reached makes more count, which may make still more count."""
         forms = [code.form for code in self._codes.values()]
         documented = self.documented or any(form.reads_docs for form in forms)
         lists_members = self.lists_members or any(form.reads_members for form in forms)
@@ -176,6 +176,7 @@ class Reach:
             nodes = zip(self._nodes.values(), self._alive, strict=True)
             self._pending += [(node, value) for node, value in nodes if node.kind in ("function", "class", None)]
             return True
+        grew = False
         for code in list(self._codes.values()):
             if code.form.reads_strings:
                 tokens = self.constants.tokens()[0] | self._tokens()
@@ -187,8 +188,8 @@ class Reach:
                     self._add(code.node, f"initial {space} {name}", edge)
         for user, target, namespace, name in list(self._bindings):
             if self._hidden and any(id(node) in self._hidden for node in structure_of(target)):
-                self._add(user, f"initial {id(namespace)} {name}", self._origins.of_name(namespace, name))
-        return bool(self._pending)
+                grew |= self._add(user, f"initial {id(namespace)} {name}", self._origins.of_name(namespace, name))
+        return grew or bool(self._pending)
 
     def _owns_hidden(self, function: FunctionType) -> bool:
         """Return whether a cell or a default of a function holds what does not show its content."""
@@ -197,12 +198,14 @@ class Reach:
         held = (node for value in values if (node := self._nodes.get(id(value))) is not None)
         return any(id(part) in self._hidden for node in held for part in structure_of(node))
 
-    def _add(self, node: Node, key: str, edge: Edge) -> None:
-        """Give `node` an edge that is found late, once, and again whenever it is filled in again."""
+    def _add(self, node: Node, key: str, edge: Edge) -> bool:
+        """Give `node` an edge that is found late, once, and again whenever it is filled in again; tell if it is new."""
         later = self._later.setdefault(id(node), {})
-        if key not in later:
-            later[key] = edge
-            node.edges.append(edge)
+        if key in later:
+            return False
+        later[key] = edge
+        node.edges.append(edge)
+        return True
 
     # -- functions --------------------------------------------------------------------------------------------------
 
