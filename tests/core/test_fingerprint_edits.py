@@ -987,6 +987,68 @@ EDITS = parse(r"""
  def task(k):
      C[k] = 1
      return C
+== change: state under another name
+-C = {1: 2}
++C = {1: 3}
+ D = C
+ def task(k):
+     D[k] = 1
+     return D
+== change: state under another name in another module
+@ project.py
+ import tools
+ D = tools.C
+ def task(k):
+     D[k] = 1
+     return D
+@ tools.py
+-C = {1: 2}
++C = {1: 3}
+== change: constant that is a default which the function may write to
+-OPTIONS = {'depth': 3}
++OPTIONS = {'depth': 5}
+ def fit(x, options=OPTIONS):
+     options = dict(options)
+     options['seed'] = x
+     return options
+ def task(x): return fit(x)
+== change: constant that a closure may write to
+-OPTIONS = {'depth': 3}
++OPTIONS = {'depth': 5}
+ def make(options):
+     def f(k):
+         options[k] = 1
+         return options
+     return f
+ task = make(OPTIONS)
+== change: state of a class that has another name
+-C = {1: 2}
++C = {1: 3}
+ class M:
+     seen = C
+ def task(k):
+     M.seen[k] = 1
+     return M.seen
+== change: state that the module of the task fills
+@ project.py
+ from tools import C, put
+-C['rate'] = 1
++C['rate'] = 2
+ def task(k):
+     put(k)
+     return C
+@ tools.py
+ C = {}
+ def put(k): C[k] = 1
+== keep: constant of that name that is no state
+@ project.py
+ from tools import put
+-C = {1: 2}
++C = {1: 3}
+ def task(k): return put(k)
+@ tools.py
+ C = {}
+ def put(k): C[k] = 1
 == change: init_subclass registry
  class B:
      reg = {}

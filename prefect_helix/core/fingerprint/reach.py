@@ -80,6 +80,7 @@ class Reach:
         self._origins = Origins(self)
         self._hidden: set[int] = set()
         self._bindings: list[tuple[Node, Node, dict[str, Any], str]] = []
+        self._references: list[tuple[Node, Binding, dict[str, Any]]] = []
         self._later: dict[int, dict[str, Edge]] = {}
         self.documented = False
         self.lists_members = False
@@ -189,6 +190,10 @@ class Reach:
         for user, target, namespace, name in list(self._bindings):
             if self._hidden and any(id(node) in self._hidden for node in structure_of(target)):
                 grew |= self._add(user, f"initial {id(namespace)} {name}", self._origins.of_name(namespace, name))
+        for user, binding, namespace in list(self._references):
+            if self._is_written(binding):
+                key = f"initial {id(namespace)} {binding.label}"
+                grew |= self._add(user, key, self._origins.of_name(namespace, binding.label))
         return grew or bool(self._pending)
 
     def _owns_hidden(self, function: FunctionType) -> bool:
@@ -315,6 +320,7 @@ class Reach:
         target = self.visit(binding.value, name)
         if binding.namespace is not None:
             self.bind(node, binding.value, binding.namespace, binding.label)
+            self._references.append((node, binding, binding.namespace))
         return Edge(binding.label, rest, partial(self._current, target, binding), name=name)
 
     def _unseen(self, node: Node, what: str) -> Edge:
@@ -347,9 +353,10 @@ class Reach:
     # -- what an edge leads to, when the graph is complete ------------------------------------------------------------
 
     def _current(self, node: Node, binding: Binding) -> Node:
-        if binding.slot in self._written_slots or id(binding.value) in self._written_objects:
-            return self._state(node, binding)
-        return self._final(node)
+        return self._state(node, binding) if self._is_written(binding) else self._final(node)
+
+    def _is_written(self, binding: Binding) -> bool:
+        return binding.slot in self._written_slots or id(binding.value) in self._written_objects
 
     def _final(self, node: Node) -> Node:
         self.constants.fill(node)
