@@ -276,6 +276,33 @@ def test_what_numba_compiles_counts_by_its_function_and_options(load: Load, monk
     assert len(set(found)) == 3
 
 
+def test_a_namespace_that_is_put_into_frames_of_polars_counts(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    class DataFrame: ...
+
+    class NameSpace:
+        """As polars has it."""
+
+        __module__ = "polars"
+
+        def __init__(self, name: str, namespace: type) -> None:
+            self._accessor = name
+            self._ns = namespace
+
+    polars: Any = ModuleType("polars")
+    polars.__file__, polars.DataFrame, polars.NameSpace = pd.__file__, DataFrame, NameSpace
+    monkeypatch.setitem(sys.modules, "polars", polars)
+    text = (
+        "import polars\n"
+        "class Tidy:\n"
+        "    def __init__(self, frame): self.frame = frame\n"
+        "    def total(self): return {}\n"
+        "polars.DataFrame.tidy = polars.NameSpace('tidy', Tidy)\n"
+        "def task(frame): return frame.tidy.total()\n"
+    )
+    found = [fingerprint(load(text.format(total)).task).hash for total in (1, 1, 2)]
+    assert found[0] == found[1] != found[2]
+
+
 @pytest.mark.parametrize(
     "body",
     [

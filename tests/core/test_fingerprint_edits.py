@@ -1232,6 +1232,42 @@ EDITS = parse(r"""
 +def up(s): return s + 1
  pandas.Series.up = property(up)
  def task(df): return df['a'].up
+== change: method put into series and frames
+ import pandas
+ pandas.DataFrame.tidy7 = lambda self: self
+-pandas.Series.tidy7 = lambda self: self
++pandas.Series.tidy7 = lambda self: self + 1
+ def task(df): return df['a'].tidy7()
+== change: accessor of series beside one of frames
+ import pandas
+ @pandas.api.extensions.register_dataframe_accessor('geo8')
+ class Geo:
+     def __init__(self, df): self.df = df
+ @pandas.api.extensions.register_series_accessor('geo8')
+ class Line:
+     def __init__(self, s): self.s = s
+-    def f(self): return 1
++    def f(self): return 2
+ def task(df): return df['a'].geo8.f()
+== change: function below a wrapper of a library that is put into frames
+ import functools, pandas
+-def tidy8(df, n): return df + n
++def tidy8(df, n): return df - n
+ pandas.DataFrame.tidy8 = functools.partialmethod(tidy8, 1)
+ def task(df): return df.tidy8()
+== change: argument of a wrapper of a library that is put into frames
+ import functools, pandas
+ def tidy9(df, n): return df + n
+-pandas.DataFrame.tidy9 = functools.partialmethod(tidy9, 1)
++pandas.DataFrame.tidy9 = functools.partialmethod(tidy9, 2)
+ def task(df): return df.tidy9()
+== change: descriptor of the project that is put into frames
+ import pandas
+ class Half:
+-    def __get__(self, df, cls): return 2
++    def __get__(self, df, cls): return 3
+ pandas.DataFrame.half9 = Half()
+ def task(df): return df.half9
 == change: import package attr
 @ project.py
  import pkg.sub

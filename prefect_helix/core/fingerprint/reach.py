@@ -272,11 +272,7 @@ class Reach:
         node.edges = [
             *(self.reference(node, binding) for binding in bindings),
             *(self.reference(node, binding) for binding in self._named(function, form)),
-            *(
-                self.edge(name, patch, name)
-                for name in sorted(form.attributes)
-                if (patch := self.frames.patched(name)) is not None
-            ),
+            *(self.edge(name, patch, name) for name in sorted(form.attributes) for patch in self.frames.patched(name)),
             *self.modules.imported(form.imports, package),
             *(
                 self.held(function, f"{name}=", value, f"{node.name}.{name}")
