@@ -1570,6 +1570,34 @@ EDITS = parse(r"""
  class M(pydantic.BaseModel):
      x: N
  def task(d): return M(**d)
+== change: bound of the type variable of a model
+ import typing, pydantic
+-T = typing.TypeVar('T', bound=int)
++T = typing.TypeVar('T', bound=float)
+ class M(pydantic.BaseModel, typing.Generic[T]):
+     x: T
+ def task(): return M(x=3)
+== change: constraints of the type variable of a model
+ import typing, pydantic
+-T = typing.TypeVar('T', int, str)
++T = typing.TypeVar('T', float, str)
+ class M(pydantic.BaseModel, typing.Generic[T]):
+     x: T
+ def task(): return M(x=3)
+== change: default of the type variable of a model
+ import typing, pydantic, typing_extensions
+-T = typing_extensions.TypeVar('T', default=int)
++T = typing_extensions.TypeVar('T', default=float)
+ class M(pydantic.BaseModel, typing.Generic[T]):
+     x: T
+ def task(): return M(x=3)
+== change: named alias in a model
+ import typing, pydantic, typing_extensions
+-Limit = typing_extensions.TypeAliasType('Limit', typing.Annotated[int, pydantic.Field(gt=3)])
++Limit = typing_extensions.TypeAliasType('Limit', typing.Annotated[int, pydantic.Field(gt=4)])
+ class M(pydantic.BaseModel):
+     x: Limit
+ def task(): return M(x=4)
 == change: typeddict adapter
  import pydantic, typing_extensions as typing
  class D(typing.TypedDict):
