@@ -199,6 +199,31 @@ def test_of_a_generator_the_seed_counts_and_not_what_was_drawn(load: Load, text:
     assert f"{name} is a random generator" in before.notes[0]
 
 
+def test_a_generator_of_torch_is_one(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Generator:
+        """As far as pickle sees, it is as PyTorch's: its seed, and a state that moves with each draw."""
+
+        __module__ = "torch"
+
+        def __init__(self, seed: int) -> None:
+            self.seed, self.state = seed, seed
+
+        def draw(self) -> int:
+            self.state = self.state * 5 % 7
+            return self.state
+
+    torch: Any = ModuleType("torch")
+    torch.Generator = Generator
+    monkeypatch.setitem(sys.modules, "torch", torch)
+    text = "import torch\nG = torch.Generator({})\ndef task(): return G.draw()\n"
+    module = load(text.format(1))
+    before = fingerprint(module.task)
+    module.task()
+    assert take(module.task, (), None)[0] == before
+    assert fingerprint(load(text.format(2)).task).hash != before.hash
+    assert before.draws
+
+
 def test_of_the_generators_that_all_share_nothing_is_told(load: Load) -> None:
     module = load("from random import random\nfrom numpy.random import rand\ndef task(): return random(), rand()\n")
     assert (fingerprint(module.task).notes, fingerprint(module.task).draws) == ((), False)
