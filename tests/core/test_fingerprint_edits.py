@@ -2219,6 +2219,48 @@ EDITS = parse(r"""
 +exec('\n\ndef h():  # x\n    return 1')
  def task(): return h()
 """)
+if sys.version_info >= (3, 12):
+    EDITS += parse(r"""
+-- type parameters
+
+== change: bound of a type parameter of a model
+ import pydantic
+-class M[T: int](pydantic.BaseModel):
++class M[T: float](pydantic.BaseModel):
+     x: T
+ def task(): return M(x=3)
+== change: bound of a type parameter of a model in a task
+ import pydantic
+ def task():
+-    class M[T: int](pydantic.BaseModel):
++    class M[T: float](pydantic.BaseModel):
+         x: T
+     return M(x=3)
+== change: bound of a type parameter in a module that is imported inside a task
+@ project.py
+ def task():
+     from models import M
+     return M(x=3)
+@ models.py
+ import pydantic
+-class M[T: int](pydantic.BaseModel):
++class M[T: float](pydantic.BaseModel):
+     x: T
+== change: alias of a type in a model
+ import pydantic, typing
+-type Limit = typing.Annotated[int, pydantic.Field(gt=3)]
++type Limit = typing.Annotated[int, pydantic.Field(gt=4)]
+ class M(pydantic.BaseModel):
+     x: Limit
+ def task(): return M(x=4)
+== keep: local of a function next to type parameters
+ def task(x):
+     def first[T](items: list[T]) -> T: return items[0]
+-    found = first(x)
++    item = first(x)
+-    return found
++    return item
+""")
 
 
 @pytest.fixture(scope="module")
