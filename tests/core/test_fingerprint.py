@@ -157,6 +157,17 @@ def test_what_a_program_may_give_values_may_change(load: Load, text: str, may_ch
     assert fingerprint(load(text).task).may_change == may_change
 
 
+def test_a_list_of_paths_is_one_constant(load: Load) -> None:
+    """A folder may hold many files, and each part of what is no data all through is looked at in each call."""
+
+    def found(last: str) -> Fingerprint:
+        return fingerprint(load(f"import pathlib\nK = [*map(pathlib.Path, 'ab{last}')]\ndef task(): return K\n").task)
+
+    constants = [name for name, kind in kinds(found("c")).items() if kind == "constant"]
+    assert constants == ["project_under_test.K"]
+    assert found("c").hash == found("c").hash != found("d").hash
+
+
 def test_a_constant_too_large_for_its_job_has_a_note(load: Load) -> None:
     module = load("import numpy\nK = numpy.zeros(9 * 2**20)\ndef task(): return K\n")
     assert "Make it an argument" in fingerprint(module.task).notes[0]

@@ -12,6 +12,7 @@ import functools
 import io
 import logging
 import os
+import pathlib
 import queue
 import re
 import socket
@@ -30,6 +31,7 @@ PLAIN_TYPES: frozenset[type] = frozenset(
     {int, float, complex, bool, str, bytes, bytearray, type(None), type(...), range, re.Pattern}
     | {datetime.date, datetime.datetime, datetime.time, datetime.timedelta, datetime.timezone}
     | {decimal.Decimal, fractions.Fraction, uuid.UUID}
+    | {pathlib.PurePosixPath, pathlib.PosixPath, pathlib.PureWindowsPath, pathlib.WindowsPath}
 )
 """Types whose values hold no code."""
 
