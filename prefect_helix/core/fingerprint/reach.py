@@ -123,7 +123,9 @@ class Reach:
         target = self.visit(value, name, given)
         return Edge(label, label, partial(self._current, target, binding), is_attribute=True, name=name)
 
-    def declared(self, fn: object, code_version: str | None, depends_on: Sequence[object]) -> list[Edge]:
+    def declared(
+        self, fn: object, code_version: str | None, depends_on: Sequence[object], given: bool = False
+    ) -> list[Edge]:
         """Return edges to the code of a task, or the version that stands for it, and to what it says it depends on."""
         if code_version is None:
             edges = [self.edge("code", fn, getattr(fn, "__name__", type(fn).__name__))]
@@ -133,7 +135,7 @@ class Reach:
             if isinstance(dependency, str):
                 edges.append(environment_variable(dependency, self.live.repeat(os.environ.get, dependency)))
             else:
-                edges.append(self.edge("depends_on", dependency, f"depends_on[{number}]"))
+                edges.append(self.edge("depends_on", dependency, f"depends_on[{number}]", given=given))
         return edges
 
     def owned_by(self, owner: Owner) -> list[Edge]:
