@@ -257,6 +257,8 @@ def test_of_the_generators_that_all_share_nothing_is_told(load: Load) -> None:
         ("open(NAME)", "open of a file that is no argument"),
         ("pathlib.Path('a').read_text()", "read_text of a file that is no argument"),
         ("pd.read_csv('data.csv')", "read_csv of a file that is no argument"),
+        ("pl.scan_parquet('data.parquet')", "scan_parquet of a file that is no argument"),
+        ("xr.open_dataset('data.nc')", "open_dataset of a file that is no argument"),
     ],
 )
 def test_opaque_code_is_a_component_and_one_note(load: Load, body: str, what: str) -> None:
@@ -349,6 +351,7 @@ def test_a_namespace_that_is_put_into_frames_of_polars_counts(load: Load, monkey
         "pathlib.Path('out.csv').open(mode='wb')",
         "getattr(x, 'name')",
         "re.compile('a')",
+        "xr.open_dataset(x / 'data.nc')",
     ],
 )
 def test_files_named_by_arguments_and_literal_names_are_seen(load: Load, body: str) -> None:
