@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from types import FunctionType
 
 from prefect_helix.core.digest import hash_parts
 from prefect_helix.core.fingerprint import Fingerprint, fingerprint
@@ -14,7 +15,7 @@ class ValueCode:
     """Hashes of the classes and functions found in values; each is taken once a run, or for each call, as of tasks."""
 
     def __init__(self) -> None:
-        self._known: dict[Code, Fingerprint] = {}
+        self._known: dict[tuple[Code, bool], Fingerprint] = {}
 
     def hash(self, found: Iterable[Code], *, fresh: bool = False) -> str:
         """Return one hash over the code `found` in a value; empty if all of it is Python's own.
@@ -23,7 +24,8 @@ class ValueCode:
             found: The code.
             fresh: Whether constants that it reaches have to be looked at again.
         """
-        hashes = sorted({self._hash(code, fresh) for code in found} - {_PYTHON})
+        # Whoever a task gives a function to may read its annotations.
+        hashes = sorted({self._hash(code, fresh, isinstance(code, FunctionType)) for code in found} - {_PYTHON})
         return hash_parts("code of a value", *hashes) if hashes else ""
 
     def named(self, found: Iterable[Code]) -> tuple[str, ...]:
@@ -47,10 +49,11 @@ class ValueCode:
                 return name.partition(":")[2]
         return None
 
-    def _hash(self, code: Code, fresh: bool = False) -> str:
-        known = self._known.get(code)
+    def _hash(self, code: Code, fresh: bool = False, given: bool = False) -> str:
+        known = self._known.get((code, given))
         if known is None or (fresh and known.may_change):
-            known = self._known[code] = fingerprint(_nothing, code_version="", depends_on=(code,))
+            known = fingerprint(_nothing, code_version="", depends_on=(code,), given=given)
+            self._known[code, given] = known
         return known.hash
 
 

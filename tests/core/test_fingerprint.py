@@ -157,6 +157,17 @@ def test_what_a_program_may_give_values_may_change(load: Load, text: str, may_ch
     assert fingerprint(load(text).task).may_change == may_change
 
 
+def test_a_list_of_paths_is_one_constant(load: Load) -> None:
+    """A folder may hold many files, and each part of what is no data all through is looked at in each call."""
+
+    def found(last: str) -> Fingerprint:
+        return fingerprint(load(f"import pathlib\nK = [*map(pathlib.Path, 'ab{last}')]\ndef task(): return K\n").task)
+
+    constants = [name for name, kind in kinds(found("c")).items() if kind == "constant"]
+    assert constants == ["project_under_test.K"]
+    assert found("c").hash == found("c").hash != found("d").hash
+
+
 def test_a_constant_too_large_for_its_job_has_a_note(load: Load) -> None:
     module = load("import numpy\nK = numpy.zeros(9 * 2**20)\ndef task(): return K\n")
     assert "Make it an argument" in fingerprint(module.task).notes[0]
@@ -199,6 +210,31 @@ def test_of_a_generator_the_seed_counts_and_not_what_was_drawn(load: Load, text:
     assert f"{name} is a random generator" in before.notes[0]
 
 
+def test_a_generator_of_torch_is_one(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Generator:
+        """As far as pickle sees, it is as PyTorch's: its seed, and a state that moves with each draw."""
+
+        __module__ = "torch"
+
+        def __init__(self, seed: int) -> None:
+            self.seed, self.state = seed, seed
+
+        def draw(self) -> int:
+            self.state = self.state * 5 % 7
+            return self.state
+
+    torch: Any = ModuleType("torch")
+    torch.Generator = Generator
+    monkeypatch.setitem(sys.modules, "torch", torch)
+    text = "import torch\nG = torch.Generator({})\ndef task(): return G.draw()\n"
+    module = load(text.format(1))
+    before = fingerprint(module.task)
+    module.task()
+    assert take(module.task, (), None)[0] == before
+    assert fingerprint(load(text.format(2)).task).hash != before.hash
+    assert before.draws
+
+
 def test_of_the_generators_that_all_share_nothing_is_told(load: Load) -> None:
     module = load("from random import random\nfrom numpy.random import rand\ndef task(): return random(), rand()\n")
     assert (fingerprint(module.task).notes, fingerprint(module.task).draws) == ((), False)
@@ -221,6 +257,8 @@ def test_of_the_generators_that_all_share_nothing_is_told(load: Load) -> None:
         ("open(NAME)", "open of a file that is no argument"),
         ("pathlib.Path('a').read_text()", "read_text of a file that is no argument"),
         ("pd.read_csv('data.csv')", "read_csv of a file that is no argument"),
+        ("pl.scan_parquet('data.parquet')", "scan_parquet of a file that is no argument"),
+        ("xr.open_dataset('data.nc')", "open_dataset of a file that is no argument"),
     ],
 )
 def test_opaque_code_is_a_component_and_one_note(load: Load, body: str, what: str) -> None:
@@ -276,6 +314,33 @@ def test_what_numba_compiles_counts_by_its_function_and_options(load: Load, monk
     assert len(set(found)) == 3
 
 
+def test_a_namespace_that_is_put_into_frames_of_polars_counts(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    class DataFrame: ...
+
+    class NameSpace:
+        """As polars has it."""
+
+        __module__ = "polars"
+
+        def __init__(self, name: str, namespace: type) -> None:
+            self._accessor = name
+            self._ns = namespace
+
+    polars: Any = ModuleType("polars")
+    polars.__file__, polars.DataFrame, polars.NameSpace = pd.__file__, DataFrame, NameSpace
+    monkeypatch.setitem(sys.modules, "polars", polars)
+    text = (
+        "import polars\n"
+        "class Tidy:\n"
+        "    def __init__(self, frame): self.frame = frame\n"
+        "    def total(self): return {}\n"
+        "polars.DataFrame.tidy = polars.NameSpace('tidy', Tidy)\n"
+        "def task(frame): return frame.tidy.total()\n"
+    )
+    found = [fingerprint(load(text.format(total)).task).hash for total in (1, 1, 2)]
+    assert found[0] == found[1] != found[2]
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -286,6 +351,7 @@ def test_what_numba_compiles_counts_by_its_function_and_options(load: Load, monk
         "pathlib.Path('out.csv').open(mode='wb')",
         "getattr(x, 'name')",
         "re.compile('a')",
+        "xr.open_dataset(x / 'data.nc')",
     ],
 )
 def test_files_named_by_arguments_and_literal_names_are_seen(load: Load, body: str) -> None:

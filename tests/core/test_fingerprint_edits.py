@@ -987,6 +987,68 @@ EDITS = parse(r"""
  def task(k):
      C[k] = 1
      return C
+== change: state under another name
+-C = {1: 2}
++C = {1: 3}
+ D = C
+ def task(k):
+     D[k] = 1
+     return D
+== change: state under another name in another module
+@ project.py
+ import tools
+ D = tools.C
+ def task(k):
+     D[k] = 1
+     return D
+@ tools.py
+-C = {1: 2}
++C = {1: 3}
+== change: constant that is a default which the function may write to
+-OPTIONS = {'depth': 3}
++OPTIONS = {'depth': 5}
+ def fit(x, options=OPTIONS):
+     options = dict(options)
+     options['seed'] = x
+     return options
+ def task(x): return fit(x)
+== change: constant that a closure may write to
+-OPTIONS = {'depth': 3}
++OPTIONS = {'depth': 5}
+ def make(options):
+     def f(k):
+         options[k] = 1
+         return options
+     return f
+ task = make(OPTIONS)
+== change: state of a class that has another name
+-C = {1: 2}
++C = {1: 3}
+ class M:
+     seen = C
+ def task(k):
+     M.seen[k] = 1
+     return M.seen
+== change: state that the module of the task fills
+@ project.py
+ from tools import C, put
+-C['rate'] = 1
++C['rate'] = 2
+ def task(k):
+     put(k)
+     return C
+@ tools.py
+ C = {}
+ def put(k): C[k] = 1
+== keep: constant of that name that is no state
+@ project.py
+ from tools import put
+-C = {1: 2}
++C = {1: 3}
+ def task(k): return put(k)
+@ tools.py
+ C = {}
+ def put(k): C[k] = 1
 == change: init_subclass registry
  class B:
      reg = {}
@@ -1093,6 +1155,19 @@ EDITS = parse(r"""
 -K = struct.Struct('i')
 +K = struct.Struct('q')
  def task(): return K.size
+== change: bound method of a compiled object that has a name
+ import struct
+-packer = struct.Struct('i')
++packer = struct.Struct('q')
+ pack = packer.pack
+ def task(): return pack(3)
+== change: hidden under three names
+ import io
+-A = io.StringIO('a')
++A = io.StringIO('b')
+ B = A
+ C = B
+ def task(): return C.read()
 == change: ufunc
  import numpy
 -def h(a): return a
@@ -1157,6 +1232,42 @@ EDITS = parse(r"""
 +def up(s): return s + 1
  pandas.Series.up = property(up)
  def task(df): return df['a'].up
+== change: method put into series and frames
+ import pandas
+ pandas.DataFrame.tidy7 = lambda self: self
+-pandas.Series.tidy7 = lambda self: self
++pandas.Series.tidy7 = lambda self: self + 1
+ def task(df): return df['a'].tidy7()
+== change: accessor of series beside one of frames
+ import pandas
+ @pandas.api.extensions.register_dataframe_accessor('geo8')
+ class Geo:
+     def __init__(self, df): self.df = df
+ @pandas.api.extensions.register_series_accessor('geo8')
+ class Line:
+     def __init__(self, s): self.s = s
+-    def f(self): return 1
++    def f(self): return 2
+ def task(df): return df['a'].geo8.f()
+== change: function below a wrapper of a library that is put into frames
+ import functools, pandas
+-def tidy8(df, n): return df + n
++def tidy8(df, n): return df - n
+ pandas.DataFrame.tidy8 = functools.partialmethod(tidy8, 1)
+ def task(df): return df.tidy8()
+== change: argument of a wrapper of a library that is put into frames
+ import functools, pandas
+ def tidy9(df, n): return df + n
+-pandas.DataFrame.tidy9 = functools.partialmethod(tidy9, 1)
++pandas.DataFrame.tidy9 = functools.partialmethod(tidy9, 2)
+ def task(df): return df.tidy9()
+== change: descriptor of the project that is put into frames
+ import pandas
+ class Half:
+-    def __get__(self, df, cls): return 2
++    def __get__(self, df, cls): return 3
+ pandas.DataFrame.half9 = Half()
+ def task(df): return df.half9
 == change: import package attr
 @ project.py
  import pkg.sub
@@ -1459,6 +1570,34 @@ EDITS = parse(r"""
  class M(pydantic.BaseModel):
      x: N
  def task(d): return M(**d)
+== change: bound of the type variable of a model
+ import typing, pydantic
+-T = typing.TypeVar('T', bound=int)
++T = typing.TypeVar('T', bound=float)
+ class M(pydantic.BaseModel, typing.Generic[T]):
+     x: T
+ def task(): return M(x=3)
+== change: constraints of the type variable of a model
+ import typing, pydantic
+-T = typing.TypeVar('T', int, str)
++T = typing.TypeVar('T', float, str)
+ class M(pydantic.BaseModel, typing.Generic[T]):
+     x: T
+ def task(): return M(x=3)
+== change: default of the type variable of a model
+ import typing, pydantic, typing_extensions
+-T = typing_extensions.TypeVar('T', default=int)
++T = typing_extensions.TypeVar('T', default=float)
+ class M(pydantic.BaseModel, typing.Generic[T]):
+     x: T
+ def task(): return M(x=3)
+== change: named alias in a model
+ import typing, pydantic, typing_extensions
+-Limit = typing_extensions.TypeAliasType('Limit', typing.Annotated[int, pydantic.Field(gt=3)])
++Limit = typing_extensions.TypeAliasType('Limit', typing.Annotated[int, pydantic.Field(gt=4)])
+ class M(pydantic.BaseModel):
+     x: Limit
+ def task(): return M(x=4)
 == change: typeddict adapter
  import pydantic, typing_extensions as typing
  class D(typing.TypedDict):
@@ -2079,6 +2218,48 @@ EDITS = parse(r"""
 -exec('def h(): return 1')
 +exec('\n\ndef h():  # x\n    return 1')
  def task(): return h()
+""")
+if sys.version_info >= (3, 12):
+    EDITS += parse(r"""
+-- type parameters
+
+== change: bound of a type parameter of a model
+ import pydantic
+-class M[T: int](pydantic.BaseModel):
++class M[T: float](pydantic.BaseModel):
+     x: T
+ def task(): return M(x=3)
+== change: bound of a type parameter of a model in a task
+ import pydantic
+ def task():
+-    class M[T: int](pydantic.BaseModel):
++    class M[T: float](pydantic.BaseModel):
+         x: T
+     return M(x=3)
+== change: bound of a type parameter in a module that is imported inside a task
+@ project.py
+ def task():
+     from models import M
+     return M(x=3)
+@ models.py
+ import pydantic
+-class M[T: int](pydantic.BaseModel):
++class M[T: float](pydantic.BaseModel):
+     x: T
+== change: alias of a type in a model
+ import pydantic, typing
+-type Limit = typing.Annotated[int, pydantic.Field(gt=3)]
++type Limit = typing.Annotated[int, pydantic.Field(gt=4)]
+ class M(pydantic.BaseModel):
+     x: Limit
+ def task(): return M(x=4)
+== keep: local of a function next to type parameters
+ def task(x):
+     def first[T](items: list[T]) -> T: return items[0]
+-    found = first(x)
++    item = first(x)
+-    return found
++    return item
 """)
 
 

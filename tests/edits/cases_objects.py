@@ -243,6 +243,12 @@ CALLS = parse(r"""
 -    return 2
 +    return 1 + 1
  def call(): return task(given())
+== computes: an annotation of a function that is an argument
+ import typing
+-def order(count: int): return count
++def order(count: float): return count
+ def task(tool): return [kind.__name__ for kind in typing.get_type_hints(tool).values()]
+ def call(): return task(order)
 == computes: a method of an enum that is a key of an argument
  import enum
  class Metric(enum.Enum):

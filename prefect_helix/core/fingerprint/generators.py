@@ -13,13 +13,14 @@ import sys
 from prefect_helix.core.fingerprint.live import content_of
 from prefect_helix.core.recent import Recent
 
-_NUMPY_GENERATORS = ("Generator", "BitGenerator", "RandomState")
+_GENERATORS = {"numpy.random": ("Generator", "BitGenerator", "RandomState"), "torch": ("Generator",)}
 
 
 def is_generator(value: object) -> bool:
-    """Return whether `value` is a random generator, of Python or NumPy."""
-    numpy = sys.modules.get("numpy.random")
-    return isinstance(value, (random.Random, *(getattr(numpy, name, ()) for name in _NUMPY_GENERATORS)))
+    """Return whether `value` is a random generator, of Python, NumPy or PyTorch."""
+    loaded = [(sys.modules.get(library), names) for library, names in _GENERATORS.items()]
+    kinds = [getattr(module, name, ()) for module, names in loaded for name in names]
+    return isinstance(value, (random.Random, *kinds))
 
 
 def is_shared(generator: object) -> bool:

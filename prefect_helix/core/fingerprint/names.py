@@ -14,7 +14,7 @@ from typing import Any
 from prefect_helix.core.fingerprint.distributions import Origin
 from prefect_helix.core.fingerprint.form import Chain
 from prefect_helix.core.fingerprint.live import MISSING, Live
-from prefect_helix.core.fingerprint.values import PLAIN_TYPES
+from prefect_helix.core.fingerprint.values import PLAIN_TYPES, has_no_content
 
 Slot = tuple[int, str]
 """A place that holds a value: the identity of a namespace, and a name in it."""
@@ -27,6 +27,13 @@ _FRAME_CLASSES = {
     "polars": ("DataFrame", "LazyFrame", "Series", "Expr"),
     "xarray": ("Dataset", "DataArray"),
 }
+_ACCESSORS = ("_accessor", "_ns")
+"""Where accessors of pandas and xarray, and namespaces of polars, have the class that they give access to."""
+
+_WRAPPED = ("fget", "func", "__func__", "__wrapped__")
+"""Where descriptors and wrappers have what they stand for."""
+
+_MOST_WRAPPERS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,31 +196,39 @@ class FrameClasses:
         modules = [(live.item(sys.modules, library), classes) for library, classes in _FRAME_CLASSES.items()]
         loaded = [(module, name) for module, names in modules if module is not MISSING for name in names]
         self._members = [vars(live.repeat(getattr, module, name, object)) for module, name in loaded]
-        self._known: dict[str, object] = {}
+        self._known: dict[str, list[object]] = {}
 
-    def patched(self, name: str) -> object:
-        """Return the project code that has been put under `name` into one of the classes; None if there is none."""
+    def patched(self, name: str) -> list[object]:
+        """Return what has been put under `name` into the classes and has code of the project in it."""
         if name not in self._known:
             values = [self._live.item(members, name) for members in self._members]
-            self._known[name] = next((code for value in values if (code := self._code(value)) is not None), None)
+            found = [self._made_accessible(value) for value in values if value is not MISSING]
+            self._known[name] = [value for value in found if self._has_project_code(value)]
         return self._known[name]
 
-    def _code(self, value: object) -> object:
-        if value is MISSING:
-            return None
-        match value:
-            case FunctionType():
-                code: object = value
-            case property():
-                code = value.fget
-            case _:
-                code = self._live.repeat(_accessor, value)
-        return code if is_project_code(self._live, code) else None
+    def _made_accessible(self, value: object) -> object:
+        for name in _ACCESSORS:
+            accessor = getattr(value, name, None)
+            if isinstance(accessor, type):
+                self._live.attribute(value, name)
+                return accessor
+        return value
 
+    def _has_project_code(self, value: object) -> bool:
+        layer = [value]
+        for _ in range(_MOST_WRAPPERS):
+            if any(is_project_code(self._live, code) for each in layer for code in (each, type(each))):
+                return True
+            layer = [held for each in layer for held in self._wrapped(each)]
+        return False
 
-def _accessor(value: object) -> object:
-    """Return what an accessor of pandas or xarray gives access to."""
-    return getattr(value, "_accessor", None) or value
+    def _wrapped(self, value: object) -> list[object]:
+        if isinstance(value, type) or has_no_content(value):
+            return []
+        names = [name for name in _WRAPPED if getattr(value, name, None) is not None]
+        for name in names:
+            self._live.attribute(value, name)
+        return [getattr(value, name) for name in names]
 
 
 def module_label(live: Live, namespace: dict[str, Any]) -> str:

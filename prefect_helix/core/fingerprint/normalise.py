@@ -307,6 +307,8 @@ class _Writer:
         self.in_class = False
         self.out.append(f"{type(node).__name__}({name!r}")
         self.value(decorators)
+        if not top:
+            self.type_parameters(node)
         self.parameters(node.args, with_defaults=not top)
         body = node.body if self.documented or isinstance(node, ast.Lambda) else without_docstring(node.body)
         if self.documented:
@@ -328,9 +330,15 @@ class _Writer:
             self.value(node.defaults)
             self.value(node.kw_defaults)
 
+    def type_parameters(self, node: ast.AST) -> None:
+        """Write the type parameters of a definition; Python has them from 3.12 on."""
+        if parameters := getattr(node, "type_params", None):
+            self.value(parameters)
+
     def klass(self, node: ast.ClassDef) -> None:
         before = self.in_class
         self.out.append(f"ClassDef({node.name!r}")
+        self.type_parameters(node)
         for part in (node.decorator_list, node.bases, node.keywords):
             self.value(part)
         self.in_class = True

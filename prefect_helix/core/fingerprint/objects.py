@@ -25,9 +25,11 @@ from prefect_helix.core.fingerprint.values import (
     has_no_content,
     is_environment,
     is_means,
+    is_named_type,
     is_plain,
     parts_of,
     reduced_parts,
+    type_behind,
 )
 
 # fmt: off
@@ -55,6 +57,12 @@ def expand(reach: Reach, node: Node, value: Any) -> None:
     elif issubclass(cls, ModuleType):
         node.own = "module"
         node.edges = [Edge("", "", lambda: reach.modules.module(live.repeat(getattr, value, "__name__")))]
+    elif is_named_type(value):
+        node.own = f"{cls.__name__} {value.__name__}"
+        behind = live.repeat(type_behind, value)
+        if behind is None:
+            reach.hide(node)
+        node.edges = [reach.held(value, name, part, f"{node.name}.{name}", given=given) for name, part in behind or ()]
     elif parts := parts_of(value):
         node.own = cls.__name__
         for part in parts:

@@ -20,7 +20,13 @@ MEMBER_READERS = frozenset({"vars", "dir", "__dict__", "__subclasses__", "getmem
 DOC_READERS = frozenset({"__doc__", "__annotations__", "get_type_hints", "get_annotations", "signature", "getdoc"})
 """Names whose use may read docstrings or annotations."""
 
-_FILE_READERS = frozenset({"open", "load", "loadtxt", "genfromtxt", "fromfile", "memmap", "imread"})
+# fmt: off
+_FILE_READERS = frozenset({
+    "open", "load", "loadtxt", "genfromtxt", "fromfile", "memmap", "imread",
+    "scan_csv", "scan_parquet", "scan_ndjson", "scan_ipc", "scan_delta", "scan_iceberg",  # polars
+    "open_dataset", "open_mfdataset", "open_dataarray", "open_datatree", "open_zarr",  # xarray
+})
+# fmt: on
 _WRITE_MODES = frozenset(mode + kind + plus for mode in "wax" for kind in ("", "b", "t") for plus in ("", "+"))
 _PATH_METHODS = frozenset({"open", "read_text", "read_bytes"})
 

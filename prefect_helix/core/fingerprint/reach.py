@@ -80,6 +80,7 @@ class Reach:
         self._origins = Origins(self)
         self._hidden: set[int] = set()
         self._bindings: list[tuple[Node, Node, dict[str, Any], str]] = []
+        self._references: list[tuple[Node, Binding, dict[str, Any]]] = []
         self._later: dict[int, dict[str, Edge]] = {}
         self.documented = False
         self.lists_members = False
@@ -122,7 +123,9 @@ class Reach:
         target = self.visit(value, name, given)
         return Edge(label, label, partial(self._current, target, binding), is_attribute=True, name=name)
 
-    def declared(self, fn: object, code_version: str | None, depends_on: Sequence[object]) -> list[Edge]:
+    def declared(
+        self, fn: object, code_version: str | None, depends_on: Sequence[object], given: bool = False
+    ) -> list[Edge]:
         """Return edges to the code of a task, or the version that stands for it, and to what it says it depends on."""
         if code_version is None:
             edges = [self.edge("code", fn, getattr(fn, "__name__", type(fn).__name__))]
@@ -132,7 +135,7 @@ class Reach:
             if isinstance(dependency, str):
                 edges.append(environment_variable(dependency, self.live.repeat(os.environ.get, dependency)))
             else:
-                edges.append(self.edge("depends_on", dependency, f"depends_on[{number}]"))
+                edges.append(self.edge("depends_on", dependency, f"depends_on[{number}]", given=given))
         return edges
 
     def owned_by(self, owner: Owner) -> list[Edge]:
@@ -167,7 +170,7 @@ class Reach:
             node.edges += self._later.get(id(node), {}).values()
 
     def _settle(self) -> bool:
-        """Return whether what has been reached makes more count; it is pending then."""
+        """Return whether what has been reached makes more count, which may make still more count."""
         forms = [code.form for code in self._codes.values()]
         documented = self.documented or any(form.reads_docs for form in forms)
         lists_members = self.lists_members or any(form.reads_members for form in forms)
@@ -176,6 +179,7 @@ class Reach:
             nodes = zip(self._nodes.values(), self._alive, strict=True)
             self._pending += [(node, value) for node, value in nodes if node.kind in ("function", "class", None)]
             return True
+        grew = False
         for code in list(self._codes.values()):
             if code.form.reads_strings:
                 tokens = self.constants.tokens()[0] | self._tokens()
@@ -187,8 +191,12 @@ class Reach:
                     self._add(code.node, f"initial {space} {name}", edge)
         for user, target, namespace, name in list(self._bindings):
             if self._hidden and any(id(node) in self._hidden for node in structure_of(target)):
-                self._add(user, f"initial {id(namespace)} {name}", self._origins.of_name(namespace, name))
-        return bool(self._pending)
+                grew |= self._add(user, f"initial {id(namespace)} {name}", self._origins.of_name(namespace, name))
+        for user, binding, namespace in list(self._references):
+            if self._is_written(binding):
+                key = f"initial {id(namespace)} {binding.label}"
+                grew |= self._add(user, key, self._origins.of_name(namespace, binding.label))
+        return grew or bool(self._pending)
 
     def _owns_hidden(self, function: FunctionType) -> bool:
         """Return whether a cell or a default of a function holds what does not show its content."""
@@ -197,12 +205,14 @@ class Reach:
         held = (node for value in values if (node := self._nodes.get(id(value))) is not None)
         return any(id(part) in self._hidden for node in held for part in structure_of(node))
 
-    def _add(self, node: Node, key: str, edge: Edge) -> None:
-        """Give `node` an edge that is found late, once, and again whenever it is filled in again."""
+    def _add(self, node: Node, key: str, edge: Edge) -> bool:
+        """Give `node` an edge that is found late, once, and again whenever it is filled in again; tell if it is new."""
         later = self._later.setdefault(id(node), {})
-        if key not in later:
-            later[key] = edge
-            node.edges.append(edge)
+        if key in later:
+            return False
+        later[key] = edge
+        node.edges.append(edge)
+        return True
 
     # -- functions --------------------------------------------------------------------------------------------------
 
@@ -264,11 +274,7 @@ class Reach:
         node.edges = [
             *(self.reference(node, binding) for binding in bindings),
             *(self.reference(node, binding) for binding in self._named(function, form)),
-            *(
-                self.edge(name, patch, name)
-                for name in sorted(form.attributes)
-                if (patch := self.frames.patched(name)) is not None
-            ),
+            *(self.edge(name, patch, name) for name in sorted(form.attributes) for patch in self.frames.patched(name)),
             *self.modules.imported(form.imports, package),
             *(
                 self.held(function, f"{name}=", value, f"{node.name}.{name}")
@@ -312,6 +318,7 @@ class Reach:
         target = self.visit(binding.value, name)
         if binding.namespace is not None:
             self.bind(node, binding.value, binding.namespace, binding.label)
+            self._references.append((node, binding, binding.namespace))
         return Edge(binding.label, rest, partial(self._current, target, binding), name=name)
 
     def _unseen(self, node: Node, what: str) -> Edge:
@@ -344,9 +351,10 @@ class Reach:
     # -- what an edge leads to, when the graph is complete ------------------------------------------------------------
 
     def _current(self, node: Node, binding: Binding) -> Node:
-        if binding.slot in self._written_slots or id(binding.value) in self._written_objects:
-            return self._state(node, binding)
-        return self._final(node)
+        return self._state(node, binding) if self._is_written(binding) else self._final(node)
+
+    def _is_written(self, binding: Binding) -> bool:
+        return binding.slot in self._written_slots or id(binding.value) in self._written_objects
 
     def _final(self, node: Node) -> Node:
         self.constants.fill(node)

@@ -12,13 +12,15 @@ from prefect_helix.core.fingerprint.reach import Reach
 from prefect_helix.core.garbage import garbage_kept
 
 
-def take(fn: Callable[..., object], depends_on: Sequence[object], code_version: str | None) -> tuple[Fingerprint, Live]:
+def take(
+    fn: Callable[..., object], depends_on: Sequence[object], code_version: str | None, given: bool = False
+) -> tuple[Fingerprint, Live]:
     """Return the fingerprint of `fn`, and all that has been read for it."""
     reach = Reach(expand)
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     python = Node("distribution", f"python {version}", version)
     root = Node(None, "", "task")
-    root.edges = [Edge("python", "", lambda: python), *reach.declared(fn, code_version, depends_on)]
+    root.edges = [Edge("python", "", lambda: python), *reach.declared(fn, code_version, depends_on, given)]
     with garbage_kept():
         reach.walk()
         hash_, components = summarise(root)

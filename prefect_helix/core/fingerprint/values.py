@@ -12,6 +12,7 @@ import functools
 import io
 import logging
 import os
+import pathlib
 import queue
 import re
 import socket
@@ -30,6 +31,7 @@ PLAIN_TYPES: frozenset[type] = frozenset(
     {int, float, complex, bool, str, bytes, bytearray, type(None), type(...), range, re.Pattern}
     | {datetime.date, datetime.datetime, datetime.time, datetime.timedelta, datetime.timezone}
     | {decimal.Decimal, fractions.Fraction, uuid.UUID}
+    | {pathlib.PurePosixPath, pathlib.PosixPath, pathlib.PureWindowsPath, pathlib.WindowsPath}
 )
 """Types whose values hold no code."""
 
@@ -69,6 +71,7 @@ _IDENTIFIER = re.compile(r"[^\W\d]\w*")
 _PROXY_MODULES = frozenset({"wrapt", "_wrappers"})  # proxies refuse to be pickled
 _MANY_PARTS = 20_000
 
+_NAMED_TYPES = frozenset({"TypeVar", "TypeAliasType"})
 _LOGGING = (logging.Logger, logging.LoggerAdapter, logging.Handler)
 _DERIVED = frozenset({"cls_ref", "core_schema"})  # by pydantic, from what else it holds, with addresses of classes
 _WITHOUT_CONTENT = (
@@ -235,6 +238,25 @@ def _attributes(value: object) -> dict[str, object]:
     slots = [name for cls in type(value).__mro__ for name in getattr(cls, "__slots__", ())]
     held = {name: getattr(value, name) for name in slots if hasattr(value, name)}
     return {**held, **getattr(value, "__dict__", {})}
+
+
+def is_named_type(value: object) -> bool:
+    """Return whether `value` is a type variable or a named alias of a type: pickle stores nothing but their names."""
+    cls = type(value)
+    return cls.__name__ in _NAMED_TYPES and cls.__module__ in ("typing", "typing_extensions")
+
+
+def type_behind(value: object) -> list[tuple[str, object]] | None:
+    """Return what a type variable is bound to, or an alias stands for; None where that cannot be evaluated."""
+    has_default = getattr(value, "has_default", bool)()
+    try:
+        return [
+            (name, getattr(value, name, None))
+            for name in ("__bound__", "__constraints__", "__value__", "__type_params__", "__default__")
+            if has_default or name != "__default__"
+        ]
+    except Exception:  # of what a checker of types alone knows
+        return None
 
 
 def size_bytes(value: object) -> int:
