@@ -53,6 +53,7 @@ class Session:
 
     Attributes:
         logged: The metrics that the flow's body logged.
+        contradictions: Why the run fails in any case: results that it has used do not go with others that it computed.
         sampler: Verifies them, once the run has finished; None if there are none to verify.
     """
 
@@ -76,6 +77,7 @@ class Session:
         self._appraiser = appraiser
         self.finished = False
         self.logged: dict[str, float] = {}
+        self.contradictions: list[NondeterministicTaskError] = []
         self._engine = engine
         self.warn = warn
         self._value_code = ValueCode()
@@ -384,6 +386,8 @@ class Session:
     ) -> None:
         with self._scheduler.lock:
             contradicted = self._observer.note(node, account.result, compute_us, now_us())
+            if contradicted:
+                self.contradictions.append(NondeterministicTaskError(node.spec.name, contradicted))
             self._observer.tell(node, account.problem)
         self._observer.compare(node, value)
         self._observer.keep(node, account.sizes if put else {}, put or _nowhere)

@@ -260,6 +260,33 @@ def test_a_run_that_has_used_what_no_longer_holds_is_stopped(lab, outcomes):
         lab.run(flow, more=True)
 
 
+def test_a_call_that_another_thread_cannot_start_fails_with_what_stopped_it(lab, outcomes):
+    gate, more = threading.Event(), [True]
+    split = lab.task(lambda: frame(next(outcomes)), name="split", materialize="never")
+    clean = lab.task(lambda df: df + 1, name="clean", materialize="never")
+    stats = lab.task(total, name="stats")
+    count = lab.task(lambda: 1, name="count")
+    extra = lab.task(lambda df, n: total(df) + n, name="extra")
+
+    def flow():
+        rows = clean(split())
+        number = stats(rows)
+        if not more[0]:
+            return number
+        last = extra.submit(rows, count.submit())
+        gate.set()
+        return number, last.result(timeout=10)
+
+    lab.run(flow)
+    more[0] = False
+    assert lab.run(flow).bodies == []
+    more[0] = True
+    gate.clear()
+    count.edit(lambda: gate.wait() and 2)
+    with pytest.raises(NondeterministicTaskError, match="'split'"):
+        lab.run(flow)
+
+
 def test_the_small_part_of_a_container_counts_as_used(lab, outcomes):
     split = lab.task(lambda: frame(next(outcomes)), name="split", materialize="never")
     stats = lab.task(lambda df: (frame(99.0), total(df)), name="stats")
