@@ -70,14 +70,20 @@ class Objects:
         return kept
 
     def take_over(self, node: Node, value: Any) -> None:
-        """Keep a value that was computed elsewhere and is wanted here; whoever had it there may have changed it."""
+        """Keep a value that was computed elsewhere and is wanted here; whoever had it there may have changed it.
+
+        Of several that come at once the first counts: it may have been given to somebody already.
+        """
         skeleton, leaves = take_apart(value)
         assert node.result is not None, "it was described where it was computed"
-        if len(leaves) == len(node.result.leaves) and not node.result.standin:
-            value = join(skeleton, self._keep_leaves(node, leaves))
-        self._put(node.cell(), value)
-        for part in node.cells.values():
-            part.exposed = True
+        with self._loading:
+            if all(part.present for part in [*node.cells.values()]):
+                return
+            if len(leaves) == len(node.result.leaves) and not node.result.standin:
+                value = join(skeleton, self._keep_leaves(node, leaves))
+            self._put(node.cell(), value)
+            for part in [*node.cells.values()]:
+                part.exposed = True
 
     def fresh(self, cell: Cell) -> Any:
         """Return another object with the content that the object of a cell had before somebody changed it.
@@ -141,6 +147,7 @@ class Objects:
         return self._skeletons[node.key]
 
     def _put(self, cell: Cell, value: Any) -> None:
+        self._forget(cell)  # where an earlier object of it was, there may soon be another one
         cell.put(value)
         cell.seen = self._changes
         if not isinstance(value, _UNTRACEABLE):
@@ -201,7 +208,7 @@ class Objects:
 
     def expose(self, cell: Cell) -> None:
         """Take note that the flow body has the object of a cell: it may change it, and pass on parts of it."""
-        for part in cell.node.cells.values():  # who has one part may change it, and with it the whole
+        for part in [*cell.node.cells.values()]:  # who has one part may change it, and with it the whole
             part.exposed = True
         result = cell.node.result
         if result is not None and not result.exact:

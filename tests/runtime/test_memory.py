@@ -10,7 +10,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from prefect_helix.runtime.nodes import Cell
+from prefect_helix.core.fingerprint import Fingerprint
+from prefect_helix.runtime.code import ValueCode
+from prefect_helix.runtime.nodes import Cell, Node, TaskSpec
+from prefect_helix.runtime.objects import Objects
+from prefect_helix.runtime.results import describe
 from prefect_helix.runtime.sharing import is_unshared
 from prefect_helix.runtime.standin import plain
 from prefect_helix.storage.store import open_store
@@ -236,6 +240,24 @@ def test_an_array_is_left_to_the_flow_and_known_when_it_comes_back(lab):
     assert lab.run(flow, policy="never").value == lab.scratch(flow)
     traces = lab.run(flow).lineage.traces
     assert [len(trace.parents) for trace in traces] == [0, 1, 1, 1, 1, 0, 1]
+
+
+def test_of_a_value_that_is_brought_from_its_worker_twice_at_once_the_first_counts():
+    def brought() -> Any:
+        return [frame(), "a name"]
+
+    objects = Objects(lambda name: None, lambda cell: None)
+    spec = TaskSpec("make", "lab:make", brought, Fingerprint("make", (), ()))
+    node = Node(spec, "n0", 0, result=describe(brought(), ValueCode()).result)
+    first, second = brought(), brought()
+    cell = node.cell()
+    objects.take_over(node, first)
+    given = cell.value
+    objects.take_over(node, second)
+    assert cell.value is given
+    assert objects.reference(given) is cell
+    given[0]["x"] += 1  # by the flow, which was given the first
+    assert objects.reference(given) is None
 
 
 def test_a_list_is_gone_once_only_we_have_it(lab):
