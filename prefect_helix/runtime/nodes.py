@@ -398,6 +398,11 @@ class Node:
         return (*self.wait_for, *(cell.node for cell in self.given))
 
     def input_bytes(self) -> int | None:
-        """Return the size of the results and files that it takes; None if one is not known."""
+        """Return the size of the results and files that it takes; None if one is not known.
+
+        Complexity: O(1) while one of many inputs is still to come, which is asked whenever another one has.
+        """
+        if any(edge.node.result is None for edge in self.edges[self.known_inputs : self.known_inputs + 1]):
+            return None
         taken = [taken_bytes(edge.node.result, edge.cell.leaf) for edge in self.edges]
         return total([*taken, *(argument.size_bytes for argument in self.arguments if argument.size_bytes)])

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from prefect_helix.core.errors import FileChangedError, HelixError
+from prefect_helix.runtime import nodes
 from prefect_helix.runtime.scheduler import Scheduler
 from prefect_helix.storage.files import File
 
@@ -416,6 +417,25 @@ def test_who_comes_to_wait_for_a_parked_call_while_it_is_looked_at_again_is_told
         return told
 
     assert lab.run(flow).value == ["grow"]
+
+
+def test_what_takes_many_results_is_not_measured_whenever_one_of_them_is_there(lab, monkeypatch):
+    count = 100
+    part = lab.task(lambda number: number, name="part")
+    whole = lab.task(lambda parts: sum(parts), name="whole")
+
+    def flow():
+        return whole.submit([part.submit(number) for number in range(count)]).result()
+
+    lab.run(flow)
+    part.edit(lambda number: number + 1)
+    measured: list[Any] = []
+    taken_bytes = nodes.taken_bytes
+    monkeypatch.setattr(nodes, "taken_bytes", lambda *of: measured.append(of) or taken_bytes(*of))
+    run = lab.run(flow)
+    assert run.value == sum(range(1, count + 1))
+    assert run.bodies == ["part"] * count + ["whole"]
+    assert len(measured) < 20 * count
 
 
 # -- who waits for what ----------------------------------------------------------------------------------------------
