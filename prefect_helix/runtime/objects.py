@@ -27,14 +27,21 @@ class Objects:
 
     Args:
         get_blob: Gives the value of a blob; raises `StoreError`.
+        await_written: Waits for those of some blobs that are still to be written; raises `NotKeptError`.
         value: Gives the object of a cell to the flow body, whatever it takes.
 
     Attributes:
         let_go: Cells that somebody has just lost the way to, or whose objects nobody has any more.
     """
 
-    def __init__(self, get_blob: Callable[[str], object], value: Callable[[Cell], Any]) -> None:
+    def __init__(
+        self,
+        get_blob: Callable[[str], object],
+        await_written: Callable[[Sequence[str]], None],
+        value: Callable[[Cell], Any],
+    ) -> None:
         self._get_blob = get_blob
+        self._await_written = await_written
         self._value = value
         self._cells: dict[int, Cell] = {}
         self._makers: dict[int, Cell] = {}
@@ -111,6 +118,7 @@ class Objects:
         with self._loading:
             if cell.present:
                 return
+            self._await_written(self._unread(cell, result))  # is no part of what loading takes
             node.begun_us = time.time_ns() // 1000
             started = time.perf_counter_ns()
             if result.standin:
@@ -121,6 +129,18 @@ class Objects:
                 leaves = [self._load_leaf(node, result, index) for index in range(len(result.leaves))]
                 self._put(cell, join(self._skeleton(node, result), leaves))
             node.note_load(cell.leaf, (time.perf_counter_ns() - started) // 1000)
+
+    def _unread(self, cell: Cell, result: Result) -> list[str]:
+        """Return the names of the blobs that have to be read for the object of a cell."""
+        node, names = cell.node, list[str | None]()
+        if result.standin:
+            names.append(result.leaves[0].blob)
+        elif cell.leaf is not None:
+            names.append(result.leaves[cell.leaf].blob)
+        else:
+            names += [] if node.key in self._skeletons else [result.blob]
+            names += [leaf.blob for index, leaf in enumerate(result.leaves) if not node.cell(index).present]
+        return [name for name in names if name is not None]
 
     def _load_leaf(self, node: Node, result: Result, index: int) -> Any:
         value = node.cell(index).get()

@@ -81,7 +81,7 @@ class Session:
         self._engine = engine
         self.warn = warn
         self._value_code = ValueCode()
-        self._objects = Objects(keeper.get, lambda cell: self.value(cell, exposed=True))
+        self._objects = Objects(keeper.get, keeper.await_written, lambda cell: self.value(cell, exposed=True))
         self._observer = Observer(
             world, self._objects, keeper, appraiser, self._value_code, warn, verify=head.mode == "verify"
         )

@@ -246,7 +246,7 @@ def test_of_a_value_that_is_brought_from_its_worker_twice_at_once_the_first_coun
     def brought() -> Any:
         return [frame(), "a name"]
 
-    objects = Objects(lambda name: None, lambda cell: None)
+    objects = Objects(lambda name: None, lambda names: None, lambda cell: None)
     spec = TaskSpec("make", "lab:make", brought, Fingerprint("make", (), ()))
     node = Node(spec, "n0", 0, result=describe(brought(), ValueCode()).result)
     first, second = brought(), brought()
