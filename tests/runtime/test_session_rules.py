@@ -260,6 +260,23 @@ def test_a_run_that_has_used_what_no_longer_holds_is_stopped(lab, outcomes):
         lab.run(flow, more=True)
 
 
+def test_a_run_that_has_used_one_recorded_outcome_is_stopped_at_another(lab):
+    outcomes = iter([0.0, 5.0, 0.0])
+    split = lab.task(lambda: frame(next(outcomes)), name="split", materialize="never")
+    stats = lab.task(total, name="stats")
+    extra = lab.task(total, name="extra")
+
+    def flow(more: bool):
+        rows = split()
+        number = stats(rows)
+        return (number, extra(rows)) if more else number
+
+    lab.run(flow, more=False)
+    lab.run(flow, more=False, mode="recompute")
+    with pytest.raises(NondeterministicTaskError, match="'split'"):
+        lab.run(flow, more=True)
+
+
 def test_a_call_that_another_thread_cannot_start_fails_with_what_stopped_it(lab, outcomes):
     gate, more = threading.Event(), [True]
     split = lab.task(lambda: frame(next(outcomes)), name="split", materialize="never")
