@@ -383,7 +383,7 @@ class ClusterEngine(ApartEngine):
             failed = error if isinstance(error, StoreError) else StoreError(store.url, "load on a worker", str(error))
             promise.set_exception(failed)
             raise failed from error
-        node.note_load(cell.leaf, told)
+        node.note_load(result, cell.leaf, told)
         promise.set_result(handle)
 
     def _put(self, place: Handle, names: Collection[str]) -> None:

@@ -263,7 +263,7 @@ class Node:
         failure: Hash of what is told of its failure: who takes that is made from it.
         tainted: Whether its files changed while it was computed, so that its result stands for nothing.
         lost: Whether its stored result could not be read.
-        used: Whether its value was handed out or given to a task.
+        used: Whether its value was handed out or given to a task, or is loaded for that.
         opened: Whether its value was handed out but for its leaves.
         begun_us: When computing or loading it began in this process, since the epoch.
         metrics: What its function logged when it was computed in this run.
@@ -337,10 +337,8 @@ class Node:
         """Return the one cell for the value, or for a leaf of it."""
         return self.cells.setdefault(leaf, Cell(self, leaf))
 
-    def note_load(self, leaf: int | None, us: int) -> None:
-        """Take note of what it took to load the value, or a leaf of it."""
-        result = self.result
-        assert result is not None, "only equivalent nodes are loaded"
+    def note_load(self, result: Result, leaf: int | None, us: int) -> None:
+        """Take note of what it took to load a result that it is equivalent to, or a leaf of it."""
         self.load_us = (self.load_us or 0) + us
         self.loaded_bytes += taken_bytes(result, leaf) or 0
         self.loaded_blobs += len(result.blobs or ()) if leaf is None else 1

@@ -114,7 +114,8 @@ class Objects:
             StoreError: If a blob cannot be read.
         """
         node, result = cell.node, cell.node.result
-        assert result is not None, "only equivalent nodes are loaded"
+        if result is None:
+            raise NotKeptError("of this run", f"load a result of {node.spec.name}", "what it was made from has changed")
         with self._loading:
             if cell.present:
                 return
@@ -128,7 +129,7 @@ class Objects:
             else:
                 leaves = [self._load_leaf(node, result, index) for index in range(len(result.leaves))]
                 self._put(cell, join(self._skeleton(node, result), leaves))
-            node.note_load(cell.leaf, (time.perf_counter_ns() - started) // 1000)
+            node.note_load(result, cell.leaf, (time.perf_counter_ns() - started) // 1000)
 
     def _unread(self, cell: Cell, result: Result) -> list[str]:
         """Return the names of the blobs that have to be read for the object of a cell."""

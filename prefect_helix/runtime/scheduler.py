@@ -106,9 +106,15 @@ class Scheduler:
             if node.original or node.started or node.decision is not Decision.LOAD:
                 yield from self._compute_with_needs(node)
                 continue
+            with self.lock:
+                if node.decision is not Decision.LOAD or node.original or self._world.clearing.open_above(node):
+                    continue
+                # Before it is there: what it was made from may come out otherwise meanwhile.
+                first, node.used = not node.used, True
             try:
                 yield Do(partial(load, cell))
             except StoreError as error:
+                node.used = not first
                 self.not_loaded(node, error)
 
     def reach(self, cell: Cell, has: Callable[[Cell], bool], load: Callable[[Cell], None]) -> Steps[None]:

@@ -7,6 +7,7 @@ import sys
 import threading
 import types
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -302,6 +303,33 @@ def test_a_call_that_another_thread_cannot_start_fails_with_what_stopped_it(lab,
     count.edit(lambda: gate.wait() and 2)
     with pytest.raises(NondeterministicTaskError, match="'split'"):
         lab.run(flow)
+
+
+def test_what_comes_out_otherwise_while_a_result_is_loaded_stops_the_run(lab, outcomes):
+    split = lab.task(lambda: frame(next(outcomes)), name="split", materialize="never")
+    fit = lab.task(lambda df: df * 2, name="fit")
+    extra = lab.task(total, name="extra")
+    stopped: list[BaseException | None] = []
+
+    def flow(more: bool):
+        rows = split()
+        model = fit(rows)
+        if more:
+            store = lab.current.session.keeper.store
+            get_blob = store.get_blob
+
+            def get_late(name: str) -> object:
+                stopped.append(other_thread.submit(extra, rows).exception(10))
+                return get_blob(name)
+
+            store.get_blob = get_late
+        return total(model)
+
+    lab.run(flow, more=False)
+    with ThreadPoolExecutor(1) as other_thread:
+        run = lab.run(flow, more=True)
+    assert run.bodies == ["split"]
+    assert [type(error) for error in stopped] == [NondeterministicTaskError]
 
 
 def test_the_small_part_of_a_container_counts_as_used(lab, outcomes):
