@@ -305,6 +305,8 @@ class Session:
             self._scheduler.abandon()
             self.keeper.end(status)  # whoever cancels a run may not wait for a task that cannot be stopped
         self._scheduler.wait_until_idle()
+        if status == "completed" and self.contradictions:
+            status = "failed"  # as the flow run is about to
         self.finished = True
         with self._scheduler.lock:
             self._memory.end()

@@ -186,6 +186,7 @@ def test_a_mixture_that_is_found_after_the_body_fails_the_run(store: str, monkey
     ended.clear()
     with pytest.raises(NondeterministicTaskError, match="split"):
         mixing(1)
+    assert find_run("last", store).status == "failed"
 
 
 def test_a_mixture_that_is_found_as_a_call_is_started_in_another_thread_fails_the_run(store: str) -> None:
@@ -229,6 +230,7 @@ def test_a_mixture_that_is_found_as_a_call_is_started_in_another_thread_fails_th
     gate.clear()
     with pytest.raises(NondeterministicTaskError, match="split"):
         mixing()
+    assert find_run("last", store).status == "failed"
 
 
 def test_the_state_of_an_async_call_is_awaited_for_its_result(store: str) -> None:
