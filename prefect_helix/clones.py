@@ -42,7 +42,7 @@ class Body:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the function."""
-        self._node.begun_us = now_us()
+        self._begin()
         started = time.perf_counter_ns()
         with collected() as self._node.metrics:
             self.value = self._fn(*args, **kwargs)
@@ -50,13 +50,18 @@ class Body:
         self.called = True
         return self.value
 
+    def _begin(self) -> None:
+        if self._node.given_up:  # what Prefect does where it has cancelled a task run that waits for its inputs
+            raise asyncio.CancelledError("The flow came to its end before the task began.")
+        self._node.begun_us = now_us()
+
 
 class AsyncBody(Body):
     """The same of an async function; the time is from its first step to its last, waits included."""
 
     async def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the function and await what it gives."""
-        self._node.begun_us = now_us()
+        self._begin()
         started = time.perf_counter_ns()
         with collected() as self._node.metrics:
             self.value = await self._fn(*args, **kwargs)

@@ -39,7 +39,7 @@ class Dispatcher:
 
     def start(self, node: Node) -> None:
         """Hand a node to the task runner, after the parents it needs, so that no thread of it waits for them."""
-        if node.started:
+        if node.started or node.given_up:
             return
         scheduler = self._scheduler
         needed, looked_at = scheduler.needed(node), set[str]()

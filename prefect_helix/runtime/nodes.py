@@ -256,6 +256,7 @@ class Node:
         started: Whether somebody computes it, or did.
         handed_over: Whether the task runner was given it.
         missed: Whether somebody came for it while it was claimed and not handed over yet.
+        given_up: Whether it is not to begin any more, since the flow has failed.
         done: Whether it was computed in this run.
         elsewhere: Whether its value is on a worker of the task runner.
         failed: Whether its compute failed.
@@ -303,6 +304,7 @@ class Node:
     started: bool = False
     handed_over: bool = False
     missed: bool = False
+    given_up: bool = False
     done: bool = False
     elsewhere: bool = False
     failed: bool = False

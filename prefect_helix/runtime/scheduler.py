@@ -374,9 +374,15 @@ class Scheduler:
         self._tell(then, node)
 
     def abandon(self) -> None:
-        """Give up what the task runner has not begun, as Prefect does when a flow fails."""
-        for node in self._world.called:
-            if node.started and not node.settled.is_set() and self._engine.give_up(node):
+        """Give up what the task runner has not begun, as Prefect does when a flow fails.
+
+        What is in one of its threads by now and waits for its inputs there does not begin when it has them.
+        """
+        left = [node for node in self._world.called if node.submitted and not node.settled.is_set()]
+        for node in left:
+            node.given_up = True
+        for node in left:
+            if self.claim(node) or self._engine.give_up(node):
                 self.fail(node)
 
     def wait_until_idle(self) -> None:

@@ -282,6 +282,40 @@ def test_a_failed_flow_gives_up_what_no_thread_has_begun(lab):
     assert runs[0].bodies == ["first"]
 
 
+def test_a_failed_flow_gives_up_what_is_not_known_yet_to_compute(lab, monkeypatch):
+    begun, abandoned = threading.Event(), threading.Event()
+    abandon = Scheduler.abandon
+
+    def abandoning(scheduler: Scheduler) -> None:
+        abandon(scheduler)
+        abandoned.set()
+
+    def hold() -> int:
+        begun.set()
+        abandoned.wait()
+        return 2
+
+    monkeypatch.setattr(Scheduler, "abandon", abandoning)
+    first = lab.task(lambda: 1, name="first")
+    second = lab.task(lambda x: x + 1, name="second")
+    runs = []
+
+    def flow(fails: bool) -> int:
+        runs.append(lab.current)
+        future = second.submit(first.submit())
+        if fails:
+            begun.wait()
+            raise ValueError("the flow fails")
+        return future.result()
+
+    lab.run(flow, fails=False)
+    first.edit(hold)
+    with pytest.raises(ValueError, match="the flow fails"):
+        lab.run(flow, fails=True)
+    assert [run.bodies for run in runs] == [["first", "second"], ["first"]]
+    assert [trace.status for trace in runs[1].lineage.traces] == ["completed", "failed"]
+
+
 def test_a_lazy_call_that_may_turn_out_to_be_like_an_earlier_one_holds_nobody_up(lab):
     gate = threading.Event()
     start = lab.task(lambda: 100, name="start")
