@@ -12,6 +12,7 @@ import pytest
 
 from prefect_helix.core.fingerprint import Fingerprint
 from prefect_helix.runtime.code import ValueCode
+from prefect_helix.runtime.memory import Memory
 from prefect_helix.runtime.nodes import Cell, Node, TaskSpec
 from prefect_helix.runtime.objects import Objects
 from prefect_helix.runtime.results import describe
@@ -278,6 +279,22 @@ def test_a_list_is_gone_once_only_we_have_it(lab):
 
     assert lab.run(flow, policy="never").value == lab.scratch(flow)
     assert made.alive == 0
+
+
+def test_large_results_that_the_flow_keeps_are_not_all_looked_at_at_each_call(lab, monkeypatch):
+    count = 200
+    make = lab.task(lambda number: [number + 0.5] * 10_000, name="make")
+    looked_at: list[str] = []
+    look_at = Memory.look_at
+
+    def counted(memory: Memory, node: Node, **options: Any) -> None:
+        looked_at.append(node.key)
+        look_at(memory, node, **options)
+
+    monkeypatch.setattr(Memory, "look_at", counted)
+    run = lab.run(lambda: sum(one[0] for one in [make(number) for number in range(count)]), policy="never")
+    assert run.value == sum(number + 0.5 for number in range(count))
+    assert len(looked_at) < 80 * count
 
 
 def test_parts_of_a_result_leave_one_by_one(lab):
