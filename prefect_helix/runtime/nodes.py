@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any
@@ -275,6 +276,7 @@ class Node:
         takers: How many calls may still take its value.
         taking: Whether it counts among the takers of its parents.
         entry: Keeps its value within reach until it is handed out.
+        loading: Held by whoever loads its value, or a part of it.
         settled: Set once nobody has to wait for it: it is computed, has failed, or need not be computed.
         watchers: Called once when it is.
     """
@@ -332,6 +334,7 @@ class Node:
     taking: bool = False
     entry: Way | None = None
     cells: dict[int | None, Cell] = field(default_factory=dict)
+    loading: AbstractContextManager[bool] = field(default_factory=threading.RLock)
     settled: threading.Event = field(default_factory=threading.Event)
     watchers: list[Callable[[], None]] = field(default_factory=list)
 

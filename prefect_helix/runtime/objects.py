@@ -46,7 +46,6 @@ class Objects:
         self._cells: dict[int, Cell] = {}
         self._makers: dict[int, Cell] = {}
         self._skeletons: dict[str, object] = {}
-        self._loading = threading.RLock()
         self._ways = threading.RLock()
         self._changes = 0
         self.let_go: deque[Cell] = deque()
@@ -83,7 +82,7 @@ class Objects:
         """
         skeleton, leaves = take_apart(value)
         assert node.result is not None, "it was described where it was computed"
-        with self._loading:
+        with node.loading:
             if all(part.present for part in [*node.cells.values()]):
                 return
             if len(leaves) == len(node.result.leaves) and not node.result.standin:
@@ -116,7 +115,7 @@ class Objects:
         node, result = cell.node, cell.node.result
         if result is None:
             raise NotKeptError("of this run", f"load a result of {node.spec.name}", "what it was made from has changed")
-        with self._loading:
+        with node.loading:
             if cell.present:
                 return
             self._await_written(self._unread(cell, result))  # is no part of what loading takes

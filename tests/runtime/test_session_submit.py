@@ -103,6 +103,29 @@ def test_a_blob_that_cannot_be_read_does_not_block_a_small_pool(lab, workers, fa
     assert again.bodies.count("load") == 1
 
 
+def test_two_results_are_loaded_at_once(lab):
+    load = lab.task(lambda number: frame(number), name="load")
+    score = lab.task(total, name="score")
+    both = threading.Barrier(2)
+
+    def flow(again: bool) -> list[float]:
+        if again:
+            store = lab.current.session.keeper.store
+            get_blob = store.get_blob
+
+            def get_together(name: str) -> object:
+                both.wait(10)
+                return get_blob(name)
+
+            store.get_blob = get_together
+        return [future.result() for future in [score.submit(load.submit(number)) for number in range(2)]]
+
+    first = lab.run(flow, again=False)
+    score.edit()
+    second = lab.run(flow, again=True, workers=2)
+    assert (second.value, second.bodies) == (first.value, ["score", "score"])
+
+
 def test_a_call_on_its_way_to_a_small_pool_is_not_waited_for_there(lab, monkeypatch):
     load = lab.task(lambda: frame(), name="load")
     scores = [lab.task(lambda df, i=i: total(df) + i, name=f"score{i}") for i in range(2)]
