@@ -145,8 +145,8 @@ class Ref(PrefectTaskRunFuture[Any]):
         if node.started:
             node.settled.wait(timeout)
         told = self._failed_state(node) if node.failed else None
-        if not self._waits_only:
-            self._final_state = told or completed(self._session, node, self._cell)  # whose result raises what a node failed with
+        if not self._waits_only:  # the result of a completed state raises what its node failed with
+            self._final_state = told or completed(self._session, node, self._cell)
         elif node.failed:
             self._final_state = told or failed(node)
         else:

@@ -107,7 +107,8 @@ class Scheduler:
                 yield from self._compute_with_needs(node)
                 continue
             with self.lock:
-                if node.decision is not Decision.LOAD or node.original or self._world.clearing.open_above(node):
+                is_to_load = node.decision is Decision.LOAD and not (node.original or node.started)
+                if not is_to_load or self._world.clearing.open_above(node):
                     continue
                 # Before it is there: what it was made from may come out otherwise meanwhile.
                 first, node.used = not node.used, True
