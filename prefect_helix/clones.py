@@ -51,7 +51,9 @@ class Body:
         return self.value
 
     def _begin(self) -> None:
-        """Forget an earlier try, which may have given back a state to be tried again."""
+        if self._node.given_up:  # what Prefect does where it has cancelled a task run that waits for its inputs
+            raise asyncio.CancelledError("The flow came to its end before the task began.")
+        # An earlier try may have given back a state, to be tried again.
         self._node.begun_us, self.called, self.value = now_us(), False, None
 
 

@@ -21,6 +21,7 @@ from prefect.utilities.annotations import allow_failure
 from prefect_helix.core.errors import NotStorableError, StoreError, UpstreamFailedError
 from prefect_helix.elsewhere import ApartEngine
 from prefect_helix.engine import Call, Dependencies, Submit
+from prefect_helix.futures import failed
 from prefect_helix.runtime.execution import digest_of
 from prefect_helix.runtime.nodes import Cell, Node
 from prefect_helix.runtime.results import SMALL_BYTES
@@ -308,7 +309,7 @@ class ClusterEngine(ApartEngine):
             node = cell.node
             place = self._places.get(node.key)
             if node.failed:
-                return self.calls[node.key].state or Completed(data=True)
+                return self.calls[node.key].state or failed(node)
             if place is None or node.done:
                 return Completed(data=True)
             handle = self._cluster.call(waited_there, place.result())
@@ -367,7 +368,7 @@ class ClusterEngine(ApartEngine):
             failed = error if isinstance(error, StoreError) else StoreError(store.url, "load on a worker", str(error))
             promise.set_exception(failed)
             raise failed from error
-        node.note_load(cell.leaf, told)
+        node.note_load(result, cell.leaf, told)
         promise.set_result(handle)
 
     def _put(self, place: Handle, names: Collection[str]) -> None:

@@ -39,14 +39,16 @@ class ApartEngine(PrefectEngine):
     def run(self, node: Node) -> None:
         """Compute a direct call in this thread, and hand a submitted one to the task runner."""
         if node.submitted and not self._is_bound_to_this_thread():
-            self.start(node)
+            with self.session.failing(node):
+                self.start(node)
         else:
             super().run(node)
 
     async def arun(self, node: Node) -> None:
         """Compute a direct call in the running event loop, and hand a submitted one to the task runner."""
         if node.submitted:
-            self.start(node)
+            with self.session.failing(node):
+                self.start(node)
         else:
             await super().arun(node)
 

@@ -109,7 +109,7 @@ def linked(node: Node, value: Any) -> Any:
     return value
 
 
-def _failed(node: Node) -> State[Any]:
+def failed(node: Node) -> State[Any]:
     """Return the state of a node that failed where Prefect has none of it."""
     error = node.error
     state = unfinished(error, "it was given up" if error is None else f"{type(error).__name__}: {error}")
@@ -168,11 +168,13 @@ class Ref(PrefectTaskRunFuture[Any]):
         node = self._cell.node
         if node.started:
             node.settled.wait(timeout)
-        failed = self._failed_state(node) if node.failed else None
-        done = (
-            _WAITED_FOR if self._waits_only else completed(self._session, node, self._cell, exposed=self._exposed)
-        )
-        self._final_state = failed or done
+        told = self._failed_state(node) if node.failed else None
+        if not self._waits_only:  # the result of a completed state raises what its node failed with
+            self._final_state = told or completed(self._session, node, self._cell, exposed=self._exposed)
+        elif node.failed:
+            self._final_state = told or failed(node)
+        else:
+            self._final_state = _WAITED_FOR
 
     def result(self, timeout: float | None = None, raise_on_failure: bool = True) -> Any:
         """Return the value."""
@@ -207,7 +209,7 @@ class HelixFuture(PrefectTaskRunFuture[Any]):
         if not node.settled.is_set():
             return None
         if node.failed:
-            return self._failed_state(node) or _failed(node)
+            return self._failed_state(node) or failed(node)
         return completed(self._session, node)
 
     @property
@@ -239,10 +241,10 @@ class HelixFuture(PrefectTaskRunFuture[Any]):
         try:
             return self._value()
         except UpstreamFailedError:
-            failed = self._failed_state(self._node)
-            if failed is None:
+            told = self._failed_state(self._node)
+            if told is None:
                 raise
-            return failed.result(raise_on_failure=raise_on_failure, _sync=True)  # type: ignore[call-overload]
+            return told.result(raise_on_failure=raise_on_failure, _sync=True)  # type: ignore[call-overload]
 
     def add_done_callback(self, fn: Callable[[PrefectFuture[Any]], None]) -> None:
         """Call `fn` once the node is computed, or need not be."""

@@ -12,6 +12,7 @@ from typing import Any
 
 from prefect.exceptions import MissingFlowError, ParameterBindError, ParameterTypeError, ScriptError
 from prefect.flows import Flow, load_flow_from_entrypoint
+from prefect.logging import disable_run_logger
 from prefect.utilities.callables import get_call_parameters
 
 from prefect_helix.core.errors import ConfigurationError
@@ -143,6 +144,13 @@ def _no_flow_runs() -> Iterator[None]:
         yield
     finally:
         Flow.__call__ = call  # type: ignore[method-assign]
+
+
+@contextmanager
+def outside_of_runs() -> Iterator[None]:
+    """Let functions of tasks be called where nothing runs: what they tell the logger of their run goes nowhere."""
+    with disable_run_logger():
+        yield
 
 
 def _validated(flow: Flow[..., Any], parameters: Mapping[str, Any]) -> dict[str, Any]:

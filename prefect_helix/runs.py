@@ -171,9 +171,9 @@ async def _running_async(options: FlowOptions) -> AsyncIterator[HelixRun | None]
 
 
 def _raise_escaped(run: HelixRun | None) -> None:
-    """Raise what went wrong in a thread of the task runner and is no task's own error."""
-    if run is not None and run.engine.errors:
-        raise run.engine.errors[0]
+    """Raise what is no task's own error and fails the run, whoever came upon it and whatever became of it there."""
+    if run is not None and (errors := [*run.engine.errors, *run.session.contradictions]):
+        raise errors[0]
 
 
 def _open(context: FlowRunContext, options: FlowOptions) -> HelixRun | None:

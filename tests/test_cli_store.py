@@ -358,6 +358,7 @@ def kept_names(store: Store) -> set[str]:
 FLOW = """
 import datetime
 
+from prefect import get_run_logger
 from prefect_helix import helix_flow, helix_task
 
 FACTOR = {factor}
@@ -380,6 +381,7 @@ def rate() -> int:
 
 @helix_task
 def scaled(x: int, /, *more: int, **options: int) -> int:
+    get_run_logger().info("scaling")
     return x * sum(more) + options["plus"]
 
 @helix_flow(policy="always")

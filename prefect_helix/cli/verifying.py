@@ -20,7 +20,7 @@ from prefect_helix.cli.output import ago, complain, console, print_json, tracked
 from prefect_helix.cli.rulings import YesOption, ask
 from prefect_helix.core.errors import BlobMissingError, ConfigurationError, CorruptError
 from prefect_helix.core.lineage import Lineage, Trace
-from prefect_helix.preview import Loaded, loaded
+from prefect_helix.preview import Loaded, loaded, outside_of_runs
 from prefect_helix.runtime.recomputing import Outcome, recompute
 from prefect_helix.runtime.specs import TaskSpec
 from prefect_helix.storage.store import Store
@@ -97,7 +97,7 @@ def _recomputed(archive: Archive, flow: Loaded, count: int) -> list[Outcome]:
 
     def compared() -> Iterator[Outcome]:
         for lineage, trace, spec in known:
-            with contextlib.redirect_stdout(sys.stderr):
+            with contextlib.redirect_stdout(sys.stderr), outside_of_runs():
                 outcomes.append(recompute(trace, spec, lineage, archive.store))
             if outcomes[-1].compared:
                 yield outcomes[-1]

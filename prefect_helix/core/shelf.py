@@ -16,6 +16,9 @@ CLEARLY = 1.1
 
 _REFUSED = 64
 
+_AHEAD = 64
+"""Of many idle blobs so large a part goes at once, so that not all are gone through for each result that comes."""
+
 _DEAREST = float_info.max
 
 
@@ -152,7 +155,7 @@ class Shelf:
         if not may_stay_for_now(self._policy, parcel.choice):
             return None
         short_bytes = self.size_bytes + self._lots.new_bytes(parcel) - self._budget_bytes
-        if short_bytes > sum(map(self.blobs.__getitem__, self.idle)):
+        if short_bytes > 0 and short_bytes > sum(map(self.blobs.__getitem__, self.idle)):
             return None
         if not self._prospects.remake_exceeds(parcel.key, parcel.write_us):
             return None
@@ -244,14 +247,17 @@ class Shelf:
         return choice
 
     def _idle(self, short_bytes: int, kept: Iterable[str] = ()) -> _Choice:
-        """Choose among the blobs of no expected step, the least recently used first."""
+        """Choose among the blobs of no expected step, the least recently used first.
+
+        Complexity: O(idle blobs) for all that comes in the place of a part of them.
+        """
         if short_bytes <= 0:
             return _Choice(short_bytes)
         self._look_elsewhere()
         choice = _Choice(short_bytes, {*self.spared(), *kept})
         idle = [blob for blob in self.idle if blob not in choice.spared and blob not in self.strangers]
         for blob in sorted(idle, key=lambda blob: (self._last_used_us.get(blob, 0), blob)):
-            if choice.short_bytes <= 0:
+            if choice.short_bytes <= 0 and len(choice.blobs) >= len(idle) // _AHEAD:
                 break
             choice.blobs.append(blob)
             choice.short_bytes -= self.blobs[blob]

@@ -6,7 +6,6 @@ when all that it waits for has ended or was handed over before it; until then it
 
 from __future__ import annotations
 
-import contextlib
 from functools import partial
 
 from prefect_helix.core.graph import Decision
@@ -40,7 +39,7 @@ class Dispatcher:
 
     def start(self, node: Node) -> None:
         """Hand a node to the task runner, after the parents it needs, so that no thread of it waits for them."""
-        if node.started:
+        if node.started or node.given_up:
             return
         scheduler = self._scheduler
         needed, looked_at = scheduler.needed(node), set[str]()
@@ -122,7 +121,7 @@ class Dispatcher:
                 if not self._is_due(node):
                     return
             node.settled.clear()
-        if self._start_if_due(node):
+        if self._need_not_be_waited_for(node):
             self.settled(node)
 
     def _put_off(self, node: Node, until: Node) -> None:
@@ -134,10 +133,16 @@ class Dispatcher:
             self.settled(node)
 
     def _need_not_be_waited_for(self, node: Node) -> bool:
-        """Start a submitted call if it is due by now; see `_start_if_due`."""
-        with contextlib.suppress(Exception):  # it failed to start; whoever asks for it is told
+        """Start a submitted call if it is due by now; see `_start_if_due`.
+
+        One that cannot be started has failed, so that whoever asks for it is told and nobody waits for it in vain.
+        """
+        try:
             return self._start_if_due(node)
-        return False
+        except Exception as error:
+            if self._scheduler.claim(node):
+                self._scheduler.fail(node, error)
+            return False
 
     def _is_due(self, node: Node) -> bool:
         """Return whether a submitted node starts without anybody asking for its value."""

@@ -131,6 +131,19 @@ class Keeper:
         """Size of the results that the run added to the store."""
         return self._stock.written_bytes
 
+    def await_written(self, names: Sequence[str]) -> None:
+        """Wait until those of these blobs are written that are about to be.
+
+        Raises:
+            NotKeptError: If one was not written after all.
+        """
+        coming = [name for name in names if name in self._coming]
+        if coming:
+            self.flush()
+        for name in coming:
+            if not self.has(name):
+                raise NotKeptError(self.store.url, f"read blob {name}", "it was not written")
+
     def get(self, name: str) -> object:
         """Return the value of a blob, once it is written.
 
@@ -138,10 +151,7 @@ class Keeper:
             StoreError: If it cannot be read. It counts as not materialized from then on, and so does everything if it
                 is the store that fails, which has been asked more than once by then: nobody waits for it again.
         """
-        if name in self._coming:
-            self.flush()
-            if not self.has(name):
-                raise NotKeptError(self.store.url, f"read blob {name}", "it was not written")
+        self.await_written([name])
         try:
             return self.store.get_blob(name)
         except StoreError as error:

@@ -24,6 +24,9 @@ from prefect_helix.runtime.results import SMALL_BYTES
 from prefect_helix.runtime.sharing import is_unshared
 from prefect_helix.runtime.world import World
 
+_FEW = 16
+"""Results that are looked at again each time it is tidied; of more only a part, on average."""
+
 
 class Memory:
     """Lets go of the objects of one run; called by whoever holds the lock of its nodes.
@@ -39,6 +42,7 @@ class Memory:
         self._objects = objects
         self._keeper = keeper
         self._again: dict[str, Node] = {}
+        self._put_off = 0
 
     def take(self, node: Node) -> None:
         """Count a call among the takers of its parents: it was made, or is to be computed once more."""
@@ -51,10 +55,16 @@ class Memory:
     def tidy(self) -> None:
         """Let go of what nobody has a way to since this was last asked, and of what has been written meanwhile.
 
-        Complexity: O(what there is to let go + large results that are still to be written, or that others have).
+        Large results that are still to be written, or that others have, wait for it the longer the more there are.
+
+        Complexity: O(what there is to let go), on average.
         """
         while self._objects.let_go:
             self.look_at(self._objects.let_go.popleft().node)
+        self._put_off += 1
+        if len(self._again) > _FEW * self._put_off:
+            return
+        self._put_off = 0
         again, self._again = self._again, {}
         for node in again.values():
             self.look_at(node, last_look=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any
@@ -216,6 +217,7 @@ class Node:
         started: Whether somebody computes it, or did.
         handed_over: Whether the task runner was given it.
         missed: Whether somebody came for it while it was claimed and not handed over yet.
+        given_up: Whether it is not to begin any more, since the flow has failed.
         done: Whether it was computed in this run.
         elsewhere: Whether its value is on a worker of the task runner.
         failed: Whether its compute failed.
@@ -223,7 +225,7 @@ class Node:
         failure: Hash of what is told of its failure: who takes that is made from it.
         tainted: Whether its files changed while it was computed, so that its result stands for nothing.
         lost: Whether its stored result could not be read.
-        used: Whether its value was handed out or given to a task.
+        used: Whether its value was handed out or given to a task, or is loaded for that.
         opened: Whether its value was handed out but for its leaves.
         begun_us: When computing or loading it began in this process, since the epoch.
         metrics: What its function logged when it was computed in this run.
@@ -234,6 +236,7 @@ class Node:
         takers: How many calls may still take its value.
         taking: Whether it counts among the takers of its parents.
         entry: Keeps its value within reach until it is handed out.
+        loading: Held by whoever loads its value, or a part of it.
         settled: Set once nobody has to wait for it: it is computed, has failed, or need not be computed.
         watchers: Called once when it is.
     """
@@ -263,6 +266,7 @@ class Node:
     started: bool = False
     handed_over: bool = False
     missed: bool = False
+    given_up: bool = False
     done: bool = False
     elsewhere: bool = False
     failed: bool = False
@@ -290,6 +294,7 @@ class Node:
     taking: bool = False
     entry: Way | None = None
     cells: dict[int | None, Cell] = field(default_factory=dict)
+    loading: AbstractContextManager[bool] = field(default_factory=threading.RLock)
     settled: threading.Event = field(default_factory=threading.Event)
     watchers: list[Callable[[], None]] = field(default_factory=list)
 
@@ -297,10 +302,8 @@ class Node:
         """Return the one cell for the value, or for a leaf of it."""
         return self.cells.setdefault(leaf, Cell(self, leaf))
 
-    def note_load(self, leaf: int | None, us: int) -> None:
-        """Take note of what it took to load the value, or a leaf of it."""
-        result = self.result
-        assert result is not None, "only equivalent nodes are loaded"
+    def note_load(self, result: Result, leaf: int | None, us: int) -> None:
+        """Take note of what it took to load a result that it is equivalent to, or a leaf of it."""
         self.load_us = (self.load_us or 0) + us
         self.loaded_bytes += taken_bytes(result, leaf) or 0
         self.loaded_blobs += len(result.blobs or ()) if leaf is None else 1
@@ -358,6 +361,11 @@ class Node:
         return (*self.wait_for, *(cell.node for cell in self.given))
 
     def input_bytes(self) -> int | None:
-        """Return the size of the results and files that it takes; None if one is not known."""
+        """Return the size of the results and files that it takes; None if one is not known.
+
+        Complexity: O(1) while one of many inputs is still to come, which is asked whenever another one has.
+        """
+        if any(edge.node.result is None for edge in self.edges[self.known_inputs : self.known_inputs + 1]):
+            return None
         taken = [taken_bytes(edge.node.result, edge.cell.leaf) for edge in self.edges]
         return total([*taken, *(argument.size_bytes for argument in self.arguments if argument.size_bytes)])

@@ -27,19 +27,25 @@ class Objects:
 
     Args:
         get_blob: Gives the value of a blob; raises `StoreError`.
+        await_written: Waits for those of some blobs that are still to be written; raises `NotKeptError`.
         value: Gives the object of a cell to the flow body, whatever it takes.
 
     Attributes:
         let_go: Cells that somebody has just lost the way to, or whose objects nobody has any more.
     """
 
-    def __init__(self, get_blob: Callable[[str], object], value: Callable[[Cell], Any]) -> None:
+    def __init__(
+        self,
+        get_blob: Callable[[str], object],
+        await_written: Callable[[Sequence[str]], None],
+        value: Callable[[Cell], Any],
+    ) -> None:
         self._get_blob = get_blob
+        self._await_written = await_written
         self._value = value
         self._cells: dict[int, Cell] = {}
         self._makers: dict[int, Cell] = {}
         self._skeletons: dict[str, object] = {}
-        self._loading = threading.RLock()
         self._ways = threading.RLock()
         self._changes = 0
         self.let_go: deque[Cell] = deque()
@@ -70,14 +76,20 @@ class Objects:
         return kept
 
     def take_over(self, node: Node, value: Any) -> None:
-        """Keep a value that was computed elsewhere and is wanted here; whoever had it there may have changed it."""
+        """Keep a value that was computed elsewhere and is wanted here; whoever had it there may have changed it.
+
+        Of several that come at once the first counts: it may have been given to somebody already.
+        """
         skeleton, leaves = take_apart(value)
         assert node.result is not None, "it was described where it was computed"
-        if len(leaves) == len(node.result.leaves) and not node.result.standin:
-            value = join(skeleton, self._keep_leaves(node, leaves))
-        self._put(node.cell(), value)
-        for part in node.cells.values():
-            part.exposed = True
+        with node.loading:
+            if all(part.present for part in [*node.cells.values()]):
+                return
+            if len(leaves) == len(node.result.leaves) and not node.result.standin:
+                value = join(skeleton, self._keep_leaves(node, leaves))
+            self._put(node.cell(), value)
+            for part in [*node.cells.values()]:
+                part.exposed = True
 
     def fresh(self, cell: Cell) -> Any:
         """Return another object with the content that the object of a cell had before somebody changed it.
@@ -101,10 +113,12 @@ class Objects:
             StoreError: If a blob cannot be read.
         """
         node, result = cell.node, cell.node.result
-        assert result is not None, "only equivalent nodes are loaded"
-        with self._loading:
+        if result is None:
+            raise NotKeptError("of this run", f"load a result of {node.spec.name}", "what it was made from has changed")
+        with node.loading:
             if cell.present:
                 return
+            self._await_written(self._unread(cell, result))  # is no part of what loading takes
             node.begun_us = time.time_ns() // 1000
             started = time.perf_counter_ns()
             if result.standin:
@@ -114,7 +128,19 @@ class Objects:
             else:
                 leaves = [self._load_leaf(node, result, index) for index in range(len(result.leaves))]
                 self._put(cell, join(self._skeleton(node, result), leaves))
-            node.note_load(cell.leaf, (time.perf_counter_ns() - started) // 1000)
+            node.note_load(result, cell.leaf, (time.perf_counter_ns() - started) // 1000)
+
+    def _unread(self, cell: Cell, result: Result) -> list[str]:
+        """Return the names of the blobs that have to be read for the object of a cell."""
+        node, names = cell.node, list[str | None]()
+        if result.standin:
+            names.append(result.leaves[0].blob)
+        elif cell.leaf is not None:
+            names.append(result.leaves[cell.leaf].blob)
+        else:
+            names += [] if node.key in self._skeletons else [result.blob]
+            names += [leaf.blob for index, leaf in enumerate(result.leaves) if not node.cell(index).present]
+        return [name for name in names if name is not None]
 
     def _load_leaf(self, node: Node, result: Result, index: int) -> Any:
         value = node.cell(index).get()
@@ -141,6 +167,7 @@ class Objects:
         return self._skeletons[node.key]
 
     def _put(self, cell: Cell, value: Any) -> None:
+        self._forget(cell)  # where an earlier object of it was, there may soon be another one
         cell.put(value)
         cell.seen = self._changes
         if not isinstance(value, _UNTRACEABLE):
@@ -201,7 +228,7 @@ class Objects:
 
     def expose(self, cell: Cell) -> None:
         """Take note that the flow body has the object of a cell: it may change it, and pass on parts of it."""
-        for part in cell.node.cells.values():  # who has one part may change it, and with it the whole
+        for part in [*cell.node.cells.values()]:  # who has one part may change it, and with it the whole
             part.exposed = True
         result = cell.node.result
         if result is not None and not result.exact:

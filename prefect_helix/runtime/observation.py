@@ -17,7 +17,7 @@ from prefect_helix.runtime.appraisal import Appraiser
 from prefect_helix.runtime.arguments import immutable, literal_digest
 from prefect_helix.runtime.code import ValueCode
 from prefect_helix.runtime.keeper import Keeper
-from prefect_helix.runtime.nodes import Node, Standing
+from prefect_helix.runtime.nodes import Node
 from prefect_helix.runtime.objects import Objects
 from prefect_helix.runtime.planning import replan
 from prefect_helix.runtime.results import Described, difference
@@ -178,7 +178,7 @@ class Observer:
         contradicted, changed = [], [node]
         for child, before in self._world.spread(node):
             changed.append(child)
-            if before is Standing.EQUIVALENT and child.original and (child.used or child.opened):
+            if before is not None and (child.used or child.opened) and not _is_same(before, child.result):
                 contradicted.append(child.spec.name)
         replan(self._world, changed)
         return contradicted
@@ -220,6 +220,11 @@ class Observer:
                         "run and not kept.",
                     )
                     return
+
+
+def _is_same(before: Result, now: Result | None) -> bool:
+    """Return whether what a node is equivalent to now has the result of what it was equivalent to."""
+    return now is not None and (now == before if before.digest is None else now.digest == before.digest)
 
 
 def _is_one_for_all(value: Any) -> bool:

@@ -106,9 +106,16 @@ class Scheduler:
             if node.original or node.started or node.decision is not Decision.LOAD:
                 yield from self._compute_with_needs(node)
                 continue
+            with self.lock:
+                is_to_load = node.decision is Decision.LOAD and not (node.original or node.started)
+                if not is_to_load or self._world.clearing.open_above(node):
+                    continue
+                # Before it is there: what it was made from may come out otherwise meanwhile.
+                first, node.used = not node.used, True
             try:
                 yield Do(partial(load, cell))
             except StoreError as error:
+                node.used = not first
                 self.not_loaded(node, error)
 
     def reach(self, cell: Cell, has: Callable[[Cell], bool], load: Callable[[Cell], None]) -> Steps[None]:
@@ -368,9 +375,15 @@ class Scheduler:
         self._tell(then, node)
 
     def abandon(self) -> None:
-        """Give up what the task runner has not begun, as Prefect does when a flow fails."""
-        for node in self._world.called:
-            if node.started and not node.settled.is_set() and self._engine.give_up(node):
+        """Give up what the task runner has not begun, as Prefect does when a flow fails.
+
+        What is in one of its threads by now and waits for its inputs there does not begin when it has them.
+        """
+        left = [node for node in self._world.called if node.submitted and not node.settled.is_set()]
+        for node in left:
+            node.given_up = True
+        for node in left:
+            if self.claim(node) or self._engine.give_up(node):
                 self.fail(node)
 
     def wait_until_idle(self) -> None:

@@ -55,6 +55,7 @@ class Session:
 
     Attributes:
         logged: The metrics that the flow's body logged.
+        contradictions: Why the run fails in any case: results that it has used do not go with others that it computed.
         sampler: Verifies them, once the run has finished; None if there are none to verify.
     """
 
@@ -79,10 +80,11 @@ class Session:
         self._appraiser = appraiser
         self.finished = False
         self.logged: dict[str, float] = {}
+        self.contradictions: list[NondeterministicTaskError] = []
         self._engine = engine
         self.warn = warn
         self._value_code = ValueCode()
-        self._objects = Objects(keeper.get, lambda cell: self.value(cell, exposed=True))
+        self._objects = Objects(keeper.get, keeper.await_written, lambda cell: self.value(cell, exposed=True))
         self._observer = Observer(
             world, self._objects, keeper, appraiser, self._value_code, warn, verify=head.mode == "verify"
         )
@@ -306,6 +308,8 @@ class Session:
             self._scheduler.abandon()
             self.keeper.end(status)  # whoever cancels a run may not wait for a task that cannot be stopped
         self._scheduler.wait_until_idle()
+        if status == "completed" and self.contradictions:
+            status = "failed"  # as the flow run is about to
         self.finished = True
         with self._scheduler.lock:
             self._memory.end()
@@ -387,6 +391,8 @@ class Session:
     ) -> None:
         with self._scheduler.lock:
             contradicted = self._observer.note(node, account.result, compute_us, now_us())
+            if contradicted:
+                self.contradictions.append(NondeterministicTaskError(node.spec.name, contradicted))
             self._observer.tell(node, account.problem)
         self._observer.compare(node, value)
         self._observer.keep(node, account.sizes if put else {}, put or _nowhere)

@@ -275,8 +275,8 @@ class World:
             return "its result is older than max_age"
         return self._object_to(trace.result)
 
-    def spread(self, node: Node) -> Iterator[tuple[Node, Standing]]:
-        """Classify again what rests on a node that changed, and yield each that changes with it, with its old standing.
+    def spread(self, node: Node) -> Iterator[tuple[Node, Result | None]]:
+        """Classify again what rests on a node that changed, and yield each that changes with it, with its old result.
 
         Complexity: O(nodes yielded + their edges).
         """
@@ -286,11 +286,11 @@ class World:
             for child in self.children(parent):
                 if (parent.done or parent.failed) and self._is_indifferent(child, parent):
                     continue
-                before = (child.standing, child.signature, child.trace)
+                before, result = (child.standing, child.signature, child.trace), child.result
                 self.classify(child)
                 if (child.standing, child.signature, child.trace) != before:
                     waiting.append(child)
-                    yield child, before[0]
+                    yield child, result
 
     def _is_indifferent(self, child: Node, parent: Node) -> bool:
         """Return whether what a node takes cannot change its standing by becoming known, or not yet."""

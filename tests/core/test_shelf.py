@@ -79,6 +79,20 @@ def test_what_nobody_expects_goes_first_and_the_least_recently_used_of_it() -> N
     assert set(shelf.blobs) == {"a", "b", "old", "new"}
 
 
+def test_what_nobody_expects_is_not_gone_through_for_each_result_that_takes_its_place() -> None:
+    asked: list[None] = []
+
+    def spared() -> tuple[str, ...]:
+        asked.append(None)
+        return ()
+
+    steps, old = [f"step{n:03}" for n in range(1000)], [f"old{n:03}" for n in range(1000)]
+    shelf = shelf_of(Worth({100: 5.0}), 100_000, *steps, blobs=dict.fromkeys(old, 100), spared=spared)
+    assert [blob for step in steps for blob in shelf.offer(parcel(step)) or ()] == old
+    assert set(shelf.blobs) == set(steps)
+    assert len(asked) < len(steps) / 2
+
+
 def test_what_is_worth_least_per_byte_goes_for_what_is_clearly_worth_more() -> None:
     stored = [parcel("a", size=100), parcel("b", size=50), parcel("c", size=25)]
     worth = {100: 10.0, 50: 4.0, 25: 4.0, 30: 4.4, 31: 4.5, 60: 15.0}

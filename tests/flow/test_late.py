@@ -186,6 +186,51 @@ def test_a_mixture_that_is_found_after_the_body_fails_the_run(store: str, monkey
     ended.clear()
     with pytest.raises(NondeterministicTaskError, match="split"):
         mixing(1)
+    assert find_run("last", store).status == "failed"
+
+
+def test_a_mixture_that_is_found_as_a_call_is_started_in_another_thread_fails_the_run(store: str) -> None:
+    gate, more = threading.Event(), [True]
+
+    def counting(number: int) -> Any:
+        @helix_task
+        def count() -> int:
+            assert gate.wait(60)
+            return number
+
+        return count
+
+    @helix_task(materialize="never")
+    def split() -> pd.DataFrame:
+        return pd.DataFrame({"a": np.random.default_rng().random(ROWS)})
+
+    @helix_task
+    def fit(part: pd.DataFrame) -> float:
+        return float(part["a"].iloc[0])
+
+    @helix_task
+    def evaluate(part: pd.DataFrame, number: int) -> float:
+        return float(part["a"].iloc[1]) + number
+
+    counts = [counting(1)]
+
+    @helix_flow(store=store)
+    def mixing() -> float:
+        part = split()
+        model = fit(part)
+        if more[0]:
+            evaluate.submit(part, counts[0].submit())
+            gate.set()
+        return model
+
+    model = mixing()
+    more[0] = False
+    assert mixing() == model
+    more[0], counts[0] = True, counting(2)
+    gate.clear()
+    with pytest.raises(NondeterministicTaskError, match="split"):
+        mixing()
+    assert find_run("last", store).status == "failed"
 
 
 def test_the_state_of_an_async_call_is_awaited_for_its_result(store: str) -> None:

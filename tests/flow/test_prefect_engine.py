@@ -34,6 +34,8 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from prefect.utilities.visualization import TaskVizTracker
 
 from prefect_helix import helix_flow, helix_task, register_digest
+from prefect_helix.futures import Ref
+from prefect_helix.runtime.scheduler import Scheduler
 from prefect_helix.storage.catalog import Catalog
 from prefect_helix.storage.store import open_store
 from prefect_helix.tasks import HelixTask
@@ -390,6 +392,47 @@ def test_what_is_submitted_and_not_waited_for_is_computed_before_the_flow_ends(s
     assert ran.take() == ["add"] * 5
     leaving(6)
     assert ran.take() == ["add"]
+
+
+def test_what_waits_for_its_inputs_as_the_flow_fails_does_not_begin(
+    store: str, ran: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, waiting, abandoned = threading.Event(), threading.Event(), threading.Event()
+    wait, abandon = Ref.wait, Scheduler.abandon
+
+    def waited(ref: Ref, timeout: float | None = None) -> None:
+        waiting.set()
+        wait(ref, timeout)
+
+    def abandoning(scheduler: Scheduler) -> None:
+        abandon(scheduler)
+        abandoned.set()
+
+    monkeypatch.setattr(Ref, "wait", waited)
+    monkeypatch.setattr(Scheduler, "abandon", abandoning)
+
+    @helix_task
+    def first() -> int:
+        RAN.info("first")
+        begun.set()
+        assert abandoned.wait(60)
+        return 1
+
+    @helix_task
+    def second(x: int) -> int:
+        RAN.info("second")
+        return x + 1
+
+    @helix_flow(store=store)
+    def failing() -> None:
+        second.submit(first.submit())
+        assert begun.wait(60)
+        assert waiting.wait(60)  # in a thread of the task runner
+        raise ValueError("the flow fails")
+
+    with pytest.raises(ValueError, match="the flow fails"):
+        failing()
+    assert ran.take() == ["first"]
 
 
 def test_what_is_submitted_to_plain_prefect_and_not_waited_for_may_be_cancelled(ran: Any) -> None:

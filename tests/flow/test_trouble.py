@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from prefect_helix import ConfigurationError, VerificationError, helix_flow, helix_task
+from prefect_helix import ConfigurationError, File, VerificationError, helix_flow, helix_task
 
 RAN = logging.getLogger("ran")
 ROWS = 20_000
@@ -174,6 +174,49 @@ def test_mode_verify_names_the_task_that_is_not_what_it_claims(store: str) -> No
     helix_flow(store=store)(drawing)()
     with pytest.raises(VerificationError, match=r"draw \(recorded 1\.0, now 2\.0 \(\+1\)\)"):
         helix_flow(store=store, mode="verify")(drawing)()
+
+
+def test_what_waits_for_a_call_that_could_not_begin_does_not_run(store: str, tmp_path: Path, ran: Any) -> None:
+    path, gate = tmp_path / "data.txt", threading.Event()
+
+    def loading(number: int) -> Any:
+        @helix_task
+        def load() -> int:
+            assert gate.wait(60)
+            RAN.info("load")
+            return number
+
+        return load
+
+    @helix_task
+    def check(file: File, number: int) -> int:
+        RAN.info("check")
+        return len(Path(file).read_text()) + number
+
+    @helix_task
+    def publish() -> int:
+        RAN.info("publish")
+        return 1
+
+    loads = [loading(1)]
+
+    @helix_flow(store=store)
+    def publishing(change: bool) -> bool:
+        checked = check.submit(File(path), loads[0].submit())
+        published = publish.submit(wait_for=[checked])
+        if change:
+            path.write_text("changed")
+        gate.set()
+        published.wait()
+        return bool(published.state.is_completed())
+
+    path.write_text("1")
+    assert publishing(False)
+    assert ran.take() == ["load", "check", "publish"]
+    loads[0] = loading(2)
+    gate.clear()
+    assert not publishing(True)
+    assert ran.take() == ["load"]
 
 
 def test_a_task_that_returns_none_is_told_to_be_a_plain_task(store: str, said: Any) -> None:

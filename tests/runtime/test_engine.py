@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextvars
 import threading
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import pytest
+from prefect import task
 from prefect.futures import wait
+from prefect.task_runners import ProcessPoolTaskRunner
 
+from prefect_helix.elsewhere import ProcessEngine
 from prefect_helix.engine import Call, PrefectEngine
-from prefect_helix.futures import HelixFuture
+from prefect_helix.futures import HelixFuture, Ref
 from prefect_helix.runtime.nodes import Node
 
 SESSION: Any = SimpleNamespace(way=lambda cell: None, when_settled=lambda node, then: then())
@@ -39,6 +45,12 @@ def test_a_future_whose_node_failed_before_prefect_ran_it_has_failed() -> None:
 def test_a_future_whose_node_was_given_up_has_failed() -> None:
     future = HelixFuture(SESSION, node_of(failed=True), lambda node: None)
     assert (future.state.type.value, str(future.state.message).endswith("it was given up")) == ("FAILED", True)
+
+
+def test_who_only_waits_for_a_node_that_failed_before_prefect_ran_it_is_told() -> None:
+    cell = node_of(failed=True, error=ValueError("no such column")).cell()
+    state = Ref(SESSION, cell, lambda node: None, waits_only=True).state
+    assert (state.type.value, "ValueError: no such column" in str(state.message)) == ("FAILED", True)
 
 
 def test_of_two_threads_that_take_a_node_back_one_does() -> None:
@@ -79,3 +91,24 @@ def test_of_two_threads_that_take_a_node_back_one_does() -> None:
     with ThreadPoolExecutor(2) as pool:
         taken = [one.result() for one in [pool.submit(engine.take_back, node) for _ in range(2)]]
     assert sorted(taken) == [False, True]
+
+
+def test_a_node_that_a_pool_does_not_take_has_failed() -> None:
+    failed: list[Node] = []
+
+    @contextmanager
+    def failing(node: Node) -> Iterator[None]:
+        try:
+            yield
+        except RuntimeError:
+            failed.append(node)
+            raise
+
+    engine, node = ProcessEngine(ProcessPoolTaskRunner(max_workers=1)), node_of(submitted=True)
+    engine.session = cast("Any", SimpleNamespace(failing=failing, reference=lambda value: None))
+    engine.calls[node.key] = Call(task(lambda: 1), None, None, contextvars.Context())
+    with pytest.raises(RuntimeError, match="not started"):
+        engine.run(node)
+    with pytest.raises(RuntimeError, match="not started"):
+        asyncio.run(engine.arun(node))
+    assert failed == [node, node]

@@ -10,7 +10,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from prefect_helix.runtime.nodes import Cell
+from prefect_helix.core.fingerprint import Fingerprint
+from prefect_helix.runtime.code import ValueCode
+from prefect_helix.runtime.memory import Memory
+from prefect_helix.runtime.nodes import Cell, Node, TaskSpec
+from prefect_helix.runtime.objects import Objects
+from prefect_helix.runtime.results import describe
 from prefect_helix.runtime.sharing import is_unshared
 from prefect_helix.runtime.standin import plain
 from prefect_helix.storage.store import open_store
@@ -238,6 +243,24 @@ def test_an_array_is_left_to_the_flow_and_known_when_it_comes_back(lab):
     assert [len(trace.parents) for trace in traces] == [0, 1, 1, 1, 1, 0, 1]
 
 
+def test_of_a_value_that_is_brought_from_its_worker_twice_at_once_the_first_counts():
+    def brought() -> Any:
+        return [frame(), "a name"]
+
+    objects = Objects(lambda name: None, lambda names: None, lambda cell: None)
+    spec = TaskSpec("make", "lab:make", brought, Fingerprint("make", (), ()))
+    node = Node(spec, "n0", 0, result=describe(brought(), ValueCode()).result)
+    first, second = brought(), brought()
+    cell = node.cell()
+    objects.take_over(node, first)
+    given = cell.value
+    objects.take_over(node, second)
+    assert cell.value is given
+    assert objects.reference(given) is cell
+    given[0]["x"] += 1  # by the flow, which was given the first
+    assert objects.reference(given) is None
+
+
 def test_a_list_is_gone_once_only_we_have_it(lab):
     made = Made()
 
@@ -256,6 +279,22 @@ def test_a_list_is_gone_once_only_we_have_it(lab):
 
     assert lab.run(flow, policy="never").value == lab.scratch(flow)
     assert made.alive == 0
+
+
+def test_large_results_that_the_flow_keeps_are_not_all_looked_at_at_each_call(lab, monkeypatch):
+    count = 200
+    make = lab.task(lambda number: [number + 0.5] * 10_000, name="make")
+    looked_at: list[str] = []
+    look_at = Memory.look_at
+
+    def counted(memory: Memory, node: Node, **options: Any) -> None:
+        looked_at.append(node.key)
+        look_at(memory, node, **options)
+
+    monkeypatch.setattr(Memory, "look_at", counted)
+    run = lab.run(lambda: sum(one[0] for one in [make(number) for number in range(count)]), policy="never")
+    assert run.value == sum(number + 0.5 for number in range(count))
+    assert len(looked_at) < 80 * count
 
 
 def test_parts_of_a_result_leave_one_by_one(lab):

@@ -7,6 +7,7 @@ import sys
 import threading
 import types
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -258,6 +259,77 @@ def test_a_run_that_has_used_what_no_longer_holds_is_stopped(lab, outcomes):
     lab.run(flow, more=False)
     with pytest.raises(NondeterministicTaskError, match="'split'"):
         lab.run(flow, more=True)
+
+
+def test_a_run_that_has_used_one_recorded_outcome_is_stopped_at_another(lab):
+    outcomes = iter([0.0, 5.0, 0.0])
+    split = lab.task(lambda: frame(next(outcomes)), name="split", materialize="never")
+    stats = lab.task(total, name="stats")
+    extra = lab.task(total, name="extra")
+
+    def flow(more: bool):
+        rows = split()
+        number = stats(rows)
+        return (number, extra(rows)) if more else number
+
+    lab.run(flow, more=False)
+    lab.run(flow, more=False, mode="recompute")
+    with pytest.raises(NondeterministicTaskError, match="'split'"):
+        lab.run(flow, more=True)
+
+
+def test_a_call_that_another_thread_cannot_start_fails_with_what_stopped_it(lab, outcomes):
+    gate, more = threading.Event(), [True]
+    split = lab.task(lambda: frame(next(outcomes)), name="split", materialize="never")
+    clean = lab.task(lambda df: df + 1, name="clean", materialize="never")
+    stats = lab.task(total, name="stats")
+    count = lab.task(lambda: 1, name="count")
+    extra = lab.task(lambda df, n: total(df) + n, name="extra")
+
+    def flow():
+        rows = clean(split())
+        number = stats(rows)
+        if not more[0]:
+            return number
+        last = extra.submit(rows, count.submit())
+        gate.set()
+        return number, last.result(timeout=10)
+
+    lab.run(flow)
+    more[0] = False
+    assert lab.run(flow).bodies == []
+    more[0] = True
+    gate.clear()
+    count.edit(lambda: gate.wait() and 2)
+    with pytest.raises(NondeterministicTaskError, match="'split'"):
+        lab.run(flow)
+
+
+def test_what_comes_out_otherwise_while_a_result_is_loaded_stops_the_run(lab, outcomes):
+    split = lab.task(lambda: frame(next(outcomes)), name="split", materialize="never")
+    fit = lab.task(lambda df: df * 2, name="fit")
+    extra = lab.task(total, name="extra")
+    stopped: list[BaseException | None] = []
+
+    def flow(more: bool):
+        rows = split()
+        model = fit(rows)
+        if more:
+            store = lab.current.session.keeper.store
+            get_blob = store.get_blob
+
+            def get_late(name: str) -> object:
+                stopped.append(other_thread.submit(extra, rows).exception(10))
+                return get_blob(name)
+
+            store.get_blob = get_late
+        return total(model)
+
+    lab.run(flow, more=False)
+    with ThreadPoolExecutor(1) as other_thread:
+        run = lab.run(flow, more=True)
+    assert run.bodies == ["split"]
+    assert [type(error) for error in stopped] == [NondeterministicTaskError]
 
 
 def test_the_small_part_of_a_container_counts_as_used(lab, outcomes):

@@ -16,7 +16,7 @@ import pytest
 from prefect_helix.core.errors import StoreError
 from prefect_helix.core.graph import Decision
 from prefect_helix.core.summary import summarise
-from prefect_helix.runtime import keeper, stock
+from prefect_helix.runtime import keeper, objects, stock
 from prefect_helix.storage import known
 from prefect_helix.storage.catalog import Catalog
 from prefect_helix.storage.store import Store
@@ -391,6 +391,45 @@ def test_traces_are_journaled_while_one_write_follows_the_other(lab, monkeypatch
             load(i)
         queued.set()
     assert journaled == [0, 0, 1]
+
+
+def test_waiting_for_a_result_to_be_written_is_no_part_of_what_loading_it_takes(lab, monkeypatch):
+    class Clock:
+        """Stands still but for what is written, which takes a second."""
+
+        now_ns = 0
+
+        def perf_counter_ns(self) -> int:
+            return self.now_ns
+
+        def time_ns(self) -> int:
+            return self.now_ns
+
+    clock, asked = Clock(), threading.Event()
+    monkeypatch.setattr(objects, "time", clock)
+    load = lab.task(lambda: frame(), name="load")
+
+    def flow() -> float:
+        kept = lab.current.session.keeper
+        put_blob, flush = kept.store.put_blob, kept.flush
+
+        def put_when_asked(encoded):
+            asked.wait()
+            clock.now_ns += 1_000_000_000
+            put_blob(encoded)
+
+        def flush_now():
+            asked.set()
+            flush()
+
+        monkeypatch.setattr(kept.store, "put_blob", put_when_asked)
+        monkeypatch.setattr(kept, "flush", flush_now)
+        load()
+        return total(load())
+
+    run = lab.run(flow)
+    assert (run.value, run.bodies) == (total(frame()), ["load"])
+    assert [trace.load_us for trace in run.lineage.traces] == [None, 0]
 
 
 def test_what_a_failed_run_finished_is_reused(lab):

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from prefect_helix.core.errors import FileChangedError, HelixError
+from prefect_helix.runtime import nodes
 from prefect_helix.runtime.scheduler import Scheduler
 from prefect_helix.storage.files import File
 
@@ -100,6 +101,29 @@ def test_a_blob_that_cannot_be_read_does_not_block_a_small_pool(lab, workers, fa
     again = lab.run(flow, workers=workers)
     assert again.value == run.value
     assert again.bodies.count("load") == 1
+
+
+def test_two_results_are_loaded_at_once(lab):
+    load = lab.task(lambda number: frame(number), name="load")
+    score = lab.task(total, name="score")
+    both = threading.Barrier(2)
+
+    def flow(again: bool) -> list[float]:
+        if again:
+            store = lab.current.session.keeper.store
+            get_blob = store.get_blob
+
+            def get_together(name: str) -> object:
+                both.wait(10)
+                return get_blob(name)
+
+            store.get_blob = get_together
+        return [future.result() for future in [score.submit(load.submit(number)) for number in range(2)]]
+
+    first = lab.run(flow, again=False)
+    score.edit()
+    second = lab.run(flow, again=True, workers=2)
+    assert (second.value, second.bodies) == (first.value, ["score", "score"])
 
 
 def test_a_call_on_its_way_to_a_small_pool_is_not_waited_for_there(lab, monkeypatch):
@@ -281,6 +305,40 @@ def test_a_failed_flow_gives_up_what_no_thread_has_begun(lab):
     assert runs[0].bodies == ["first"]
 
 
+def test_a_failed_flow_gives_up_what_is_not_known_yet_to_compute(lab, monkeypatch):
+    begun, abandoned = threading.Event(), threading.Event()
+    abandon = Scheduler.abandon
+
+    def abandoning(scheduler: Scheduler) -> None:
+        abandon(scheduler)
+        abandoned.set()
+
+    def hold() -> int:
+        begun.set()
+        abandoned.wait()
+        return 2
+
+    monkeypatch.setattr(Scheduler, "abandon", abandoning)
+    first = lab.task(lambda: 1, name="first")
+    second = lab.task(lambda x: x + 1, name="second")
+    runs = []
+
+    def flow(fails: bool) -> int:
+        runs.append(lab.current)
+        future = second.submit(first.submit())
+        if fails:
+            begun.wait()
+            raise ValueError("the flow fails")
+        return future.result()
+
+    lab.run(flow, fails=False)
+    first.edit(hold)
+    with pytest.raises(ValueError, match="the flow fails"):
+        lab.run(flow, fails=True)
+    assert [run.bodies for run in runs] == [["first", "second"], ["first"]]
+    assert [trace.status for trace in runs[1].lineage.traces] == ["completed", "failed"]
+
+
 def test_a_lazy_call_that_may_turn_out_to_be_like_an_earlier_one_holds_nobody_up(lab):
     gate = threading.Event()
     start = lab.task(lambda: 100, name="start")
@@ -416,6 +474,25 @@ def test_who_comes_to_wait_for_a_parked_call_while_it_is_looked_at_again_is_told
         return told
 
     assert lab.run(flow).value == ["grow"]
+
+
+def test_what_takes_many_results_is_not_measured_whenever_one_of_them_is_there(lab, monkeypatch):
+    count = 100
+    part = lab.task(lambda number: number, name="part")
+    whole = lab.task(lambda parts: sum(parts), name="whole")
+
+    def flow():
+        return whole.submit([part.submit(number) for number in range(count)]).result()
+
+    lab.run(flow)
+    part.edit(lambda number: number + 1)
+    measured: list[Any] = []
+    taken_bytes = nodes.taken_bytes
+    monkeypatch.setattr(nodes, "taken_bytes", lambda *of: measured.append(of) or taken_bytes(*of))
+    run = lab.run(flow)
+    assert run.value == sum(range(1, count + 1))
+    assert run.bodies == ["part"] * count + ["whole"]
+    assert len(measured) < 20 * count
 
 
 # -- who waits for what ----------------------------------------------------------------------------------------------
