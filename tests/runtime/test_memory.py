@@ -13,10 +13,11 @@ import pytest
 from prefect_helix.core.fingerprint import Fingerprint
 from prefect_helix.runtime.code import ValueCode
 from prefect_helix.runtime.memory import Memory
-from prefect_helix.runtime.nodes import Cell, Node, TaskSpec
+from prefect_helix.runtime.nodes import Cell, Node
 from prefect_helix.runtime.objects import Objects
 from prefect_helix.runtime.results import describe
 from prefect_helix.runtime.sharing import is_unshared
+from prefect_helix.runtime.specs import TaskSpec
 from prefect_helix.runtime.standin import plain
 from prefect_helix.storage.store import open_store
 
