@@ -26,7 +26,7 @@ from prefect_helix.runtime.execution import digest_of
 from prefect_helix.runtime.nodes import Cell, Node
 from prefect_helix.runtime.results import SMALL_BYTES
 from prefect_helix.storage.store import Store
-from prefect_helix.visiting import cells_in
+from prefect_helix.visiting import cells_in, visit
 from prefect_helix.workers import (
     Outcome,
     PlainResult,
