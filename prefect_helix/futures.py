@@ -229,7 +229,7 @@ class HelixFuture(PrefectTaskRunFuture[Any]):
         raise_if_flow_run_suspension_requested()
 
     def result(self, timeout: float | None = None, raise_on_failure: bool = True) -> Any:
-        """Return the value, loaded or computed if need be.
+        """Return the value, loaded or computed if need be; what failed its node, if that is not to be raised.
 
         Raises:
             TimeoutError: If the node is not computed in `timeout` seconds.
@@ -245,6 +245,10 @@ class HelixFuture(PrefectTaskRunFuture[Any]):
             if told is None:
                 raise
             return told.result(raise_on_failure=raise_on_failure, _sync=True)  # type: ignore[call-overload]
+        except Exception as error:
+            if raise_on_failure or error is not self._node.error:
+                raise
+            return error
 
     def add_done_callback(self, fn: Callable[[PrefectFuture[Any]], None]) -> None:
         """Call `fn` once the node is computed, or need not be."""

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
-from prefect.settings import PREFECT_TASKS_REFRESH_CACHE
+from prefect.settings import PREFECT_TASKS_DISABLE_CACHING, PREFECT_TASKS_REFRESH_CACHE
 from prefect.tasks import Task
 from prefect.utilities.callables import get_call_parameters
 
@@ -236,7 +236,7 @@ def _max_age_us(task: HelixTask[..., Any]) -> int | None:
     """Return the age after which a result is computed anew; what Prefect's cache is told holds for ours too."""
     ages = [age for age in (task.helix.max_age, task.cache_expiration) if age is not None]
     refreshed = PREFECT_TASKS_REFRESH_CACHE.value() if task.refresh_cache is None else task.refresh_cache
-    if refreshed:
+    if refreshed or PREFECT_TASKS_DISABLE_CACHING.value():
         ages.append(datetime.timedelta(0))
     return int(min(ages).total_seconds() * 1_000_000) if ages else None
 

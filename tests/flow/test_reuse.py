@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from prefect import flow, task
 from prefect.flows import Flow
-from prefect.settings import PREFECT_TASKS_REFRESH_CACHE, temporary_settings
+from prefect.settings import PREFECT_TASKS_DISABLE_CACHING, PREFECT_TASKS_REFRESH_CACHE, temporary_settings
 from prefect.utilities.annotations import NotSet
 from pydantic import PositiveInt
 
@@ -145,11 +145,12 @@ def test_mode_recompute_computes_all_and_refreshes(store: str, ran: Any) -> None
     assert ran.take() == []
 
 
-def test_prefects_setting_to_refresh_what_is_cached_holds_for_ours(store: str, ran: Any) -> None:
+@pytest.mark.parametrize("setting", [PREFECT_TASKS_REFRESH_CACHE, PREFECT_TASKS_DISABLE_CACHING], ids=str)
+def test_prefects_settings_of_what_is_cached_hold_for_ours(setting: Any, store: str, ran: Any) -> None:
     made = pipeline(body, store)
     first = made()
     ran.take()
-    with temporary_settings({PREFECT_TASKS_REFRESH_CACHE: True}):
+    with temporary_settings({setting: True}):
         assert (made(), ran.take()) == (first, ["scan", "features", "fit", "evaluate"])
     assert (made(), ran.take()) == (first, [])
 

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from prefect_helix import ConfigurationError, File, VerificationError, helix_flow, helix_task
+from prefect_helix import ConfigurationError, File, FileChangedError, VerificationError, helix_flow, helix_task
 
 RAN = logging.getLogger("ran")
 ROWS = 20_000
@@ -201,21 +201,22 @@ def test_what_waits_for_a_call_that_could_not_begin_does_not_run(store: str, tmp
     loads = [loading(1)]
 
     @helix_flow(store=store)
-    def publishing(change: bool) -> bool:
+    def publishing(change: bool) -> tuple[bool, object]:
         checked = check.submit(File(path), loads[0].submit())
         published = publish.submit(wait_for=[checked])
         if change:
             path.write_text("changed")
         gate.set()
         published.wait()
-        return bool(published.state.is_completed())
+        return bool(published.state.is_completed()), checked.result(raise_on_failure=False)
 
     path.write_text("1")
-    assert publishing(False)
+    assert publishing(False) == (True, 2)
     assert ran.take() == ["load", "check", "publish"]
     loads[0] = loading(2)
     gate.clear()
-    assert not publishing(True)
+    completed, error = publishing(True)
+    assert (completed, type(error)) == (False, FileChangedError)
     assert ran.take() == ["load"]
 
 
