@@ -1983,6 +1983,83 @@ EDITS = parse(r"""
 -K = 1
 +K = 2
  def task(f=K): return f
+
+-- what is read of a name: the name of an attribute is no part of what the name stands for
+
+== change: attribute of a constant that is read
+ import types
+ K = types.SimpleNamespace(alpha=1, beta=2)
+-def task(): return K.alpha
++def task(): return K.beta
+== change: attribute of an attribute of a constant
+ import types
+ K = types.SimpleNamespace(model=types.SimpleNamespace(alpha=1, beta=2))
+-def task(): return K.model.alpha
++def task(): return K.model.beta
+== change: member of an enum that is named
+ import enum
+ class Metric(enum.Enum):
+     RMSE = 1
+     MAE = 2
+-def task(score): return score(Metric.RMSE)
++def task(score): return score(Metric.MAE)
+== change: member of an enum in a pattern
+ import enum
+ class Metric(enum.Enum):
+     RMSE = 1
+     MAE = 2
+ def task(x):
+     match x:
+-        case Metric.RMSE: return 1
++        case Metric.MAE: return 1
+== change: method of an array that is called
+ import numpy
+ K = numpy.array([1, 2])
+-def task(): return K.min()
++def task(): return K.max()
+== change: method of a class of Python
+-def task(names): return sorted(names, key=str.lower)
++def task(names): return sorted(names, key=str.upper)
+== change: constructor of an imported class
+ from pandas import DataFrame
+-def task(x): return DataFrame.from_dict(x)
++def task(x): return DataFrame.from_records(x)
+== change: attribute of what a closure holds
+ import types
+ def make(k):
+-    def task(): return k.alpha
++    def task(): return k.beta
+     return task
+ task = make(types.SimpleNamespace(alpha=1, beta=2))
+== change: name that a module makes when it is asked for
+ import lazy
+-def task(): return lazy.one
++def task(): return lazy.two
+@ lazy.py
+ def __getattr__(name): return name
+== change: method that makes the first value of state
+ class Memo:
+     @staticmethod
+     def cold(): return {}
+     @staticmethod
+     def warm(): return {1: 2}
+-C = Memo.cold()
++C = Memo.warm()
+ def task(k):
+     C[k] = 1
+     return C
+== keep: object with attributes reached through its module
+@ project.py
+-import conf
++from conf import settings
+-def task(): return conf.settings.alpha
++def task(): return settings.alpha
+@ conf.py
+ import types
+ settings = types.SimpleNamespace(alpha=1)
+
+-- more code, continued
+
 == change: constant reassigned
  K = 1
  def task(): return K

@@ -61,6 +61,18 @@ CASES = parse(r"""
 -config = types.SimpleNamespace(alpha=1)
 +config = types.SimpleNamespace(alpha=2)
  def task(): return config.alpha
+== computes: another attribute of a constant read
+ import types
+ config = types.SimpleNamespace(alpha=1, beta=2)
+-def task(): return config.alpha
++def task(): return config.beta
+== computes: another member of an enum named
+ import enum
+ class Metric(enum.Enum):
+     RMSE = 1
+     MAE = 2
+-def task(): return Metric.RMSE.value
++def task(): return Metric.MAE.value
 == keeps: a constant written otherwise
 -DAY = 86400
 +DAY = 24 * 60 * 60

@@ -6,7 +6,7 @@ import builtins
 import re
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
@@ -69,8 +69,9 @@ def resolve_global(live: Live, namespace: dict[str, Any], chain: Chain) -> Bindi
     return _follow(live, _global(live, namespace, chain[0]), chain)
 
 
-def _follow(live: Live, binding: Binding, chain: Chain) -> Binding:
+def _follow(live: Live, root: Binding, chain: Chain) -> Binding:
     foreign: Binding | None = None
+    binding = replace(root, rest=chain[1:])
     for position, attribute in enumerate(chain[1:], start=1):
         module = binding.value
         if not isinstance(module, ModuleType):
