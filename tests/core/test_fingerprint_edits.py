@@ -1073,6 +1073,69 @@ EDITS = parse(r"""
 -    def f(self): return 1
 +    def f(self): return 2
  def task(): return B.reg['D'][0]().f()
+== change: key by which a class in another module registers itself
+@ project.py
+ import base, nets
+ def task(): return base.Model.kinds["a"]
+@ base.py
+ class Model:
+     kinds = {}
+     def __init_subclass__(cls, key, **k): Model.kinds[key] = cls
+@ nets.py
+ from base import Model
+-class A(Model, key="a"): pass
++class A(Model, key="b"): pass
+-class B(Model, key="b"): pass
++class B(Model, key="a"): pass
+== change: option with which a function in another module is registered
+@ project.py
+ import base, steps
+ def task(x):
+     f, options = base.Registry.items["scale"]
+     return f(x, **options)
+@ base.py
+ class Registry:
+     items = {}
+     @staticmethod
+     def add(name, **options):
+         def put(f):
+             Registry.items[name] = (f, options)
+             return f
+         return put
+@ steps.py
+ from base import Registry
+-@Registry.add("scale", by=2)
++@Registry.add("scale", by=3)
+ def scale(x, by): return x * by
+== change: call by which an instance is registered in the module of its class
+@ project.py
+ import base, steps
+ def task(x): return base.Registry.items["scale"](x)
+@ base.py
+ class Registry:
+     items = {}
+     @staticmethod
+     def add(name, step): Registry.items[name] = step
+@ steps.py
+ from base import Registry
+ class Scale:
+     def __init__(self, by): self.by = by
+     def __call__(self, x): return x * self.by
+-Registry.add("scale", Scale(2))
++Registry.add("scale", Scale(3))
+== keep: code beside a class that registers itself
+@ project.py
+ import base, nets
+ def task(): return base.Model.kinds["a"]
+@ base.py
+ class Model:
+     kinds = {}
+     def __init_subclass__(cls, key, **k): Model.kinds[key] = cls
+@ nets.py
+ from base import Model
+ class A(Model, key="a"): pass
+-LIMIT = 1
++LIMIT = 2
 == keep: comment and docstring around state
  C = {}
 +# a comment

@@ -48,6 +48,19 @@ class Origins:
             self._fill(node, namespace, initial_code(self._live.module_text(namespace), name))
         return self._reach.settled(node)
 
+    def of_definition(self, code: object) -> dict[tuple[int, str], Edge]:
+        """Return an edge to the code that names a function or class of the project as its module is imported."""
+        if not is_project_code(self._live, code):
+            return {}
+        if isinstance(code, FunctionType):
+            namespace = code.__globals__
+        elif isinstance(code, type) and isinstance(module := self._live.item(sys.modules, code.__module__), ModuleType):
+            namespace = vars(module)
+        else:
+            return {}
+        name = code.__qualname__.partition(".")[0]
+        return {(id(namespace), name): self.of_name(namespace, name)}
+
     def of_written(self, function: FunctionType, form: NormalForm) -> list[Edge]:
         """Return edges to the code that makes the first values of what `function` writes."""
         chains = sorted({*form.writes, *self._changed_inside(function, form)})

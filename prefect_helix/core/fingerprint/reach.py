@@ -76,6 +76,7 @@ class Reach:
         self._given: set[int] = set()
         self._written_slots: set[Slot] = set()
         self._written_objects: set[int] = set()
+        self._changed: list[tuple[Node, object]] = []
         self._states: dict[int, Node] = {}
         self._origins = Origins(self)
         self._hidden: set[int] = set()
@@ -196,6 +197,10 @@ class Reach:
             if self._is_written(binding):
                 key = f"initial {id(namespace)} {binding.label}"
                 grew |= self._add(user, key, self._origins.of_name(namespace, binding.label))
+        for user, changed in list(self._changed):
+            for code in self._code_in(changed):
+                for (space, name), edge in self._origins.of_definition(code).items():
+                    grew |= self._add(user, f"initial {space} {name}", edge)
         return grew or bool(self._pending)
 
     def _owns_hidden(self, function: FunctionType) -> bool:
@@ -204,6 +209,16 @@ class Reach:
         values = (*cells, *(value for _, value in default_values(function)))
         held = (node for value in values if (node := self._nodes.get(id(value))) is not None)
         return any(id(part) in self._hidden for node in held for part in structure_of(node))
+
+    def _code_in(self, value: object) -> list[object]:
+        """Return the functions and classes that a value which is changed in place holds, in the order of the walk.
+
+        It is not known by its content, so that what put them there has to count: their decorators, and the arguments of
+        their bases.
+        """
+        node = self._nodes.get(id(value))
+        held = set(map(id, structure_of(node))) if node is not None else set()
+        return [each for each, part in zip(self._alive, self._nodes.values(), strict=True) if id(part) in held]
 
     def _add(self, node: Node, key: str, edge: Edge) -> bool:
         """Give `node` an edge that is found late, once, and again whenever it is filled in again; tell if it is new."""
@@ -289,7 +304,7 @@ class Reach:
             value = resolve(self.live, function, chain).value
             if is_project_code(self.live, value) and not is_known(self.live, function, callee):
                 self.visit(value, node.name, given=True)
-        self._note_writes(function, form)
+        self._note_writes(node, function, form)
 
     def annotated(
         self, node: Node, namespace: dict[str, Any], annotations: Iterable[tuple[str, object]]
@@ -325,9 +340,11 @@ class Reach:
         self.opaque.setdefault(f"{node.name}()", []).append(what)
         return Edge(what, "", partial(self._final, Node("opaque", f"{node.name}: {what}", what)))
 
-    def _note_writes(self, function: FunctionType, form: NormalForm) -> None:
+    def _note_writes(self, node: Node, function: FunctionType, form: NormalForm) -> None:
         self._written_slots.update(written_slot(self.live, function, chain) for chain in form.writes)
-        self._written_objects.update(map(id, self._origins.written_by(function, form)))
+        changed = list(self._origins.written_by(function, form))
+        self._written_objects.update(map(id, changed))
+        self._changed += [(node, value) for value in changed]
 
     def package_of(self, namespace: dict[str, Any]) -> str:
         """Return the package that the module with globals `namespace` is in; empty if it is in none."""
