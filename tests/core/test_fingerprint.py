@@ -121,6 +121,13 @@ def test_a_global_that_reached_code_writes_is_state_with_a_note(load: Load, text
         "class M: pass\nm = None\ndef get():\n    global m\n    m = m or M()\ndef task(k): return get()\n",
         "class M:\n    n = 0\n    def f(self): M.n += 1\nm = M()\ndef task(k): m.f()\n",
         "import io\nB = io.BytesIO(b'a')\ndef task(k): return B.read()\n",
+        "import itertools\nN = itertools.count()\ndef task(k): return next(N)\n",
+        "import itertools\nclass M:\n    ids = itertools.count()\n    def __init__(self): self.id = next(M.ids)\n"
+        "def task(k): return M().id\n",
+        "import itertools\nC = itertools.cycle('ab')\ndef task(k): return next(C)\n",
+        "import typing\nclass P(typing.Protocol):\n    def f(self): ...\nclass M(P):\n    def f(self): return 1\n"
+        "def task(k): return M().f()\n",
+        "import enum\nclass F(enum.Flag):\n    A = 1\n    B = 2\ndef task(k): return F.A | F.B\n",
     ],
 )
 def test_writing_state_does_not_move_the_fingerprint(load: Load, text: str) -> None:

@@ -1213,6 +1213,11 @@ EDITS = parse(r"""
 -A = io.BytesIO(b'a')
 +A = io.BytesIO(b'b')
  def task(x): return A.getvalue()
+== change: start of a counter
+ import itertools
+-N = itertools.count(1)
++N = itertools.count(2)
+ def task(): return next(N)
 == change: struct
  import struct
 -K = struct.Struct('i')
@@ -1403,6 +1408,22 @@ EDITS = parse(r"""
 +    b = 2
 +    a = 1
  def task(): return [k for k in vars(M)]
+== change: constructor of a class below a protocol
+ import typing
+ class P(typing.Protocol):
+     def f(self): ...
+ class M(P):
+-    def __init__(self): self.x = 1
++    def __init__(self): self.x = 2
+     def f(self): return self.x
+ def task(): return M().f()
+== change: value of a flag
+ import enum
+ class F(enum.Flag):
+     A = 1
+-    B = 2
++    B = 4
+ def task(): return (F.A | F.B).value
 == change: abc register
  import abc
  class A(abc.ABC): pass

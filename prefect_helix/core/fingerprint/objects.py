@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import enum
 import sys
 from _abc import _get_dump  # type: ignore[import-not-found]  # nothing else tells what is registered
 from types import FunctionType, ModuleType
@@ -40,6 +41,8 @@ _CLASS_FACTS = frozenset({
 })
 # fmt: on
 _PYDANTIC_FIELDS = frozenset({"__pydantic_fields__", "__pydantic_decorators__"})
+_INIT_UNTIL_USE = "_no_init_or_replace_init"
+"""What `typing.Protocol` gives to protocols: it looks up the constructor and puts it into the class of the instance."""
 
 
 def expand(reach: Reach, node: Node, value: Any) -> None:
@@ -183,7 +186,19 @@ def _members(cls: type) -> tuple[list[str], list[Any]]:
     members = vars(cls)
     names = [name for name in members if name not in _CLASS_FACTS]
     names = [name for name in names if not name.startswith("__pydantic_") or name in _PYDANTIC_FIELDS]
+    if _has_init_by_use(cls):
+        names.remove("__init__")
+    if issubclass(cls, enum.Flag):  # whose members are found again there, and each combination of them that is made
+        names = [name for name in names if name != "_value2member_map_"]
     return names, [members[name] for name in names]
+
+
+def _has_init_by_use(cls: type) -> bool:
+    """Return whether a class below a protocol was given the constructor of a base when its first instance was made."""
+    made = vars(cls).get("__init__")
+    below = [vars(base)["__init__"] for base in cls.__mro__[1:] if "__init__" in vars(base)]
+    found = [each for each in below if getattr(each, "__name__", "") != _INIT_UNTIL_USE]
+    return made is not None and len(found) < len(below) and made is found[0]
 
 
 def _subclasses(live: Live, cls: type) -> list[type]:

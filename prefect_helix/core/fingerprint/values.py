@@ -10,6 +10,7 @@ import decimal
 import fractions
 import functools
 import io
+import itertools
 import logging
 import os
 import pathlib
@@ -95,6 +96,8 @@ _WITHOUT_CONTENT = (
     weakref.WeakValueDictionary,
     weakref.WeakSet,
     types.GeneratorType,
+    itertools.count,
+    itertools.cycle,
     types.CoroutineType,
     types.FrameType,
     types.TracebackType,
@@ -108,7 +111,7 @@ def is_means(value: object) -> bool:
 
 
 def has_no_content(value: object) -> bool:
-    """Return whether `value` is a handle (a lock, stream, connection, mock), no data: its type counts."""
+    """Return whether `value` is a handle (a lock, stream, connection, counter, mock), no data: its type counts."""
     mocks = getattr(sys.modules.get("unittest.mock"), "NonCallableMock", ())
     return isinstance(value, (*_WITHOUT_CONTENT, mocks))
 
