@@ -242,6 +242,28 @@ def test_a_generator_of_torch_is_one(load: Load, monkeypatch: pytest.MonkeyPatch
     assert before.draws
 
 
+def test_what_the_logger_of_a_library_keeps_does_not_count(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Logger:
+        """As loguru's, it keeps which modules have logged."""
+
+        __module__ = "loguru._logger"
+
+        def __init__(self) -> None:
+            self.enabled: dict[str, bool] = {}
+
+        def info(self, text: str) -> None:
+            self.enabled[text] = True
+
+    loguru: Any = ModuleType("loguru")
+    loguru.logger = Logger()
+    monkeypatch.setitem(sys.modules, "loguru", loguru)
+    module = load("from loguru import logger\ndef task(k): logger.info(k)\n")
+    before = fingerprint(module.task)
+    module.task("a")
+    assert fingerprint(module.task) == before
+    assert before.notes == ()
+
+
 def test_of_the_generators_that_all_share_nothing_is_told(load: Load) -> None:
     module = load("from random import random\nfrom numpy.random import rand\ndef task(): return random(), rand()\n")
     assert (fingerprint(module.task).notes, fingerprint(module.task).draws) == ((), False)

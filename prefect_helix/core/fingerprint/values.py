@@ -74,6 +74,7 @@ _MANY_PARTS = 20_000
 
 _NAMED_TYPES = frozenset({"TypeVar", "TypeAliasType"})
 _LOGGING = (logging.Logger, logging.LoggerAdapter, logging.Handler)
+_LOGGING_LIBRARIES = frozenset({"loguru", "structlog"})  # their loggers keep who has logged, and where to
 _DERIVED = frozenset({"cls_ref", "core_schema"})  # by pydantic, from what else it holds, with addresses of classes
 _WITHOUT_CONTENT = (
     type(threading.Lock()),
@@ -106,8 +107,10 @@ _WITHOUT_CONTENT = (
 
 def is_means(value: object) -> bool:
     """Return whether `value` is a means that no result depends on (a logger): only its type counts."""
-    compiled_schema = type(value).__module__.startswith("pydantic_core.")  # holds identities; follows from its model
-    return compiled_schema or isinstance(value, _LOGGING)
+    module = type(value).__module__
+    compiled_schema = module.startswith("pydantic_core.")  # holds identities; follows from its model
+    logs = module.partition(".")[0] in _LOGGING_LIBRARIES or isinstance(value, _LOGGING)
+    return compiled_schema or logs
 
 
 def has_no_content(value: object) -> bool:
