@@ -288,6 +288,9 @@ def test_of_the_generators_that_all_share_nothing_is_told(load: Load) -> None:
         ("pd.read_csv('data.csv')", "read_csv of a file that is no argument"),
         ("pl.scan_parquet('data.parquet')", "scan_parquet of a file that is no argument"),
         ("xr.open_dataset('data.nc')", "open_dataset of a file that is no argument"),
+        ("keras.models.load_model('net.keras')", "load_model of a file that is no argument"),
+        ("prompts.get_template('ask.j2').render(x=x)", "get_template of a file that is no argument"),
+        ("hydra.utils.instantiate(x)", "instantiate of what a configuration names"),
     ],
 )
 def test_opaque_code_is_a_component_and_one_note(load: Load, body: str, what: str) -> None:
@@ -304,6 +307,11 @@ def test_opaque_code_is_a_component_and_one_note(load: Load, body: str, what: st
         ("from os import environ\ndef task(): return environ['A']\n", "project_under_test.task()"),
         ("from os import environ as env\ndef task(): return env.get('A')\n", "project_under_test.task()"),
         ("from os import environb\ndef task(): return environb[b'A']\n", "project_under_test.task()"),
+        (
+            "from pydantic_settings import BaseSettings\nclass S(BaseSettings):\n    helix_test_variable: str = ''\n"
+            "def settings(): return S()\ndef task(): return settings().helix_test_variable\n",
+            "project_under_test.settings()",
+        ),
         ("import os\ndef task(env=os.environ): return env['A']\n", "project_under_test.task.env"),
         ("import os\nK = [os.environ]\ndef task(): return K[0]['A']\n", "project_under_test.K[0]"),
         ("from os import environ\ndef task(): environ['HELIX_TEST_VARIABLE'] = 'b'\n", "project_under_test.task()"),
@@ -318,6 +326,17 @@ def test_the_environment_is_told_of_and_its_content_does_not_count(
     assert fingerprint(module.task) == before
     assert len(before.notes) == 1
     assert f"{who} uses os.environ." in before.notes[0]
+
+
+def test_settings_that_are_made_already_count_by_what_they_hold(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (
+        "from pydantic_settings import BaseSettings\nclass S(BaseSettings):\n    helix_test_variable: str = ''\n"
+        "SETTINGS = S()\ndef task(): return SETTINGS.helix_test_variable\n"
+    )
+    before = fingerprint(load(text).task)
+    monkeypatch.setenv("HELIX_TEST_VARIABLE", "a")
+    assert fingerprint(load(text).task).hash != before.hash
+    assert before.notes == ()
 
 
 def test_what_numba_compiles_counts_by_its_function_and_options(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -381,6 +400,7 @@ def test_a_namespace_that_is_put_into_frames_of_polars_counts(load: Load, monkey
         "getattr(x, 'name')",
         "re.compile('a')",
         "xr.open_dataset(x / 'data.nc')",
+        "keras.models.load_model(x)",
     ],
 )
 def test_files_named_by_arguments_and_literal_names_are_seen(load: Load, body: str) -> None:

@@ -25,6 +25,8 @@ _FILE_READERS = frozenset({
     "open", "load", "loadtxt", "genfromtxt", "fromfile", "memmap", "imread",
     "scan_csv", "scan_parquet", "scan_ndjson", "scan_ipc", "scan_delta", "scan_iceberg",  # polars
     "open_dataset", "open_mfdataset", "open_dataarray", "open_datatree", "open_zarr",  # xarray
+    "load_model", "load_weights", "load_from_checkpoint", "from_pretrained", "load_file",  # of trained models
+    "loadmat", "load_npz", "get_template",
 })
 # fmt: on
 _WRITE_MODES = frozenset(mode + kind + plus for mode in "wax" for kind in ("", "b", "t") for plus in ("", "+"))
@@ -47,6 +49,8 @@ def unseen_inputs(roots: Iterable[ast.AST], calls: Sequence[ast.Call]) -> frozen
                 found.add("getattr with a computed name")
             case (("import_module" | "__import__"), [first, *_]) if not _is_text(first):
                 found.add(f"{name} with a computed name")
+            case "instantiate", [_, *_]:  # by Hydra
+                found.add("instantiate of what a configuration names")
             case _:
                 source = _file_read(name, call)
                 if source is not None:

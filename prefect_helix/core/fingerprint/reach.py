@@ -37,7 +37,7 @@ from prefect_helix.core.fingerprint.names import (
 )
 from prefect_helix.core.fingerprint.origins import Origins
 from prefect_helix.core.fingerprint.source import read_function
-from prefect_helix.core.fingerprint.values import attributes_set, is_environment
+from prefect_helix.core.fingerprint.values import attributes_set, is_environment, reads_environment
 
 _MODULE_FACTS = frozenset({"__name__", "__file__", "__spec__", "__package__", "__path__", "__loader__", "__builtins__"})
 
@@ -285,7 +285,7 @@ class Reach:
         annotations = self.live.repeat(annotations_of, function) if documented else ()
         package = self.package_of(function.__globals__)
         bindings = [resolve(self.live, function, chain) for chain in form.references]
-        opaque = form.opaque | {"os.environ" for binding in bindings if is_environment(binding.value)}
+        opaque = form.opaque | {"os.environ" for binding in bindings if reads_environment(binding.value)}
         node.edges = [
             *(self.reference(node, binding) for binding in bindings),
             *(self.reference(node, binding) for binding in self._named(function, form)),

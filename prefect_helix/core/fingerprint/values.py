@@ -124,6 +124,12 @@ def is_environment(value: object) -> bool:
     return isinstance(value, type(os.environ))
 
 
+def reads_environment(value: object) -> bool:
+    """Return whether code that uses `value` reads the environment: it is `os.environ`, or a class of settings."""
+    bases = value.__mro__ if isinstance(value, type) else ()
+    return is_environment(value) or any(str(base.__module__).partition(".")[0] == "pydantic_settings" for base in bases)
+
+
 def parts_of(value: object) -> tuple[str, ...]:
     """Return the attributes that `value` is the sum of, beside those set on it; none if it is not known to be a sum."""
     cls = type(value)
