@@ -1040,6 +1040,50 @@ EDITS = parse(r"""
 @ tools.py
  C = {}
  def put(k): C[k] = 1
+== change: attribute that the module of the task sets by a method of its class
+@ project.py
+ from conf import Config
+-Config.configure(1)
++Config.configure(2)
+ def task(): return Config.rate
+@ conf.py
+ class Config:
+     rate = 0
+     @staticmethod
+     def configure(rate): Config.rate = rate
+== change: attribute that the module of the task sets, and a method of its class, too
+@ project.py
+ from conf import Config
+-Config.rate = 1
++Config.rate = 2
+ def task(): return Config.rate
+@ conf.py
+ class Config:
+     rate = 0
+     @classmethod
+     def reset(cls): Config.rate = 0
+== change: entry that the module of the task puts into a registry by its class
+@ project.py
+ from base import Registry
+-Registry.add("small", {"width": 64})
++Registry.add("small", {"width": 32})
+ def task(): return Registry.items["small"]
+@ base.py
+ class Registry:
+     items = {}
+     @staticmethod
+     def add(name, value): Registry.items[name] = value
+== change: attribute of an instance that the module of the task sets by a method of its class
+@ project.py
+ from conf import config
+-config.rate = 1
++config.rate = 2
+ def task(): return config.rate
+@ conf.py
+ class Config:
+     rate = 0
+     def reset(self): config.rate = 0
+ config = Config()
 == keep: constant of that name that is no state
 @ project.py
  from tools import put

@@ -105,6 +105,13 @@ class Origins:
             if value is not MISSING and type(value) not in PLAIN_TYPES:  # None has no items, and is one for many
                 yield value
 
+    def owners_of_written(self, function: FunctionType, form: NormalForm) -> Iterator[object]:
+        """Yield the classes and instances that hold what `function` writes: whoever names them may have filled them."""
+        for chain in (*form.writes, *self._changed_inside(function, form)):
+            owner = held_value(self._live, function, chain[:-1]) if len(chain) > 1 else MISSING
+            if owner is not MISSING and type(owner) not in PLAIN_TYPES and not isinstance(owner, ModuleType):
+                yield owner
+
     def _changed_inside(self, function: FunctionType, form: NormalForm) -> list[Chain]:
         containers = MAPPINGS | SEQUENCES | SETS
         mutated = [chain for chain in form.mutations if type(held_value(self._live, function, chain)) in containers]

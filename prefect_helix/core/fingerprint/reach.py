@@ -76,6 +76,7 @@ class Reach:
         self._given: set[int] = set()
         self._written_slots: set[Slot] = set()
         self._written_objects: set[int] = set()
+        self._written_owners: set[int] = set()
         self._changed: list[tuple[Node, object]] = []
         self._states: dict[int, Node] = {}
         self._origins = Origins(self)
@@ -194,7 +195,7 @@ class Reach:
             if self._hidden and any(id(node) in self._hidden for node in structure_of(target)):
                 grew |= self._add(user, f"initial {id(namespace)} {name}", self._origins.of_name(namespace, name))
         for user, binding, namespace in list(self._references):
-            if self._is_written(binding):
+            if self._is_written(binding) or id(binding.value) in self._written_owners:
                 key = f"initial {id(namespace)} {binding.label}"
                 grew |= self._add(user, key, self._origins.of_name(namespace, binding.label))
         for user, changed in list(self._changed):
@@ -344,6 +345,7 @@ class Reach:
         self._written_slots.update(written_slot(self.live, function, chain) for chain in form.writes)
         changed = list(self._origins.written_by(function, form))
         self._written_objects.update(map(id, changed))
+        self._written_owners.update(map(id, self._origins.owners_of_written(function, form)))
         self._changed += [(node, value) for value in changed]
 
     def package_of(self, namespace: dict[str, Any]) -> str:
