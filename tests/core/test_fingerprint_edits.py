@@ -2564,6 +2564,16 @@ def test_the_order_of_a_set_does_not_count(name: str, sets_by_seed: list[dict[st
     assert len(found.pop()) == 32
 
 
+def test_hash_seed_does_not_count_where_code_changes_several_containers(tmp_path: Path) -> None:
+    names = ("a", "b", "c", "d", "e")
+    text = "".join(f"def {name}(): return 1\n{name.upper()} = {{0: {name}}}\n" for name in names)
+    text += "def task(x): " + "; ".join(f"{name.upper()}[1] = x" for name in names) + "\n"
+    (tmp_path / "project.py").write_text(text)
+    found = {load({"only": str(tmp_path)}, seed=seed)["only"] for seed in ("1", "2", "3")}
+    assert len(found) == 1
+    assert len(found.pop()) == 32
+
+
 def test_what_seeds_the_generators_that_all_share_does_not_count(tmp_path: Path) -> None:
     (tmp_path / "project.py").write_text(
         "from random import random, shuffle\nfrom numpy.random import rand\nfrom scipy.stats import norm\n"

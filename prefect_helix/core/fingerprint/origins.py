@@ -114,8 +114,8 @@ class Origins:
 
     def _changed_inside(self, function: FunctionType, form: NormalForm) -> list[Chain]:
         containers = MAPPINGS | SEQUENCES | SETS
-        mutated = [chain for chain in form.mutations if type(held_value(self._live, function, chain)) in containers]
-        return [*form.item_writes, *mutated]
+        held = [(chain, held_value(self._live, function, chain)) for chain in sorted(form.mutations)]
+        return [*sorted(form.item_writes), *(chain for chain, value in held if type(value) in containers)]
 
     def _fill(self, node: Node, namespace: dict[str, Any], initial: Initial) -> None:
         node.own = f"initial {initial.form.text}"
