@@ -54,6 +54,9 @@ class Cluster(Protocol):
 
     shares_objects: bool
 
+    def open(self) -> None:
+        """Make sure that there are workers; called where the flow first needs them, before anything else."""
+
     def call(self, function: Callable[..., Any], *args: Any) -> Handle:
         """Have a function called on a worker, as a task; handles among its arguments become their values."""
 
@@ -132,6 +135,7 @@ class ClusterEngine(ApartEngine):
 
     def start(self, node: Node) -> None:
         """Hand `node` to the workers, as soon as they have its inputs or will have them."""
+        self._cluster.open()
         place: Future[Handle] = Future()
         self._places[node.key] = place
         if self._is_ready(node):
@@ -157,6 +161,7 @@ class ClusterEngine(ApartEngine):
     ) -> Any:
         """Submit a task that has no node, with the results of helix tasks that it takes."""
         assert self._submit is not None, "the task runner was adopted"
+        self._cluster.open()
         self._supply(parameters)
         sent = {name: self._given_there(value, name, Inputs()) for name, value in parameters.items()}
         return self._submit(task, sent, self._waited_there(wait_for), self._edges(parameters, dependencies))
@@ -297,6 +302,7 @@ class ClusterEngine(ApartEngine):
         if not submitted or handle is None or not self._cluster.has(future):
             return super()._end_of(future, submitted=submitted)
         try:
+            self._cluster.open()
             state, digest, content = self._cluster.look(handle, digest_there)
         except Exception:  # its worker died: Prefect tells what became of it
             return super()._end_of(future, submitted=submitted)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import UUID, uuid4
@@ -44,16 +45,26 @@ class DaskCluster:
 
     def __init__(self, runner: Any) -> None:
         self._runner = runner
+        self._client: Any = None
+        self._opening = threading.Lock()
         self._future = sys.modules["prefect_dask.task_runners"].PrefectDaskFuture
+
+    def open(self) -> None:
+        """Have the task runner connect: it makes a client, and a cluster, for each thread that comes before it has one.
+
+        It is done in the context of the flow, which the task runner leaves again at the end.
+        """
+        with self._opening:
+            self._client = self._runner.client
 
     def call(self, function: Callable[..., Any], *args: Any) -> Handle:
         """Have a function called, beside its largest argument as a rule."""
         key = f"{function.__name__}-{uuid4().hex}"
-        return self._runner.client.submit(function, *args, key=key, pure=False, priority=_FIRST)
+        return self._client.submit(function, *args, key=key, pure=False, priority=_FIRST)
 
     def look(self, handle: Handle, function: Callable[..., Any], *args: Any) -> Any:
         """Return what a function gives of a value on the worker that has it."""
-        client = self._runner.client
+        client = self._client
         handle.exception()  # waits, and brings no value here
         for worker in client.who_has([handle])[handle.key]:
             with contextlib.suppress(OSError, LookupError):  # the worker is gone, or the value went to another
@@ -64,7 +75,7 @@ class DaskCluster:
         """Return what a function gives of values on the worker of that address; None if it is gone."""
         keys = [handle.key for handle in handles]
         try:
-            return self._runner.client.run(ask_there, keys, function, *args, workers=[process])[process]
+            return self._client.run(ask_there, keys, function, *args, workers=[process])[process]
         except OSError:
             return None
 
@@ -74,7 +85,7 @@ class DaskCluster:
 
     def put(self, value: Any) -> Handle:
         """Bring a value to a worker."""
-        return self._runner.client.scatter([value], hash=False)[0]
+        return self._client.scatter([value], hash=False)[0]
 
     def then(self, handle: Handle, done: Callable[[], object]) -> None:
         """Call `done` once there is a value or an error."""
@@ -103,6 +114,9 @@ class RayCluster:
         self._ray: Any = sys.modules["ray"]
         self._future = sys.modules["prefect_ray.task_runners"].PrefectRayFuture
         self._functions: dict[Callable[..., Any], Any] = {}
+
+    def open(self) -> None:
+        """Do nothing: the task runner connected when the flow run began."""
 
     def look(self, handle: Handle, function: Callable[..., Any], *args: Any) -> Any:
         """Return what a function gives of a value."""

@@ -19,6 +19,7 @@ STORIES = (
     "a_store_of_this_process_only",
     "late",
     "all_threads_are_taken",
+    "a_cluster_of_its_own",
     "a_flow_fails",
     "an_async_flow",
     "a_blob_is_damaged",
@@ -121,6 +122,14 @@ def test_results_come_though_all_threads_are_taken(stories: dict[str, list[Any]]
     assert metrics == {f"gate{number}": 20_000 for number in range(6)}  # what its tasks logged there
     assert run["ran"] == [*["held"] * 6, "table"]
     assert warnings(run) == []
+
+
+def test_a_run_that_begins_with_loads_starts_one_cluster(stories: dict[str, list[Any]]) -> None:
+    before, after, clusters = stories["a_cluster_of_its_own"]
+
+    assert before["ran"] == ["table", "table", "total", "total"]
+    assert (after["ran"], after["result"]) == (["scaled", "scaled", "total", "total"], "[624030000.0, 624090000.0]")
+    assert (clusters, warnings(after)) == (1, [])
 
 
 def test_a_failing_flow_ends_and_leaves_its_queue(stories: dict[str, list[Any]]) -> None:

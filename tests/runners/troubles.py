@@ -29,6 +29,7 @@ MEGABYTES = 100
 KIND, RESULT, STORE, OPTIONS, *STORIES = sys.argv[1:]
 make_runner: Callable[[], Any]
 counted_bytes = 0
+clusters: list[str] = []
 
 
 def counted(method: Callable[..., Any], size_of: Callable[[Any], int]) -> Callable[..., Any]:
@@ -72,10 +73,11 @@ def patience(story: str) -> contextlib.AbstractContextManager[Any]:
 def run(body: Callable[..., Any], look: bool | None = None, **options: Any) -> dict[str, Any]:
     """Run a flow; give its result, the bodies that ran and what was told."""
     (steps.HERE / "ran.log").write_text("")
-    store = {"store": STORE, "policy": "always", "storage_options": json.loads(OPTIONS) or None, **options}
+    store = {"store": STORE, "policy": "always", "storage_options": json.loads(OPTIONS) or None}
+    settings = {**store, "task_runner": make_runner(), **options}
     with listening() as told:
         try:
-            made = helix_flow(task_runner=make_runner(), name=body.__name__, **store)(body)
+            made = helix_flow(name=body.__name__, **settings)(body)
             arguments = () if look is None else (look,)
             result = asyncio.run(made()) if asyncio.iscoroutinefunction(body) else made(*arguments)
         except Exception as error:
@@ -113,6 +115,16 @@ def held(gate: str, frame: Any) -> str:
     log_metric(Path(gate).name, len(frame))
     with Path(gate).open("rb", buffering=0) as waiting:
         return waiting.read(1).decode()
+
+
+def cluster_of_its_own() -> Any:
+    """Start a cluster for a task runner; workers get this function with the flow, so that it holds none."""
+    from distributed import LocalCluster  # noqa: PLC0415
+
+    options = {"dashboard_address": None, "memory_limit": 0, "host": "127.0.0.1"}
+    cluster = LocalCluster(n_workers=1, threads_per_worker=1, **options)
+    clusters.append(cluster.scheduler_address)
+    return cluster
 
 
 @task
@@ -239,6 +251,21 @@ def all_threads_are_taken() -> list[Any]:
         return rows, shown
 
     return [run(holding), find_run(store=STORE).metrics]
+
+
+def a_cluster_of_its_own() -> list[Any]:
+    """A run that begins with loads has its task runner start a cluster."""
+    from prefect_dask import DaskTaskRunner  # noqa: PLC0415
+
+    def first() -> Any:
+        return [total.submit(table.submit(start)).result() for start in (401, 402)]
+
+    def second() -> Any:
+        totals = [total.submit(scaled.submit(table.submit(start), 3)) for start in (401, 402)]
+        return [one.result() for one in totals]
+
+    before, after = run(first), run(second, task_runner=DaskTaskRunner(cluster_class=cluster_of_its_own))
+    return [before, after, len(clusters)]
 
 
 def a_flow_fails() -> list[Any]:
