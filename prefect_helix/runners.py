@@ -18,7 +18,7 @@ from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner, ThreadPoolTa
 from prefect_helix.clusters import ClusterEngine, Handle
 from prefect_helix.elsewhere import ProcessEngine
 from prefect_helix.engine import PrefectEngine
-from prefect_helix.workers import ask_there, look_there
+from prefect_helix.workers import ask_there, given_there, look_there
 
 _FIRST = 10
 """Priority of our calls on Dask: tasks wait for what they give, and they take little time."""
@@ -84,8 +84,8 @@ class DaskCluster:
         return handle.result()
 
     def put(self, value: Any) -> Handle:
-        """Bring a value to a worker."""
-        return self._client.scatter([value], hash=False)[0]
+        """Bring a value to a worker, as an argument: what is scattered goes with its worker, and starts none."""
+        return self.call(given_there, value)
 
     def then(self, handle: Handle, done: Callable[[], object]) -> None:
         """Call `done` once there is a value or an error."""

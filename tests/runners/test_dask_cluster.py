@@ -15,6 +15,7 @@ STORIES = (
     "moved_bytes_of_a_load",
     "a_worker_dies",
     "a_value_is_lost",
+    "a_sent_value_is_lost",
     "an_input_is_changed",
     "a_store_of_this_process_only",
     "late",
@@ -87,6 +88,13 @@ def test_a_value_that_dask_computes_again_is_recorded_once(stories: dict[str, li
     assert (first["ran"].count("table"), first["ran"].count("scaled")) == (2, 1)  # the rest depends on what Dask held
     assert (again["ran"], again["result"]) == ([], first["result"])
     assert warnings(first) == []
+
+
+def test_a_value_of_the_flows_process_outlives_the_worker_it_was_sent_to(stories: dict[str, list[Any]]) -> None:
+    (run,) = stories["a_sent_value_is_lost"]
+
+    assert run["result"] == repr((208_410_000.0, 416_820_000.0))
+    assert (run["ran"].count("table"), warnings(run)) == (1, [])
 
 
 def test_what_was_made_from_a_changed_input_is_never_reused(stories: dict[str, list[Any]]) -> None:

@@ -63,7 +63,7 @@ def count_bytes() -> None:
 
 def patience(story: str) -> contextlib.AbstractContextManager[Any]:
     """Let Dask try again what it gave to the second of two dead workers, before it noticed that one, too."""
-    if KIND != "dask" or story != "a_value_is_lost":
+    if KIND != "dask" or story not in ("a_value_is_lost", "a_sent_value_is_lost"):
         return contextlib.nullcontext()
     import dask  # noqa: PLC0415
 
@@ -173,15 +173,31 @@ def a_worker_dies() -> list[Any]:
     return [run(deadly), run(deadly)]
 
 
+def kill_workers() -> None:
+    for pid in FlowRunContext.get().task_runner.client.run(os.getpid).values():
+        os.kill(pid, signal.SIGKILL)
+
+
 def a_value_is_lost() -> list[Any]:
     def losing() -> Any:
         frame = table.submit(201)
         first = total.submit(frame).result()
-        for pid in FlowRunContext.get().task_runner.client.run(os.getpid).values():
-            os.kill(pid, signal.SIGKILL)
+        kill_workers()
         return first, total.submit(scaled.submit(frame)).result()
 
     return [run(losing), run(losing)]
+
+
+def a_sent_value_is_lost() -> list[Any]:
+    """What this process has computed outlives the worker that it was sent to."""
+
+    def losing() -> Any:
+        frame = table(421)
+        first = total.submit(frame).result()
+        kill_workers()
+        return first, total.submit(scaled.submit(frame)).result()
+
+    return [run(losing)]
 
 
 def an_input_is_changed() -> list[Any]:
