@@ -192,6 +192,8 @@ class ClusterEngine(ApartEngine):
             promise.set_exception(error)
             if not call.taken_back:
                 self._crashed(node, error)
+            if not isinstance(error, Exception):
+                raise  # this may be the flow's own thread, which somebody wants to end
             return
         promise.set_result(place)
         self._cluster.then(place, partial(self._threads.submit, self._back, node, place, inputs))

@@ -22,6 +22,7 @@ STORIES = (
     "all_threads_are_taken",
     "a_cluster_of_its_own",
     "a_flow_fails",
+    "an_interrupt",
     "an_async_flow",
     "a_blob_is_damaged",
 )
@@ -144,6 +145,12 @@ def test_a_failing_flow_ends_and_leaves_its_queue(stories: dict[str, list[Any]])
     (run,) = stories["a_flow_fails"]
 
     assert run["result"] == repr("ValueError: stop")
+
+
+def test_an_interrupt_ends_the_flow_though_a_call_is_handed_over_just_then(stories: dict[str, list[Any]]) -> None:
+    (run,) = stories["an_interrupt"]
+
+    assert (run["result"], run["ran"]) == (repr("KeyboardInterrupt: "), [])
 
 
 def test_an_async_flow_is_planned_too(stories: dict[str, list[Any]]) -> None:

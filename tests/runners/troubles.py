@@ -80,7 +80,7 @@ def run(body: Callable[..., Any], look: bool | None = None, **options: Any) -> d
             made = helix_flow(name=body.__name__, **settings)(body)
             arguments = () if look is None else (look,)
             result = asyncio.run(made()) if asyncio.iscoroutinefunction(body) else made(*arguments)
-        except Exception as error:
+        except (Exception, KeyboardInterrupt) as error:
             result = f"{type(error).__name__}: {error}"
     return {"result": repr(result), "ran": sorted((steps.HERE / "ran.log").read_text().split()), "told": told.lines}
 
@@ -115,6 +115,19 @@ def held(gate: str, frame: Any) -> str:
     log_metric(Path(gate).name, len(frame))
     with Path(gate).open("rb", buffering=0) as waiting:
         return waiting.read(1).decode()
+
+
+class Interrupting:
+    """Where somebody interrupts the flow: on its way to a worker."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        raise KeyboardInterrupt
+
+
+@helix_task(ignore=["by"])
+def interrupted(x: int, by: Any) -> int:
+    ran("interrupted")
+    return x
 
 
 def cluster_of_its_own() -> Any:
@@ -291,6 +304,14 @@ def a_flow_fails() -> list[Any]:
         raise ValueError("stop")
 
     return [run(failing)]
+
+
+def an_interrupt() -> list[Any]:
+    def going_on() -> Any:
+        interrupted.submit(431, Interrupting())
+        ran("after")
+
+    return [run(going_on)]
 
 
 def an_async_flow() -> list[Any]:
