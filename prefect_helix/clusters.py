@@ -25,6 +25,7 @@ from prefect_helix.futures import failed
 from prefect_helix.runtime.execution import digest_of
 from prefect_helix.runtime.nodes import Cell, Node
 from prefect_helix.runtime.results import SMALL_BYTES
+from prefect_helix.runtime.scheduler import is_open
 from prefect_helix.storage.store import Store
 from prefect_helix.visiting import cells_in, visit
 from prefect_helix.workers import (
@@ -170,7 +171,10 @@ class ClusterEngine(ApartEngine):
 
     def _is_ready(self, node: Node) -> bool:
         """Return whether handing a node over takes no wait."""
-        cells = cells_in(self.replaced(dict(node.parameters), lambda cell: cell))
+        tree = self.replaced(dict(node.parameters), lambda cell: cell)
+        if any(is_open(cell.node) for cell in cells_in(tree, allowed=True)):
+            return False  # whether they fail decides what is given
+        cells = cells_in(tree)
         places = [self._places.get(cell.node.key) for cell in cells]
         handed_over = all(place is None or place.done() for place in places)
         return handed_over and all(map(self._has, cells)) and not any(one.provisional for one in node.wait_for)

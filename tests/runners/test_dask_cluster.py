@@ -20,6 +20,7 @@ STORIES = (
     "a_store_of_this_process_only",
     "late",
     "all_threads_are_taken",
+    "an_allowed_failure",
     "a_cluster_of_its_own",
     "a_flow_fails",
     "an_interrupt",
@@ -131,6 +132,13 @@ def test_results_come_though_all_threads_are_taken(stories: dict[str, list[Any]]
     assert metrics == {f"gate{number}": 20_000 for number in range(6)}  # what its tasks logged there
     assert run["ran"] == [*["held"] * 6, "table"]
     assert warnings(run) == []
+
+
+def test_the_flow_goes_on_while_it_is_open_whether_an_input_fails(stories: dict[str, list[Any]]) -> None:
+    (run,) = stories["an_allowed_failure"]
+
+    assert run["result"] == repr(("x", "x", "['x']"))
+    assert (run["ran"], warnings(run)) == (["patient", "text", "text"], [])
 
 
 def test_a_run_that_begins_with_loads_starts_one_cluster(stories: dict[str, list[Any]]) -> None:

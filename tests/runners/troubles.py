@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import resource
+import select
 import signal
 import sys
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from go import listening, runners
 from prefect import task
 from prefect.context import FlowRunContext
 from prefect.futures import wait
+from prefect.utilities.annotations import allow_failure
 from steps import ran, scaled, table, tagged, text, total, zeroed
 
 from prefect_helix import find_run, helix_flow, helix_task, log_metric
@@ -115,6 +117,14 @@ def held(gate: str, frame: Any) -> str:
     log_metric(Path(gate).name, len(frame))
     with Path(gate).open("rb", buffering=0) as waiting:
         return waiting.read(1).decode()
+
+
+@helix_task
+def patient(gate: str) -> str:
+    ran("patient")
+    waiting = os.open(gate, os.O_RDONLY)
+    comes, _, _ = select.select([waiting], [], [], 20)  # who has to open the gate may be waiting for this
+    return os.read(waiting, 1).decode() if comes else "nobody came"
 
 
 class Interrupting:
@@ -280,6 +290,24 @@ def all_threads_are_taken() -> list[Any]:
         return rows, shown
 
     return [run(holding), find_run(store=STORE).metrics]
+
+
+def an_allowed_failure() -> list[Any]:
+    """The flow goes on when it has submitted what takes a failure, though it is open whether there will be one."""
+
+    def submitting() -> Any:
+        gate = str(steps.HERE / "allowed")
+        os.mkfifo(gate)
+        end = os.open(gate, os.O_RDWR)
+        first = patient.submit(gate)
+        second = text.submit(allow_failure(first))
+        third = text.submit([allow_failure(first)])
+        os.write(end, b"x")
+        found = first.result(), second.result(), third.result()
+        os.close(end)
+        return found
+
+    return [run(submitting)]
 
 
 def a_cluster_of_its_own() -> list[Any]:
