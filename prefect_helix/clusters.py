@@ -99,18 +99,27 @@ class Inputs:
     Attributes:
         parameters: Where each goes.
         handles: What each is.
-        made: The digest of each; if None, its state tells it, by the leaf that was taken.
+        sources: What gave each, and its digest as far as that was known.
     """
 
     parameters: list[str] = field(default_factory=list)
     handles: list[Handle] = field(default_factory=list)
-    made: list[tuple[str | None, int | None]] = field(default_factory=list)
+    sources: list[tuple[Cell | PlainResult, str | None]] = field(default_factory=list)
 
-    def add(self, parameter: str, handle: Handle, digest: str | None, leaf: int | None = None) -> None:
+    def add(self, parameter: str, handle: Handle, source: Cell | PlainResult) -> None:
         """Take note of one."""
         self.parameters.append(parameter)
         self.handles.append(handle)
-        self.made.append((digest, leaf))
+        self.sources.append((source, _digest_of(source)))
+
+    def made(self) -> list[tuple[str | None, int | None]]:
+        """Return the digest that each had when it was made; if None, its state tells it, by the leaf that was taken.
+
+        What was not known yet is asked again: a state that Dask made once more would tell of something else.
+        """
+        leaves = [source.leaf if isinstance(source, Cell) else None for source, _ in self.sources]
+        digests = [digest or _digest_of(source) for source, digest in self.sources]
+        return list(zip(digests, leaves, strict=True))
 
 
 class ClusterEngine(ApartEngine):
@@ -247,7 +256,7 @@ class ClusterEngine(ApartEngine):
         process, handles = outcome.process, inputs.handles
         if not (self._cluster.shares_objects and process and handles):
             return ()
-        found = self._cluster.ask(process, handles, check_there, inputs.made)
+        found = self._cluster.ask(process, handles, check_there, inputs.made())
         return range(len(handles)) if found is None else found
 
     # -- inputs --------------------------------------------------------------------------------------------------
@@ -270,7 +279,7 @@ class ClusterEngine(ApartEngine):
         if type(value) is dict:
             return {key: self._given_there(part, parameter, inputs, allowed=allowed) for key, part in value.items()}
         if isinstance(value, PlainResult):
-            inputs.add(parameter, value.future.wrapped_future, value.content)
+            inputs.add(parameter, value.future.wrapped_future, value)
             return value.future
         return self.replaced(visit(value, _brought), lambda cell: self.session.value(cell))
 
@@ -283,7 +292,6 @@ class ClusterEngine(ApartEngine):
                 raise node.error or UpstreamFailedError(node.spec.name)
             return state
         node.used = True
-        digest = digest_of(node.result, cell.leaf) if node.result is not None else None
         promise = self._places.get(node.key)
         if promise is not None:
             handle = promise.result()
@@ -299,7 +307,7 @@ class ClusterEngine(ApartEngine):
                 if cell not in self._sent:
                     self._sent[cell] = self._cluster.put(value)
             handle = self._sent[cell]
-        inputs.add(parameter, handle, digest, cell.leaf)
+        inputs.add(parameter, handle, cell)
         return self._cluster.future(UUID(node.task_run_id), handle)
 
     def _end_of(self, future: PrefectFuture[Any], *, submitted: bool) -> Any:
@@ -401,6 +409,16 @@ class ClusterEngine(ApartEngine):
             self._cannot_share = True
             self._is_unshared()
             raise NotStorableError("result", "its worker wrote it where this process does not see it")
+
+
+def _digest_of(source: Cell | PlainResult) -> str | None:
+    """Return the digest of what a task gave, or of a part of it; None where that is not known, or it has none."""
+    if isinstance(source, PlainResult):
+        return source.content
+    result, leaf = source.node.result, source.leaf
+    if result is None or (leaf is not None and leaf >= len(result.leaves)):
+        return None
+    return digest_of(result, leaf)
 
 
 def _brought(part: Any, _: dict[str, Any]) -> Any:

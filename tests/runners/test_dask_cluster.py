@@ -16,6 +16,7 @@ STORIES = (
     "a_worker_dies",
     "a_value_is_lost",
     "a_sent_value_is_lost",
+    "a_value_comes_out_otherwise",
     "an_input_is_changed",
     "a_store_of_this_process_only",
     "late",
@@ -97,6 +98,13 @@ def test_a_value_of_the_flows_process_outlives_the_worker_it_was_sent_to(stories
 
     assert run["result"] == repr((208_410_000.0, 416_820_000.0))
     assert (run["ran"].count("table"), warnings(run)) == (1, [])
+
+
+def test_what_was_made_from_another_outcome_of_a_lost_value_is_never_reused(stories: dict[str, list[Any]]) -> None:
+    lost, kept = stories["a_value_comes_out_otherwise"]
+
+    assert lost["ran"].count("varying") > 1
+    assert (kept["ran"], kept["result"]) == (["total"], repr((20_000.0, 20_000.0)))
 
 
 def test_what_was_made_from_a_changed_input_is_never_reused(stories: dict[str, list[Any]]) -> None:

@@ -25,10 +25,12 @@ from prefect.utilities.annotations import allow_failure
 from steps import ran, scaled, table, tagged, text, total, zeroed
 
 from prefect_helix import find_run, helix_flow, helix_task, log_metric
+from prefect_helix.runs import current_run
 
 MEGABYTES = 100
 
 KIND, RESULT, STORE, OPTIONS, *STORIES = sys.argv[1:]
+KILLING = ("a_value_is_lost", "a_sent_value_is_lost", "a_value_comes_out_otherwise")
 make_runner: Callable[[], Any]
 counted_bytes = 0
 clusters: list[str] = []
@@ -65,7 +67,7 @@ def count_bytes() -> None:
 
 def patience(story: str) -> contextlib.AbstractContextManager[Any]:
     """Let Dask try again what it gave to the second of two dead workers, before it noticed that one, too."""
-    if KIND != "dask" or story not in ("a_value_is_lost", "a_sent_value_is_lost"):
+    if KIND != "dask" or story not in KILLING:
         return contextlib.nullcontext()
     import dask  # noqa: PLC0415
 
@@ -125,6 +127,25 @@ def patient(gate: str) -> str:
     waiting = os.open(gate, os.O_RDONLY)
     comes, _, _ = select.select([waiting], [], [], 20)  # who has to open the gate may be waiting for this
     return os.read(waiting, 1).decode() if comes else "nobody came"
+
+
+def passed(gate: str) -> None:
+    with Path(gate).open("rb", buffering=0) as waiting:
+        waiting.read(1)
+
+
+@helix_task
+def varying(gate: str) -> Any:
+    ran("varying")
+    passed(gate)
+    return np.full(steps.ROWS, float((steps.HERE / "ran.log").read_text().split().count("varying")))
+
+
+@helix_task
+def awaited(gate: str) -> float:
+    ran("awaited")
+    passed(gate)
+    return 0.0
 
 
 class Interrupting:
@@ -223,6 +244,37 @@ def a_sent_value_is_lost() -> list[Any]:
     return [run(losing)]
 
 
+def gate_at(name: str) -> tuple[str, int]:
+    """Make a gate at which tasks wait for what is written to it."""
+    gate = str(steps.HERE / name)
+    os.mkfifo(gate)
+    return gate, os.open(gate, os.O_RDWR)
+
+
+def a_value_comes_out_otherwise() -> list[Any]:
+    """What Dask computes again is not what it was, and what takes it had not begun before."""
+    first, second = gate_at("first"), gate_at("second")
+
+    def calls() -> tuple[Any, Any]:
+        made = varying.submit(first[0])
+        return made, total.submit(made, awaited.submit(second[0]))
+
+    def losing() -> Any:
+        made, whole = calls()
+        os.write(first[1], b"xxxx")
+        made.wait()
+        current_run().session.keeper.flush()
+        kill_workers()
+        os.write(second[1], b"xxxx")
+        return whole.result()
+
+    def keeping() -> Any:
+        made, whole = calls()
+        return float(made.result().sum()), whole.result()
+
+    return [run(losing), run(keeping)]
+
+
 def an_input_is_changed() -> list[Any]:
     def changing() -> Any:
         frame = table.submit(211)
@@ -296,9 +348,7 @@ def an_allowed_failure() -> list[Any]:
     """The flow goes on when it has submitted what takes a failure, though it is open whether there will be one."""
 
     def submitting() -> Any:
-        gate = str(steps.HERE / "allowed")
-        os.mkfifo(gate)
-        end = os.open(gate, os.O_RDWR)
+        gate, end = gate_at("allowed")
         first = patient.submit(gate)
         second = text.submit(allow_failure(first))
         third = text.submit([allow_failure(first)])
