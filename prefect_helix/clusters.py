@@ -18,7 +18,8 @@ from prefect.states import Completed
 from prefect.tasks import Task
 from prefect.utilities.annotations import allow_failure
 
-from prefect_helix.core.errors import NotStorableError, StoreError, UpstreamFailedError
+from prefect_helix.core.errors import BlobMissingError, NotStorableError, StoreError, UpstreamFailedError
+from prefect_helix.core.lineage import Result
 from prefect_helix.elsewhere import ApartEngine
 from prefect_helix.engine import Call, Dependencies, Submit
 from prefect_helix.futures import failed
@@ -136,7 +137,7 @@ class ClusterEngine(ApartEngine):
         # Of what is copied on its way, the copy counts: it may lie in memory otherwise, and nobody can change it.
         self.describes_there = cluster.shares_objects
         self._places: dict[str, Future[Handle]] = {}  # of the states that nodes end in, with their values
-        self._loads: dict[Cell, Future[Handle]] = {}
+        self._loads: dict[Cell, Future[Handle | None]] = {}
         self._sent: dict[Cell, Handle] = {}
         self._lock = threading.RLock()
         self._cannot_share = False
@@ -297,8 +298,8 @@ class ClusterEngine(ApartEngine):
             handle = promise.result()
             if cell.leaf is not None:
                 handle = self._cluster.call(pick_there, handle, cell.leaf)
-        elif cell in self._loads:
-            handle = self._loads[cell].result()
+        elif (loaded := self._loaded(cell)) is not None:
+            handle = loaded
         else:
             value = self.session.value(cell)
             if self._is_small(cell):
@@ -339,9 +340,14 @@ class ClusterEngine(ApartEngine):
 
     def _has(self, cell: Cell) -> bool:
         node = cell.node
+        return cell.present or node.failed or node.key in self._places or self._loaded(cell) is not None
+
+    def _loaded(self, cell: Cell) -> Handle | None:
+        """Return the object of a cell that was loaded on a worker; None if none was."""
         loading = self._loads.get(cell)
-        loaded = loading is not None and loading.done() and loading.exception() is None
-        return cell.present or node.failed or node.key in self._places or loaded
+        if loading is None or not loading.done() or loading.exception() is not None:
+            return None
+        return loading.result()
 
     def _is_small(self, cell: Cell) -> bool:
         result = cell.node.result
@@ -366,7 +372,7 @@ class ClusterEngine(ApartEngine):
 
     def _load(self, cell: Cell) -> None:
         """Load the object of a cell on a worker; raises `StoreError`."""
-        node, result = cell.node, cell.node.result
+        result = cell.node.result
         assert result is not None, "only equivalent nodes are loaded"
         if (cell.leaf is None and result.inline is not None and not result.leaves) or self._is_unshared():
             self.session.load(cell)
@@ -378,18 +384,34 @@ class ClusterEngine(ApartEngine):
         if loading is not None:
             loading.result()
             return
+        try:
+            promise.set_result(self._loaded_there(cell, result))
+        except BaseException as error:
+            promise.set_exception(error)
+            raise
+
+    def _loaded_there(self, cell: Cell, result: Result) -> Handle | None:
+        """Load the object of a cell on a worker; None if that does not find it, and it is loaded here.
+
+        A path may be another folder on the machines of the workers.
+
+        Raises:
+            StoreError: If it cannot be loaded.
+        """
         store = self.session.keeper.store
         try:
             handle = self._cluster.call(load_there, result, cell.leaf, store)
             told = self._cluster.look(handle, loaded_there)
-            if isinstance(told, StoreError):
-                raise told
         except Exception as error:  # a worker may have died
-            failed = error if isinstance(error, StoreError) else StoreError(store.url, "load on a worker", str(error))
-            promise.set_exception(failed)
-            raise failed from error
-        node.note_load(result, cell.leaf, told)
-        promise.set_result(handle)
+            raise StoreError(store.url, "load on a worker", str(error)) from error
+        if isinstance(told, BlobMissingError):
+            self.session.load(cell)
+            self._share_no_more()
+            return None
+        if isinstance(told, StoreError):
+            raise told
+        cell.node.note_load(result, cell.leaf, told)
+        return handle
 
     def _put(self, place: Handle, names: Collection[str]) -> None:
         """Have a worker write blobs of a result.
@@ -401,14 +423,22 @@ class ClusterEngine(ApartEngine):
         store = self.session.keeper.store
         try:
             self._cluster.look(place, store_there, store, list(names))
-        except (NotStorableError, StoreError):
+        except NotStorableError:
             raise
+        except StoreError as error:
+            store.check_writable()  # else it is not the worker that is at fault
+            self._share_no_more()
+            raise NotStorableError("result", f"its worker cannot write it. {error}") from error
         except Exception as error:
             raise NotStorableError("result", f"its worker is gone ({type(error).__name__}: {error})") from error
         if not _sees(store, names):
-            self._cannot_share = True
-            self._is_unshared()
+            self._share_no_more()
             raise NotStorableError("result", "its worker wrote it where this process does not see it")
+
+    def _share_no_more(self) -> None:
+        """Take note that workers do not see the store."""
+        self._cannot_share = True
+        self._is_unshared()
 
 
 def _digest_of(source: Cell | PlainResult) -> str | None:

@@ -5,7 +5,6 @@ The libraries of Dask and Ray are not imported here: whoever runs a flow on one 
 
 from __future__ import annotations
 
-import contextlib
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -16,6 +15,7 @@ from prefect.futures import PrefectFuture
 from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner, ThreadPoolTaskRunner
 
 from prefect_helix.clusters import ClusterEngine, Handle
+from prefect_helix.core.errors import HelixError
 from prefect_helix.elsewhere import ProcessEngine
 from prefect_helix.engine import PrefectEngine
 from prefect_helix.workers import ask_there, given_there, look_there
@@ -67,8 +67,12 @@ class DaskCluster:
         client = self._client
         handle.exception()  # waits, and brings no value here
         for worker in client.who_has([handle])[handle.key]:
-            with contextlib.suppress(OSError, LookupError):  # the worker is gone, or the value went to another
+            try:
                 return client.run(look_there, handle.key, function, *args, workers=[worker])[worker]
+            except HelixError:  # some are errors of the system, too
+                raise
+            except (OSError, LookupError):  # the worker is gone, or the value went to another
+                continue
         return self.take(self.call(function, handle, *args))  # Dask computes it again, or tells why there is none
 
     def ask(self, process: str, handles: Sequence[Handle], function: Callable[..., Any], *args: Any) -> Any:

@@ -26,7 +26,9 @@ STORIES = (
     "a_flow_fails",
     "an_interrupt",
     "an_async_flow",
+    "a_folder_of_another_machine",
     "a_blob_is_damaged",
+    "a_blob_of_a_direct_call_is_damaged",
 )
 pytestmark = [
     pytest.mark.timeout(900),
@@ -182,3 +184,19 @@ def test_a_damaged_blob_is_computed_again(stories: dict[str, list[Any]]) -> None
     assert before["ran"] == ["table", "total"]
     assert (after["ran"], after["result"]) == (["scaled", "table", "total"], "613230000.0")
     assert any("table is computed again" in line for line in warnings(after))
+
+
+def test_a_damaged_blob_of_a_direct_call_is_computed_again(stories: dict[str, list[Any]]) -> None:
+    before, after = stories["a_blob_of_a_direct_call_is_damaged"]
+
+    assert before["ran"] == ["table", "total"]
+    assert (after["ran"], after["result"]) == (["scaled", "table", "total"], "627030000.0")
+    assert any("table is computed again" in line for line in warnings(after))
+
+
+def test_a_store_that_workers_do_not_see_keeps_what_the_flows_process_computes(stories: dict[str, list[Any]]) -> None:
+    first, second = stories["a_folder_of_another_machine"]
+
+    assert (first["result"], second["result"]) == ("417620000.0", "626430000.0")
+    assert [sum("do not see the store" in line for line in run["told"]) for run in (first, second)] == [1, 1]
+    assert (first["ran"], second["ran"]) == (["scaled", "table", "total"], ["scaled", "total"])

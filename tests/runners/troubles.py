@@ -286,6 +286,11 @@ def an_input_is_changed() -> list[Any]:
     return [run(changing), run(unchanged)]
 
 
+def damage() -> None:
+    for path in Path(STORE).glob("blobs/*/*"):
+        path.write_bytes(path.read_bytes()[:-1])
+
+
 def a_blob_is_damaged() -> list[Any]:
     def first() -> Any:
         return total.submit(table.submit(221)).result()
@@ -294,9 +299,42 @@ def a_blob_is_damaged() -> list[Any]:
         return total.submit(scaled.submit(table.submit(221), 3)).result()
 
     before = run(first)
-    for path in Path(STORE).glob("blobs/*/*"):
-        path.write_bytes(path.read_bytes()[:-1])
+    damage()
     return [before, run(second)]
+
+
+def a_blob_of_a_direct_call_is_damaged() -> list[Any]:
+    def first() -> Any:
+        return total.submit(table(451)).result()
+
+    def second() -> Any:
+        return total.submit(scaled.submit(table(451), 3)).result()
+
+    before = run(first)
+    damage()
+    return [before, run(second)]
+
+
+def a_folder_of_another_machine() -> list[Any]:
+    """Workers find another folder where the store is: its path begins with that of the folder each process is in."""
+    there = steps.HERE / "there"
+    there.mkdir()
+    (there / "shared").touch()  # no folder at all
+    options = {"store": "/proc/self/cwd/shared", "storage_options": None}
+
+    def scaled_by(by: int) -> Any:
+        FlowRunContext.get().task_runner.client.run(os.chdir, str(there))
+        return total.submit(scaled.submit(table(441), by)).result()
+
+    def first() -> Any:
+        return scaled_by(2)
+
+    def second() -> Any:
+        return scaled_by(3)
+
+    before = run(first, **options)
+    (there / "shared").unlink()
+    return [before, run(second, **options)]
 
 
 def a_store_of_this_process_only() -> list[Any]:
