@@ -18,6 +18,7 @@ STORIES = (
     "a_sent_value_is_lost",
     "a_value_comes_out_otherwise",
     "an_input_is_changed",
+    "brought_and_dropped",
     "a_store_of_this_process_only",
     "late",
     "all_threads_are_taken",
@@ -118,6 +119,13 @@ def test_what_was_made_from_a_changed_input_is_never_reused(stories: dict[str, l
     # Dask may have given total the very object that zeroed changed, or another worker's copy of it.
     assert changed["result"] in ("(0.0, 0.0)", "(0.0, 204210000.0)")
     assert ("total" in unchanged["ran"]) == (changed["result"] == "(0.0, 0.0)")
+
+
+def test_what_the_flow_has_had_brought_leaves_memory_with_its_names(stories: dict[str, list[Any]]) -> None:
+    (run,) = stories["brought_and_dropped"]
+
+    assert run["result"] == repr([True, True, True])
+    assert run["ran"] == ["table", "table", "table", "tagged"]
 
 
 def test_a_store_that_workers_cannot_see_is_told_once_and_costs_time_only(stories: dict[str, list[Any]]) -> None:

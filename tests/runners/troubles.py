@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import json
 import os
 import resource
 import select
 import signal
 import sys
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -335,6 +337,22 @@ def a_folder_of_another_machine() -> list[Any]:
     before = run(first, **options)
     (there / "shared").unlink()
     return [before, run(second, **options)]
+
+
+def brought_and_dropped() -> list[Any]:
+    """What the flow has had brought here, and has no name for any more, is on its worker only."""
+
+    def looking() -> Any:
+        seen = []
+        for start in (461, 462, 463):
+            frame = table.submit(start).result()
+            seen.append(weakref.ref(frame))
+            del frame
+        tagged.submit(464).result()
+        gc.collect()
+        return [one() is None for one in seen]
+
+    return [run(looking)]
 
 
 def a_store_of_this_process_only() -> list[Any]:
