@@ -139,6 +139,7 @@ class ClusterEngine(ApartEngine):
         self._places: dict[str, Future[Handle]] = {}  # of the states that nodes end in, with their values
         self._loads: dict[Cell, Future[Handle | None]] = {}
         self._sent: dict[Cell, Handle] = {}
+        self._parts: dict[Cell, Handle] = {}
         self._lock = threading.RLock()
         self._cannot_share = False
 
@@ -297,7 +298,7 @@ class ClusterEngine(ApartEngine):
         if promise is not None:
             handle = promise.result()
             if cell.leaf is not None:
-                handle = self._cluster.call(pick_there, handle, cell.leaf)
+                handle = self._part(cell, handle, cell.leaf)
         elif (loaded := self._loaded(cell)) is not None:
             handle = loaded
         else:
@@ -310,6 +311,13 @@ class ClusterEngine(ApartEngine):
             handle = self._sent[cell]
         inputs.add(parameter, handle, cell)
         return self._cluster.future(UUID(node.task_run_id), handle)
+
+    def _part(self, cell: Cell, whole: Handle, leaf: int) -> Handle:
+        """Return a part of a result, the same for all who take it: a worker that has it need not get it once more."""
+        with self._lock:
+            if cell not in self._parts:
+                self._parts[cell] = self._cluster.call(pick_there, whole, leaf)
+            return self._parts[cell]
 
     def _end_of(self, future: PrefectFuture[Any], *, submitted: bool) -> Any:
         """Return what stands for the result of a task without a node, which stays on the worker unless it is small."""

@@ -19,6 +19,7 @@ STORIES = (
     "a_value_comes_out_otherwise",
     "an_input_is_changed",
     "brought_and_dropped",
+    "a_part_for_many",
     "a_store_of_this_process_only",
     "late",
     "all_threads_are_taken",
@@ -126,6 +127,13 @@ def test_what_the_flow_has_had_brought_leaves_memory_with_its_names(stories: dic
 
     assert run["result"] == repr([True, True, True])
     assert run["ran"] == ["table", "table", "table", "tagged"]
+
+
+def test_a_part_of_a_result_is_taken_out_once_for_all_who_take_it(stories: dict[str, list[Any]]) -> None:
+    (run,) = stories["a_part_for_many"]
+
+    assert run["result"] == repr(([273_525_000.0, 328_230_000.0, 382_935_000.0], 1))
+    assert (run["ran"], warnings(run)) == (["scaled", "scaled", "scaled", "split", "table"], [])
 
 
 def test_a_store_that_workers_cannot_see_is_told_once_and_costs_time_only(stories: dict[str, list[Any]]) -> None:

@@ -24,7 +24,7 @@ from prefect import task
 from prefect.context import FlowRunContext
 from prefect.futures import wait
 from prefect.utilities.annotations import allow_failure
-from steps import ran, scaled, table, tagged, text, total, zeroed
+from steps import ran, scaled, split, table, tagged, text, total, zeroed
 
 from prefect_helix import find_run, helix_flow, helix_task, log_metric
 from prefect_helix.runs import current_run
@@ -353,6 +353,20 @@ def brought_and_dropped() -> list[Any]:
         return [one() is None for one in seen]
 
     return [run(looking)]
+
+
+def a_part_for_many() -> list[Any]:
+    """A part of a result is taken out of it once, whoever takes it."""
+
+    def taking() -> Any:
+        whole = split.submit(table.submit(471)).result()
+        found = [one.result()["a"].sum() for one in [scaled.submit(whole["head"], by) for by in (5, 6, 7)]]
+        taken = FlowRunContext.get().task_runner.client.run_on_scheduler(
+            lambda dask_scheduler: dask_scheduler.task_prefixes["pick_there"].state_counts["memory"]
+        )
+        return [float(one) for one in found], taken
+
+    return [run(taking)]
 
 
 def a_store_of_this_process_only() -> list[Any]:
