@@ -18,7 +18,7 @@ from prefect_helix.clusters import ClusterEngine, Handle
 from prefect_helix.core.errors import HelixError
 from prefect_helix.elsewhere import ProcessEngine
 from prefect_helix.engine import PrefectEngine
-from prefect_helix.workers import ask_there, given_there, look_there
+from prefect_helix.workers import ask_there, ended_there, given_there, look_there
 
 _FIRST = 10
 """Priority of our calls on Dask: tasks wait for what they give, and they take little time."""
@@ -148,7 +148,8 @@ class RayCluster:
 
     def then(self, handle: Handle, done: Callable[[], object]) -> None:
         """Call `done` once there is a value or an error."""
-        handle.future().add_done_callback(lambda _: done())
+        ended = self.call(ended_there, handle)  # Ray brings and unpickles what it tells of
+        ended.future().add_done_callback(lambda _: done())
 
     def future(self, task_run_id: UUID, handle: Handle) -> PrefectFuture[Any]:
         """Return a future of Prefect's for the state of a task run."""

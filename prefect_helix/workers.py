@@ -176,6 +176,10 @@ def given_there(value: Any) -> Any:
     return value
 
 
+def ended_there(value: Any) -> None:
+    """Return nothing: that it is called tells that there is a value."""
+
+
 def describe_there(state: State[Any]) -> Outcome:
     """Return what became of the task run that ended in `state`."""
     measure = measure_of(state)
