@@ -18,13 +18,15 @@ from prefect.states import Completed
 from prefect.tasks import Task
 from prefect.utilities.annotations import allow_failure
 
-from prefect_helix.core.errors import NotStorableError, StoreError, UpstreamFailedError
+from prefect_helix.core.errors import BlobMissingError, NotStorableError, StoreError, UpstreamFailedError
+from prefect_helix.core.lineage import Result
 from prefect_helix.elsewhere import ApartEngine
 from prefect_helix.engine import Call, Dependencies, Submit
 from prefect_helix.futures import failed
 from prefect_helix.runtime.execution import digest_of
 from prefect_helix.runtime.nodes import Cell, Node
 from prefect_helix.runtime.results import SMALL_BYTES
+from prefect_helix.runtime.scheduler import is_open
 from prefect_helix.storage.store import Store
 from prefect_helix.visiting import cells_in, visit
 from prefect_helix.workers import (
@@ -53,6 +55,9 @@ class Cluster(Protocol):
     """
 
     shares_objects: bool
+
+    def open(self) -> None:
+        """Make sure that there are workers; called where the flow first needs them, before anything else."""
 
     def call(self, function: Callable[..., Any], *args: Any) -> Handle:
         """Have a function called on a worker, as a task; handles among its arguments become their values."""
@@ -95,18 +100,27 @@ class Inputs:
     Attributes:
         parameters: Where each goes.
         handles: What each is.
-        made: The digest of each; if None, its state tells it, by the leaf that was taken.
+        sources: What gave each, and its digest as far as that was known.
     """
 
     parameters: list[str] = field(default_factory=list)
     handles: list[Handle] = field(default_factory=list)
-    made: list[tuple[str | None, int | None]] = field(default_factory=list)
+    sources: list[tuple[Cell | PlainResult, str | None]] = field(default_factory=list)
 
-    def add(self, parameter: str, handle: Handle, digest: str | None, leaf: int | None = None) -> None:
+    def add(self, parameter: str, handle: Handle, source: Cell | PlainResult) -> None:
         """Take note of one."""
         self.parameters.append(parameter)
         self.handles.append(handle)
-        self.made.append((digest, leaf))
+        self.sources.append((source, _digest_of(source)))
+
+    def made(self) -> list[tuple[str | None, int | None]]:
+        """Return the digest that each had when it was made; if None, its state tells it, by the leaf that was taken.
+
+        What was not known yet is asked again: a state that Dask made once more would tell of something else.
+        """
+        leaves = [source.leaf if isinstance(source, Cell) else None for source, _ in self.sources]
+        digests = [digest or _digest_of(source) for source, digest in self.sources]
+        return list(zip(digests, leaves, strict=True))
 
 
 class ClusterEngine(ApartEngine):
@@ -123,8 +137,9 @@ class ClusterEngine(ApartEngine):
         # Of what is copied on its way, the copy counts: it may lie in memory otherwise, and nobody can change it.
         self.describes_there = cluster.shares_objects
         self._places: dict[str, Future[Handle]] = {}  # of the states that nodes end in, with their values
-        self._loads: dict[Cell, Future[Handle]] = {}
+        self._loads: dict[Cell, Future[Handle | None]] = {}
         self._sent: dict[Cell, Handle] = {}
+        self._parts: dict[Cell, Handle] = {}
         self._lock = threading.RLock()
         self._cannot_share = False
 
@@ -132,6 +147,7 @@ class ClusterEngine(ApartEngine):
 
     def start(self, node: Node) -> None:
         """Hand `node` to the workers, as soon as they have its inputs or will have them."""
+        self._cluster.open()
         place: Future[Handle] = Future()
         self._places[node.key] = place
         if self._is_ready(node):
@@ -157,6 +173,7 @@ class ClusterEngine(ApartEngine):
     ) -> Any:
         """Submit a task that has no node, with the results of helix tasks that it takes."""
         assert self._submit is not None, "the task runner was adopted"
+        self._cluster.open()
         self._supply(parameters)
         sent = {name: self._given_there(value, name, Inputs()) for name, value in parameters.items()}
         return self._submit(task, sent, self._waited_there(wait_for), self._edges(parameters, dependencies))
@@ -165,7 +182,10 @@ class ClusterEngine(ApartEngine):
 
     def _is_ready(self, node: Node) -> bool:
         """Return whether handing a node over takes no wait."""
-        cells = cells_in(self.replaced(dict(node.parameters), lambda cell: cell))
+        tree = self.replaced(dict(node.parameters), lambda cell: cell)
+        if any(is_open(cell.node) for cell in cells_in(tree, allowed=True)):
+            return False  # whether they fail decides what is given
+        cells = cells_in(tree)
         places = [self._places.get(cell.node.key) for cell in cells]
         handed_over = all(place is None or place.done() for place in places)
         return handed_over and all(map(self._has, cells)) and not any(one.provisional for one in node.wait_for)
@@ -187,6 +207,8 @@ class ClusterEngine(ApartEngine):
             promise.set_exception(error)
             if not call.taken_back:
                 self._crashed(node, error)
+            if not isinstance(error, Exception):
+                raise  # this may be the flow's own thread, which somebody wants to end
             return
         promise.set_result(place)
         self._cluster.then(place, partial(self._threads.submit, self._back, node, place, inputs))
@@ -236,7 +258,7 @@ class ClusterEngine(ApartEngine):
         process, handles = outcome.process, inputs.handles
         if not (self._cluster.shares_objects and process and handles):
             return ()
-        found = self._cluster.ask(process, handles, check_there, inputs.made)
+        found = self._cluster.ask(process, handles, check_there, inputs.made())
         return range(len(handles)) if found is None else found
 
     # -- inputs --------------------------------------------------------------------------------------------------
@@ -259,7 +281,7 @@ class ClusterEngine(ApartEngine):
         if type(value) is dict:
             return {key: self._given_there(part, parameter, inputs, allowed=allowed) for key, part in value.items()}
         if isinstance(value, PlainResult):
-            inputs.add(parameter, value.future.wrapped_future, value.content)
+            inputs.add(parameter, value.future.wrapped_future, value)
             return value.future
         return self.replaced(visit(value, _brought), lambda cell: self.session.value(cell))
 
@@ -272,14 +294,13 @@ class ClusterEngine(ApartEngine):
                 raise node.error or UpstreamFailedError(node.spec.name)
             return state
         node.used = True
-        digest = digest_of(node.result, cell.leaf) if node.result is not None else None
         promise = self._places.get(node.key)
         if promise is not None:
             handle = promise.result()
             if cell.leaf is not None:
-                handle = self._cluster.call(pick_there, handle, cell.leaf)
-        elif cell in self._loads:
-            handle = self._loads[cell].result()
+                handle = self._part(cell, handle, cell.leaf)
+        elif (loaded := self._loaded(cell)) is not None:
+            handle = loaded
         else:
             value = self.session.value(cell)
             if self._is_small(cell):
@@ -288,8 +309,15 @@ class ClusterEngine(ApartEngine):
                 if cell not in self._sent:
                     self._sent[cell] = self._cluster.put(value)
             handle = self._sent[cell]
-        inputs.add(parameter, handle, digest, cell.leaf)
+        inputs.add(parameter, handle, cell)
         return self._cluster.future(UUID(node.task_run_id), handle)
+
+    def _part(self, cell: Cell, whole: Handle, leaf: int) -> Handle:
+        """Return a part of a result, the same for all who take it: a worker that has it need not get it once more."""
+        with self._lock:
+            if cell not in self._parts:
+                self._parts[cell] = self._cluster.call(pick_there, whole, leaf)
+            return self._parts[cell]
 
     def _end_of(self, future: PrefectFuture[Any], *, submitted: bool) -> Any:
         """Return what stands for the result of a task without a node, which stays on the worker unless it is small."""
@@ -297,6 +325,7 @@ class ClusterEngine(ApartEngine):
         if not submitted or handle is None or not self._cluster.has(future):
             return super()._end_of(future, submitted=submitted)
         try:
+            self._cluster.open()
             state, digest, content = self._cluster.look(handle, digest_there)
         except Exception:  # its worker died: Prefect tells what became of it
             return super()._end_of(future, submitted=submitted)
@@ -319,9 +348,14 @@ class ClusterEngine(ApartEngine):
 
     def _has(self, cell: Cell) -> bool:
         node = cell.node
+        return cell.present or node.failed or node.key in self._places or self._loaded(cell) is not None
+
+    def _loaded(self, cell: Cell) -> Handle | None:
+        """Return the object of a cell that was loaded on a worker; None if none was."""
         loading = self._loads.get(cell)
-        loaded = loading is not None and loading.done() and loading.exception() is None
-        return cell.present or node.failed or node.key in self._places or loaded
+        if loading is None or not loading.done() or loading.exception() is not None:
+            return None
+        return loading.result()
 
     def _is_small(self, cell: Cell) -> bool:
         result = cell.node.result
@@ -346,7 +380,7 @@ class ClusterEngine(ApartEngine):
 
     def _load(self, cell: Cell) -> None:
         """Load the object of a cell on a worker; raises `StoreError`."""
-        node, result = cell.node, cell.node.result
+        result = cell.node.result
         assert result is not None, "only equivalent nodes are loaded"
         if (cell.leaf is None and result.inline is not None and not result.leaves) or self._is_unshared():
             self.session.load(cell)
@@ -358,18 +392,34 @@ class ClusterEngine(ApartEngine):
         if loading is not None:
             loading.result()
             return
+        try:
+            promise.set_result(self._loaded_there(cell, result))
+        except BaseException as error:
+            promise.set_exception(error)
+            raise
+
+    def _loaded_there(self, cell: Cell, result: Result) -> Handle | None:
+        """Load the object of a cell on a worker; None if that does not find it, and it is loaded here.
+
+        A path may be another folder on the machines of the workers.
+
+        Raises:
+            StoreError: If it cannot be loaded.
+        """
         store = self.session.keeper.store
         try:
             handle = self._cluster.call(load_there, result, cell.leaf, store)
             told = self._cluster.look(handle, loaded_there)
-            if isinstance(told, StoreError):
-                raise told
         except Exception as error:  # a worker may have died
-            failed = error if isinstance(error, StoreError) else StoreError(store.url, "load on a worker", str(error))
-            promise.set_exception(failed)
-            raise failed from error
-        node.note_load(result, cell.leaf, told)
-        promise.set_result(handle)
+            raise StoreError(store.url, "load on a worker", str(error)) from error
+        if isinstance(told, BlobMissingError):
+            self.session.load(cell)
+            self._share_no_more()
+            return None
+        if isinstance(told, StoreError):
+            raise told
+        cell.node.note_load(result, cell.leaf, told)
+        return handle
 
     def _put(self, place: Handle, names: Collection[str]) -> None:
         """Have a worker write blobs of a result.
@@ -381,14 +431,32 @@ class ClusterEngine(ApartEngine):
         store = self.session.keeper.store
         try:
             self._cluster.look(place, store_there, store, list(names))
-        except (NotStorableError, StoreError):
+        except NotStorableError:
             raise
+        except StoreError as error:
+            store.check_writable()  # else it is not the worker that is at fault
+            self._share_no_more()
+            raise NotStorableError("result", f"its worker cannot write it. {error}") from error
         except Exception as error:
             raise NotStorableError("result", f"its worker is gone ({type(error).__name__}: {error})") from error
         if not _sees(store, names):
-            self._cannot_share = True
-            self._is_unshared()
+            self._share_no_more()
             raise NotStorableError("result", "its worker wrote it where this process does not see it")
+
+    def _share_no_more(self) -> None:
+        """Take note that workers do not see the store."""
+        self._cannot_share = True
+        self._is_unshared()
+
+
+def _digest_of(source: Cell | PlainResult) -> str | None:
+    """Return the digest of what a task gave, or of a part of it; None where that is not known, or it has none."""
+    if isinstance(source, PlainResult):
+        return source.content
+    result, leaf = source.node.result, source.leaf
+    if result is None or (leaf is not None and leaf >= len(result.leaves)):
+        return None
+    return digest_of(result, leaf)
 
 
 def _brought(part: Any, _: dict[str, Any]) -> Any:

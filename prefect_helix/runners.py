@@ -5,8 +5,8 @@ The libraries of Dask and Ray are not imported here: whoever runs a flow on one 
 
 from __future__ import annotations
 
-import contextlib
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import UUID, uuid4
@@ -15,9 +15,10 @@ from prefect.futures import PrefectFuture
 from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner, ThreadPoolTaskRunner
 
 from prefect_helix.clusters import ClusterEngine, Handle
+from prefect_helix.core.errors import HelixError
 from prefect_helix.elsewhere import ProcessEngine
 from prefect_helix.engine import PrefectEngine
-from prefect_helix.workers import ask_there, look_there
+from prefect_helix.workers import ask_there, ended_there, given_there, look_there
 
 _FIRST = 10
 """Priority of our calls on Dask: tasks wait for what they give, and they take little time."""
@@ -44,27 +45,41 @@ class DaskCluster:
 
     def __init__(self, runner: Any) -> None:
         self._runner = runner
+        self._client: Any = None
+        self._opening = threading.Lock()
         self._future = sys.modules["prefect_dask.task_runners"].PrefectDaskFuture
+
+    def open(self) -> None:
+        """Have the task runner connect: it makes a client, and a cluster, for each thread that comes before it has one.
+
+        It is done in the context of the flow, which the task runner leaves again at the end.
+        """
+        with self._opening:
+            self._client = self._runner.client
 
     def call(self, function: Callable[..., Any], *args: Any) -> Handle:
         """Have a function called, beside its largest argument as a rule."""
         key = f"{function.__name__}-{uuid4().hex}"
-        return self._runner.client.submit(function, *args, key=key, pure=False, priority=_FIRST)
+        return self._client.submit(function, *args, key=key, pure=False, priority=_FIRST)
 
     def look(self, handle: Handle, function: Callable[..., Any], *args: Any) -> Any:
         """Return what a function gives of a value on the worker that has it."""
-        client = self._runner.client
+        client = self._client
         handle.exception()  # waits, and brings no value here
         for worker in client.who_has([handle])[handle.key]:
-            with contextlib.suppress(OSError, LookupError):  # the worker is gone, or the value went to another
+            try:
                 return client.run(look_there, handle.key, function, *args, workers=[worker])[worker]
+            except HelixError:  # some are errors of the system, too
+                raise
+            except (OSError, LookupError):  # the worker is gone, or the value went to another
+                continue
         return self.take(self.call(function, handle, *args))  # Dask computes it again, or tells why there is none
 
     def ask(self, process: str, handles: Sequence[Handle], function: Callable[..., Any], *args: Any) -> Any:
         """Return what a function gives of values on the worker of that address; None if it is gone."""
         keys = [handle.key for handle in handles]
         try:
-            return self._runner.client.run(ask_there, keys, function, *args, workers=[process])[process]
+            return self._client.run(ask_there, keys, function, *args, workers=[process])[process]
         except OSError:
             return None
 
@@ -73,8 +88,8 @@ class DaskCluster:
         return handle.result()
 
     def put(self, value: Any) -> Handle:
-        """Bring a value to a worker."""
-        return self._runner.client.scatter([value], hash=False)[0]
+        """Bring a value to a worker, as an argument: what is scattered goes with its worker, and starts none."""
+        return self.call(given_there, value)
 
     def then(self, handle: Handle, done: Callable[[], object]) -> None:
         """Call `done` once there is a value or an error."""
@@ -104,6 +119,9 @@ class RayCluster:
         self._future = sys.modules["prefect_ray.task_runners"].PrefectRayFuture
         self._functions: dict[Callable[..., Any], Any] = {}
 
+    def open(self) -> None:
+        """Do nothing: the task runner connected when the flow run began."""
+
     def look(self, handle: Handle, function: Callable[..., Any], *args: Any) -> Any:
         """Return what a function gives of a value."""
         return self.take(self.call(function, handle, *args))
@@ -130,7 +148,8 @@ class RayCluster:
 
     def then(self, handle: Handle, done: Callable[[], object]) -> None:
         """Call `done` once there is a value or an error."""
-        handle.future().add_done_callback(lambda _: done())
+        ended = self.call(ended_there, handle)  # Ray brings and unpickles what it tells of
+        ended.future().add_done_callback(lambda _: done())
 
     def future(self, task_run_id: UUID, handle: Handle) -> PrefectFuture[Any]:
         """Return a future of Prefect's for the state of a task run."""

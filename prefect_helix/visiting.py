@@ -9,7 +9,7 @@ from typing import Any
 
 from prefect.client.schemas.objects import RunInput, State
 from prefect.futures import PrefectFuture
-from prefect.utilities.annotations import BaseAnnotation, quote
+from prefect.utilities.annotations import BaseAnnotation, allow_failure, quote
 from prefect.utilities.collections import StopVisiting, visit_collection
 from pydantic import BaseModel
 
@@ -23,12 +23,17 @@ _OPENED = _LEAVES | {list, tuple, set, dict, OrderedDict}
 _WHOLE = "helix_whole"
 
 
-def cells_in(tree: Any) -> list[Cell]:
-    """Return the cells in an argument, in the order they occur."""
+def cells_in(tree: Any, *, allowed: bool = False) -> list[Cell]:
+    """Return the cells in an argument, in the order they occur.
+
+    Args:
+        tree: The argument.
+        allowed: Whether only those count that may have failed.
+    """
     cells: list[Cell] = []
 
-    def note(part: Any, _: dict[str, Any]) -> Any:
-        if isinstance(part, Cell):
+    def note(part: Any, context: dict[str, Any]) -> Any:
+        if isinstance(part, Cell) and (not allowed or isinstance(context.get("annotation"), allow_failure)):
             cells.append(part)
         return part
 

@@ -171,6 +171,15 @@ def this_process() -> str:
     return f"{socket.gethostname()}:{os.getpid()}"
 
 
+def given_there(value: Any) -> Any:
+    """Return what came along as an argument, so that others can take it from here."""
+    return value
+
+
+def ended_there(value: Any) -> None:
+    """Return nothing: that it is called tells that there is a value."""
+
+
 def describe_there(state: State[Any]) -> Outcome:
     """Return what became of the task run that ended in `state`."""
     measure = measure_of(state)

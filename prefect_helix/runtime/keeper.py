@@ -27,7 +27,7 @@ from prefect_helix.storage.leases import BEAT_SECONDS
 from prefect_helix.storage.store import Store
 
 PENDING_BYTES = 512 * 1024 * 1024
-"""Bytes that may wait to be written before a task that offers more has to wait as well."""
+"""Bytes in this process that may wait to be written before a task that offers more has to wait as well."""
 
 JOURNAL_SECONDS = 0.3
 """Traces wait at most this long for company before they are journaled."""
@@ -42,6 +42,7 @@ class _Write:
     parcel: Parcel | None = None
     coming: Mapping[str, int] = field(default_factory=dict)
     put: Put = lambda names: None
+    held_bytes: int = 0
 
 
 class Keeper:
@@ -165,7 +166,7 @@ class Keeper:
         """Take note of a step that nobody expected; what it takes results of is known."""
         self._queue.put(_Write(None, step))
 
-    def offer(self, trace: Trace, step: Expected, parcel: Parcel | None, put: Put) -> None:
+    def offer(self, trace: Trace, step: Expected, parcel: Parcel | None, put: Put, *, elsewhere: bool = False) -> None:
         """Keep a computed result if that is worth it, and its trace in any case.
 
         Args:
@@ -173,18 +174,23 @@ class Keeper:
             step: What is known now of the step that gave it.
             parcel: The result, as something that takes room; None if it cannot be written.
             put: Writes blobs of the given names; called in the background.
+            elsewhere: Whether the result is in another process, so that nothing here waits to be let go of.
         """
         if self._ended:  # a plain task that nobody waits for has taken a value late
             return
         coming: dict[str, int] = {}
         if parcel is not None and self._writable:
             coming = {name: size for name, size in parcel.blobs.items() if not self._stock.holds(name)}
-        size_bytes = sum(coming.values())
+        size_bytes = 0 if elsewhere else sum(coming.values())
         with self._lock:
-            self._lock.wait_for(lambda: not self._pending_bytes or self._pending_bytes + size_bytes <= PENDING_BYTES)
+            self._lock.wait_for(lambda: self._is_room_for(size_bytes))
             self._pending_bytes += size_bytes
             self._coming.update(coming.keys())
-        self._queue.put(_Write(trace, step, parcel, coming, put))
+        self._queue.put(_Write(trace, step, parcel, coming, put, size_bytes))
+
+    def _is_room_for(self, size_bytes: int) -> bool:
+        """Return whether so much more of this process may wait to be written."""
+        return not (size_bytes and self._pending_bytes) or self._pending_bytes + size_bytes <= PENDING_BYTES
 
     def record(self, trace: Trace) -> None:
         """Journal a trace whose result is not to be kept."""
@@ -328,7 +334,7 @@ class Keeper:
             self._stop(error)
         finally:
             with self._lock:
-                self._pending_bytes -= sum(write.coming.values())
+                self._pending_bytes -= write.held_bytes
                 self._coming -= Counter(write.coming.keys())
                 self._lock.notify_all()
 

@@ -92,7 +92,7 @@ class Memory:
         waiting = [node]
         while waiting:
             node = waiting.pop()
-            if not node.takers and not _is_to_compute(node) and not node.elsewhere:
+            if not node.takers and not _is_to_compute(node):
                 whole = node.cell()
                 for cell in [*node.cells.values()]:
                     self._look_at(cell, whole, last_look)

@@ -130,7 +130,8 @@ class Observer:
             return
         whole = node.result.blobs is not None and sizes.keys() >= {*node.result.blobs}
         parcel = self._appraiser.parcel(node, sizes) if whole else None
-        self._keeper.offer(self._world.facts(node), self._appraiser.step(node), parcel, put)
+        step = self._appraiser.step(node)
+        self._keeper.offer(self._world.facts(node), step, parcel, put, elsewhere=node.elsewhere)
 
     def tell(self, node: Node, problem: str | None) -> None:
         """Tell people what they should know of a computed value.

@@ -15,13 +15,22 @@ STORIES = (
     "moved_bytes_of_a_load",
     "a_worker_dies",
     "a_value_is_lost",
+    "a_sent_value_is_lost",
+    "a_value_comes_out_otherwise",
     "an_input_is_changed",
+    "brought_and_dropped",
+    "a_part_for_many",
     "a_store_of_this_process_only",
     "late",
     "all_threads_are_taken",
+    "an_allowed_failure",
+    "a_cluster_of_its_own",
     "a_flow_fails",
+    "an_interrupt",
     "an_async_flow",
+    "a_folder_of_another_machine",
     "a_blob_is_damaged",
+    "a_blob_of_a_direct_call_is_damaged",
 )
 pytestmark = [
     pytest.mark.timeout(900),
@@ -88,6 +97,20 @@ def test_a_value_that_dask_computes_again_is_recorded_once(stories: dict[str, li
     assert warnings(first) == []
 
 
+def test_a_value_of_the_flows_process_outlives_the_worker_it_was_sent_to(stories: dict[str, list[Any]]) -> None:
+    (run,) = stories["a_sent_value_is_lost"]
+
+    assert run["result"] == repr((208_410_000.0, 416_820_000.0))
+    assert (run["ran"].count("table"), warnings(run)) == (1, [])
+
+
+def test_what_was_made_from_another_outcome_of_a_lost_value_is_never_reused(stories: dict[str, list[Any]]) -> None:
+    lost, kept = stories["a_value_comes_out_otherwise"]
+
+    assert lost["ran"].count("varying") > 1
+    assert (kept["ran"], kept["result"]) == (["total"], repr((20_000.0, 20_000.0)))
+
+
 def test_what_was_made_from_a_changed_input_is_never_reused(stories: dict[str, list[Any]]) -> None:
     changed, unchanged = stories["an_input_is_changed"]
 
@@ -97,6 +120,20 @@ def test_what_was_made_from_a_changed_input_is_never_reused(stories: dict[str, l
     # Dask may have given total the very object that zeroed changed, or another worker's copy of it.
     assert changed["result"] in ("(0.0, 0.0)", "(0.0, 204210000.0)")
     assert ("total" in unchanged["ran"]) == (changed["result"] == "(0.0, 0.0)")
+
+
+def test_what_the_flow_has_had_brought_leaves_memory_with_its_names(stories: dict[str, list[Any]]) -> None:
+    (run,) = stories["brought_and_dropped"]
+
+    assert run["result"] == repr([True, True, True])
+    assert run["ran"] == ["table", "table", "table", "tagged"]
+
+
+def test_a_part_of_a_result_is_taken_out_once_for_all_who_take_it(stories: dict[str, list[Any]]) -> None:
+    (run,) = stories["a_part_for_many"]
+
+    assert run["result"] == repr(([273_525_000.0, 328_230_000.0, 382_935_000.0], 1))
+    assert (run["ran"], warnings(run)) == (["scaled", "scaled", "scaled", "split", "table"], [])
 
 
 def test_a_store_that_workers_cannot_see_is_told_once_and_costs_time_only(stories: dict[str, list[Any]]) -> None:
@@ -123,10 +160,31 @@ def test_results_come_though_all_threads_are_taken(stories: dict[str, list[Any]]
     assert warnings(run) == []
 
 
+def test_the_flow_goes_on_while_it_is_open_whether_an_input_fails(stories: dict[str, list[Any]]) -> None:
+    (run,) = stories["an_allowed_failure"]
+
+    assert run["result"] == repr(("x", "x", "['x']"))
+    assert (run["ran"], warnings(run)) == (["patient", "text", "text"], [])
+
+
+def test_a_run_that_begins_with_loads_starts_one_cluster(stories: dict[str, list[Any]]) -> None:
+    before, after, clusters = stories["a_cluster_of_its_own"]
+
+    assert before["ran"] == ["table", "table", "total", "total"]
+    assert (after["ran"], after["result"]) == (["scaled", "scaled", "total", "total"], "[624030000.0, 624090000.0]")
+    assert (clusters, warnings(after)) == (1, [])
+
+
 def test_a_failing_flow_ends_and_leaves_its_queue(stories: dict[str, list[Any]]) -> None:
     (run,) = stories["a_flow_fails"]
 
     assert run["result"] == repr("ValueError: stop")
+
+
+def test_an_interrupt_ends_the_flow_though_a_call_is_handed_over_just_then(stories: dict[str, list[Any]]) -> None:
+    (run,) = stories["an_interrupt"]
+
+    assert (run["result"], run["ran"]) == (repr("KeyboardInterrupt: "), [])
 
 
 def test_an_async_flow_is_planned_too(stories: dict[str, list[Any]]) -> None:
@@ -142,3 +200,19 @@ def test_a_damaged_blob_is_computed_again(stories: dict[str, list[Any]]) -> None
     assert before["ran"] == ["table", "total"]
     assert (after["ran"], after["result"]) == (["scaled", "table", "total"], "613230000.0")
     assert any("table is computed again" in line for line in warnings(after))
+
+
+def test_a_damaged_blob_of_a_direct_call_is_computed_again(stories: dict[str, list[Any]]) -> None:
+    before, after = stories["a_blob_of_a_direct_call_is_damaged"]
+
+    assert before["ran"] == ["table", "total"]
+    assert (after["ran"], after["result"]) == (["scaled", "table", "total"], "627030000.0")
+    assert any("table is computed again" in line for line in warnings(after))
+
+
+def test_a_store_that_workers_do_not_see_keeps_what_the_flows_process_computes(stories: dict[str, list[Any]]) -> None:
+    first, second = stories["a_folder_of_another_machine"]
+
+    assert (first["result"], second["result"]) == ("417620000.0", "626430000.0")
+    assert [sum("do not see the store" in line for line in run["told"]) for run in (first, second)] == [1, 1]
+    assert (first["ran"], second["ran"]) == (["scaled", "table", "total"], ["scaled", "total"])

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import json
 import os
 import resource
+import select
 import signal
 import sys
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,15 +23,19 @@ from go import listening, runners
 from prefect import task
 from prefect.context import FlowRunContext
 from prefect.futures import wait
-from steps import ran, scaled, table, tagged, text, total, zeroed
+from prefect.utilities.annotations import allow_failure
+from steps import ran, scaled, split, table, tagged, text, total, zeroed
 
 from prefect_helix import find_run, helix_flow, helix_task, log_metric
+from prefect_helix.runs import current_run
 
 MEGABYTES = 100
 
 KIND, RESULT, STORE, OPTIONS, *STORIES = sys.argv[1:]
+KILLING = ("a_value_is_lost", "a_sent_value_is_lost", "a_value_comes_out_otherwise")
 make_runner: Callable[[], Any]
 counted_bytes = 0
+clusters: list[str] = []
 
 
 def counted(method: Callable[..., Any], size_of: Callable[[Any], int]) -> Callable[..., Any]:
@@ -55,14 +62,15 @@ def count_bytes() -> None:
         for name in ("read_from_fd", "write_to_fd"):
             setattr(IOStream, name, counted(getattr(IOStream, name), lambda size_bytes: size_bytes or 0))
     else:
-        import ray  # noqa: PLC0415
+        from ray._private.worker import Worker  # noqa: PLC0415
 
-        ray.get = counted(ray.get, lambda value: len(cloudpickle.dumps(value)))
+        get = Worker.deserialize_objects  # what is asked for, and what Ray brings to tell that it is there
+        Worker.deserialize_objects = counted(get, lambda values: len(cloudpickle.dumps(values)))
 
 
 def patience(story: str) -> contextlib.AbstractContextManager[Any]:
     """Let Dask try again what it gave to the second of two dead workers, before it noticed that one, too."""
-    if KIND != "dask" or story != "a_value_is_lost":
+    if KIND != "dask" or story not in KILLING:
         return contextlib.nullcontext()
     import dask  # noqa: PLC0415
 
@@ -72,13 +80,14 @@ def patience(story: str) -> contextlib.AbstractContextManager[Any]:
 def run(body: Callable[..., Any], look: bool | None = None, **options: Any) -> dict[str, Any]:
     """Run a flow; give its result, the bodies that ran and what was told."""
     (steps.HERE / "ran.log").write_text("")
-    store = {"store": STORE, "policy": "always", "storage_options": json.loads(OPTIONS) or None, **options}
+    store = {"store": STORE, "policy": "always", "storage_options": json.loads(OPTIONS) or None}
+    settings = {**store, "task_runner": make_runner(), **options}
     with listening() as told:
         try:
-            made = helix_flow(task_runner=make_runner(), name=body.__name__, **store)(body)
+            made = helix_flow(name=body.__name__, **settings)(body)
             arguments = () if look is None else (look,)
             result = asyncio.run(made()) if asyncio.iscoroutinefunction(body) else made(*arguments)
-        except Exception as error:
+        except (Exception, KeyboardInterrupt) as error:
             result = f"{type(error).__name__}: {error}"
     return {"result": repr(result), "ran": sorted((steps.HERE / "ran.log").read_text().split()), "told": told.lines}
 
@@ -113,6 +122,56 @@ def held(gate: str, frame: Any) -> str:
     log_metric(Path(gate).name, len(frame))
     with Path(gate).open("rb", buffering=0) as waiting:
         return waiting.read(1).decode()
+
+
+@helix_task
+def patient(gate: str) -> str:
+    ran("patient")
+    waiting = os.open(gate, os.O_RDONLY)
+    comes, _, _ = select.select([waiting], [], [], 20)  # who has to open the gate may be waiting for this
+    return os.read(waiting, 1).decode() if comes else "nobody came"
+
+
+def passed(gate: str) -> None:
+    with Path(gate).open("rb", buffering=0) as waiting:
+        waiting.read(1)
+
+
+@helix_task
+def varying(gate: str) -> Any:
+    ran("varying")
+    passed(gate)
+    return np.full(steps.ROWS, float((steps.HERE / "ran.log").read_text().split().count("varying")))
+
+
+@helix_task
+def awaited(gate: str) -> float:
+    ran("awaited")
+    passed(gate)
+    return 0.0
+
+
+class Interrupting:
+    """Where somebody interrupts the flow: on its way to a worker."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        raise KeyboardInterrupt
+
+
+@helix_task(ignore=["by"])
+def interrupted(x: int, by: Any) -> int:
+    ran("interrupted")
+    return x
+
+
+def cluster_of_its_own() -> Any:
+    """Start a cluster for a task runner; workers get this function with the flow, so that it holds none."""
+    from distributed import LocalCluster  # noqa: PLC0415
+
+    options = {"dashboard_address": None, "memory_limit": 0, "host": "127.0.0.1"}
+    cluster = LocalCluster(n_workers=1, threads_per_worker=1, **options)
+    clusters.append(cluster.scheduler_address)
+    return cluster
 
 
 @task
@@ -161,15 +220,62 @@ def a_worker_dies() -> list[Any]:
     return [run(deadly), run(deadly)]
 
 
+def kill_workers() -> None:
+    for pid in FlowRunContext.get().task_runner.client.run(os.getpid).values():
+        os.kill(pid, signal.SIGKILL)
+
+
 def a_value_is_lost() -> list[Any]:
     def losing() -> Any:
         frame = table.submit(201)
         first = total.submit(frame).result()
-        for pid in FlowRunContext.get().task_runner.client.run(os.getpid).values():
-            os.kill(pid, signal.SIGKILL)
+        kill_workers()
         return first, total.submit(scaled.submit(frame)).result()
 
     return [run(losing), run(losing)]
+
+
+def a_sent_value_is_lost() -> list[Any]:
+    """What this process has computed outlives the worker that it was sent to."""
+
+    def losing() -> Any:
+        frame = table(421)
+        first = total.submit(frame).result()
+        kill_workers()
+        return first, total.submit(scaled.submit(frame)).result()
+
+    return [run(losing)]
+
+
+def gate_at(name: str) -> tuple[str, int]:
+    """Make a gate at which tasks wait for what is written to it."""
+    gate = str(steps.HERE / name)
+    os.mkfifo(gate)
+    return gate, os.open(gate, os.O_RDWR)
+
+
+def a_value_comes_out_otherwise() -> list[Any]:
+    """What Dask computes again is not what it was, and what takes it had not begun before."""
+    first, second = gate_at("first"), gate_at("second")
+
+    def calls() -> tuple[Any, Any]:
+        made = varying.submit(first[0])
+        return made, total.submit(made, awaited.submit(second[0]))
+
+    def losing() -> Any:
+        made, whole = calls()
+        os.write(first[1], b"xxxx")
+        made.wait()
+        current_run().session.keeper.flush()
+        kill_workers()
+        os.write(second[1], b"xxxx")
+        return whole.result()
+
+    def keeping() -> Any:
+        made, whole = calls()
+        return float(made.result().sum()), whole.result()
+
+    return [run(losing), run(keeping)]
 
 
 def an_input_is_changed() -> list[Any]:
@@ -183,6 +289,11 @@ def an_input_is_changed() -> list[Any]:
     return [run(changing), run(unchanged)]
 
 
+def damage() -> None:
+    for path in Path(STORE).glob("blobs/*/*"):
+        path.write_bytes(path.read_bytes()[:-1])
+
+
 def a_blob_is_damaged() -> list[Any]:
     def first() -> Any:
         return total.submit(table.submit(221)).result()
@@ -191,9 +302,72 @@ def a_blob_is_damaged() -> list[Any]:
         return total.submit(scaled.submit(table.submit(221), 3)).result()
 
     before = run(first)
-    for path in Path(STORE).glob("blobs/*/*"):
-        path.write_bytes(path.read_bytes()[:-1])
+    damage()
     return [before, run(second)]
+
+
+def a_blob_of_a_direct_call_is_damaged() -> list[Any]:
+    def first() -> Any:
+        return total.submit(table(451)).result()
+
+    def second() -> Any:
+        return total.submit(scaled.submit(table(451), 3)).result()
+
+    before = run(first)
+    damage()
+    return [before, run(second)]
+
+
+def a_folder_of_another_machine() -> list[Any]:
+    """Workers find another folder where the store is: its path begins with that of the folder each process is in."""
+    there = steps.HERE / "there"
+    there.mkdir()
+    (there / "shared").touch()  # no folder at all
+    options = {"store": "/proc/self/cwd/shared", "storage_options": None}
+
+    def scaled_by(by: int) -> Any:
+        FlowRunContext.get().task_runner.client.run(os.chdir, str(there))
+        return total.submit(scaled.submit(table(441), by)).result()
+
+    def first() -> Any:
+        return scaled_by(2)
+
+    def second() -> Any:
+        return scaled_by(3)
+
+    before = run(first, **options)
+    (there / "shared").unlink()
+    return [before, run(second, **options)]
+
+
+def brought_and_dropped() -> list[Any]:
+    """What the flow has had brought here, and has no name for any more, is on its worker only."""
+
+    def looking() -> Any:
+        seen = []
+        for start in (461, 462, 463):
+            frame = table.submit(start).result()
+            seen.append(weakref.ref(frame))
+            del frame
+        tagged.submit(464).result()
+        gc.collect()
+        return [one() is None for one in seen]
+
+    return [run(looking)]
+
+
+def a_part_for_many() -> list[Any]:
+    """A part of a result is taken out of it once, whoever takes it."""
+
+    def taking() -> Any:
+        whole = split.submit(table.submit(471)).result()
+        found = [one.result()["a"].sum() for one in [scaled.submit(whole["head"], by) for by in (5, 6, 7)]]
+        taken = FlowRunContext.get().task_runner.client.run_on_scheduler(
+            lambda dask_scheduler: dask_scheduler.task_prefixes["pick_there"].state_counts["memory"]
+        )
+        return [float(one) for one in found], taken
+
+    return [run(taking)]
 
 
 def a_store_of_this_process_only() -> list[Any]:
@@ -241,6 +415,37 @@ def all_threads_are_taken() -> list[Any]:
     return [run(holding), find_run(store=STORE).metrics]
 
 
+def an_allowed_failure() -> list[Any]:
+    """The flow goes on when it has submitted what takes a failure, though it is open whether there will be one."""
+
+    def submitting() -> Any:
+        gate, end = gate_at("allowed")
+        first = patient.submit(gate)
+        second = text.submit(allow_failure(first))
+        third = text.submit([allow_failure(first)])
+        os.write(end, b"x")
+        found = first.result(), second.result(), third.result()
+        os.close(end)
+        return found
+
+    return [run(submitting)]
+
+
+def a_cluster_of_its_own() -> list[Any]:
+    """A run that begins with loads has its task runner start a cluster."""
+    from prefect_dask import DaskTaskRunner  # noqa: PLC0415
+
+    def first() -> Any:
+        return [total.submit(table.submit(start)).result() for start in (401, 402)]
+
+    def second() -> Any:
+        totals = [total.submit(scaled.submit(table.submit(start), 3)) for start in (401, 402)]
+        return [one.result() for one in totals]
+
+    before, after = run(first), run(second, task_runner=DaskTaskRunner(cluster_class=cluster_of_its_own))
+    return [before, after, len(clusters)]
+
+
 def a_flow_fails() -> list[Any]:
     def failing() -> Any:
         for x in range(5):
@@ -248,6 +453,14 @@ def a_flow_fails() -> list[Any]:
         raise ValueError("stop")
 
     return [run(failing)]
+
+
+def an_interrupt() -> list[Any]:
+    def going_on() -> Any:
+        interrupted.submit(431, Interrupting())
+        ran("after")
+
+    return [run(going_on)]
 
 
 def an_async_flow() -> list[Any]:

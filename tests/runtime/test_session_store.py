@@ -16,11 +16,13 @@ import pytest
 from prefect_helix.core.errors import StoreError
 from prefect_helix.core.graph import Decision
 from prefect_helix.core.summary import summarise
-from prefect_helix.runtime import keeper, objects, stock
+from prefect_helix.runtime import execution, keeper, objects, stock
 from prefect_helix.storage import known
 from prefect_helix.storage.catalog import Catalog
 from prefect_helix.storage.store import Store
 from prefect_helix.views.differences import summary_words
+
+from .conftest import Run
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -430,6 +432,37 @@ def test_waiting_for_a_result_to_be_written_is_no_part_of_what_loading_it_takes(
     run = lab.run(flow)
     assert (run.value, run.bodies) == (total(frame()), ["load"])
     assert [trace.load_us for trace in run.lineage.traces] == [None, 0]
+
+
+def test_what_waits_to_be_written_where_it_was_computed_holds_nobody_up(lab, monkeypatch):
+    monkeypatch.setattr(keeper, "PENDING_BYTES", 1)
+    asked = threading.Event()
+
+    class Apart(Run):
+        """A run whose values are on workers, which write them when they are asked to."""
+
+        apart = True
+
+        def run(self, node):
+            value = node.spec.fn(**node.parameters)
+
+            def put(names):
+                asked.wait(20)
+                execution.store(value, self.session.keeper.store, names)
+
+            self.session.observe_elsewhere(node, execution.account_for(value), 10_000_000, (), put)
+
+    make = lab.task(frame, name="make")
+
+    def flow() -> list[bool]:
+        settled = [one.node.settled.wait(10) for one in [make.submit(1.0), make.submit(2.0)]]
+        asked.set()
+        return settled
+
+    lab.new_run = Apart
+    run = lab.run(flow)
+    assert run.value == [True, True]
+    assert [trace.stored for trace in run.lineage.traces] == [True, True]
 
 
 def test_what_a_failed_run_finished_is_reused(lab):
