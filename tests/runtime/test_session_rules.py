@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from prefect_helix.core import renting
 from prefect_helix.core.errors import NondeterministicTaskError, VerificationError
 from prefect_helix.core.graph import Decision
 from prefect_helix.runtime.nodes import Node
@@ -875,6 +876,24 @@ def test_asking_for_one_value_after_the_other_does_not_load_for_longer_than_thei
     assert run.value == [total(frame(float(add))) for add in range(1, 6)]
     assert run.bodies == ["source", "child", "child", "child", "child"]
     assert sum(run.loads.values()) == 1
+
+
+def test_values_that_are_asked_for_together_are_planned_together_however_many_they_are(lab, monkeypatch):
+    source = lab.task(lambda: frame(), name="source", cost_us=60_000_000, materialize="never")
+    child = lab.task(lambda df, add: df + add, name="child", cost_us=100)
+
+    def flow(ask: bool) -> list[Any]:
+        rows = source()
+        children = [child(rows, add) for add in range(30)]
+        return children if ask else []
+
+    lab.run(flow, ask=False)
+    solve, solved = renting.solve, list[Any]()
+    monkeypatch.setattr(renting, "solve", lambda graph: solved.append(graph) or solve(graph))
+    run = lab.run(flow, ask=True)
+    assert [total(one) for one in run.value] == [total(frame(float(add))) for add in range(30)]
+    assert run.bodies == []
+    assert len(solved) == 2
 
 
 def test_a_call_that_could_not_be_entered_was_not_made(lab, monkeypatch: pytest.MonkeyPatch) -> None:
