@@ -760,6 +760,21 @@ def test_how_much_was_loaded_is_recorded(lab):
     assert (trace.loaded_bytes, trace.loaded_blobs) == (trace.result.size_bytes, 2)
 
 
+def test_what_a_run_is_expected_to_take_is_recorded_where_that_can_be_told(lab):
+    load = lab.task(lambda: frame(), name="load")
+    fit = lab.task(lambda df, by: total(df) / by, name="fit", cost_us=10_000_000)
+
+    def flow(by: float, again: int) -> float:
+        return sum(fit(load(), by) for _ in range(again))
+
+    with pytest.raises(ZeroDivisionError):
+        lab.run(flow, by=0.0, again=1)
+    run = lab.run(flow, by=0.5, again=1)
+    assert run.lineage.run.predicted_us is None, "how long fit takes nobody has seen"
+    assert lab.run(flow, by=0.25, again=1).lineage.run.predicted_us >= 10_000_000
+    assert lab.run(flow, by=0.25, again=2).lineage.run.predicted_us is None, "again only steers the flow"
+
+
 @pytest.mark.timeout(10)
 def test_a_small_result_of_a_class_that_is_gone_is_computed_again(lab):
     module = types.ModuleType("shortlived")
