@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from copy import copy
 from typing import Any
 from uuid import UUID
 
 from prefect.client.schemas.objects import State, StateType
-from prefect.futures import PrefectFuture, PrefectTaskRunFuture
+from prefect.futures import PrefectFuture, PrefectFutureList, PrefectTaskRunFuture
 from prefect.states import Completed, Failed
 from pydantic import PrivateAttr
 
@@ -256,3 +256,29 @@ class HelixFuture(PrefectTaskRunFuture[Any]):
 
     def _value(self) -> Any:
         return linked(self._node, self._session.value(self._node.cell(), exposed=True))
+
+
+class HelixFutureList(PrefectFutureList[Any]):
+    """The futures of a map of helix tasks, whose values are demanded together."""
+
+    @classmethod
+    def of(cls, futures: Iterable[PrefectFuture[Any]]) -> HelixFutureList:
+        """Return a list of these futures."""
+        return cls(futures)
+
+    def result(self, timeout: float | None = None, raise_on_failure: bool = True) -> list[Any]:
+        """Return the values in their order; Prefect asks for one after the other, in any order."""
+        wanted: dict[Session, list[Node]] = {}
+        for future in self:
+            if isinstance(future, HelixFuture):
+                wanted.setdefault(future._session, []).append(future._node)
+        for session, nodes in wanted.items():
+            session.demand(nodes)
+        return super().result(timeout=timeout, raise_on_failure=raise_on_failure)
+
+
+def demanded_together(mapped: Any) -> Any:
+    """Return what Prefect's `map` gives back, as a `HelixFutureList` if there are futures of helix tasks in it."""
+    if isinstance(mapped, PrefectFutureList) and any(isinstance(future, HelixFuture) for future in mapped):
+        return HelixFutureList.of(mapped)
+    return mapped

@@ -51,7 +51,6 @@ def outlook_line(outlook: Outlook) -> str:
         return "helix: first run of this flow; what is needed is computed"
     counts = Counter(node.decision for node in outlook.world.nodes)
     unfollowed = outlook.unfollowed
-    known = not (unfollowed or outlook.plan.unknown_computes)
-    predicted_us = outlook.plan.cost_us if known else None
-    line = plan_line({decision: counts[decision] for decision in Decision}, predicted_us, outlook.scratch_us)
+    decided = {decision: counts[decision] for decision in Decision}
+    line = plan_line(decided, outlook.predicted_us, outlook.scratch_us)
     return f"{line}; what {', '.join(unfollowed)} changes is seen as the flow runs" if unfollowed else line

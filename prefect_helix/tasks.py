@@ -21,6 +21,7 @@ from prefect_helix.core.errors import ConfigurationError
 from prefect_helix.core.fingerprint import Fingerprint, fingerprint
 from prefect_helix.core.materialization import Choice
 from prefect_helix.core.naming import module_name
+from prefect_helix.futures import demanded_together
 from prefect_helix.runs import current_run
 from prefect_helix.runtime.specs import TaskSpec, Versioned, register
 from prefect_helix.runtime.values import class_stands_in
@@ -96,7 +97,7 @@ class HelixTask(Task[P, R], Versioned):
         def map(self, *args: Any, **kwargs: Any) -> Any:
             """Submit one call for each element; each is a node of its own."""
             current_run()
-            return super().map(*args, **kwargs)
+            return demanded_together(super().map(*args, **kwargs))
 
     def spec(self) -> TaskSpec:
         """Return what a run needs to know of the task, its code as it is now included."""

@@ -228,7 +228,7 @@ class Run:
         mode: ``auto``, ``recompute`` or ``verify``.
         policy: Name of the materialization policy.
         budget_bytes: What the store may hold.
-        predicted_us: What the plan said the tasks would take; None without a prediction.
+        predicted_us: What the plan said the tasks would take; None without a prediction, or if that could not be told.
         metrics: Numbers the run reported.
         versions: Python, platform and the distributions that matter.
         problems: What the run found wrong, in words.

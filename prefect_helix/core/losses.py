@@ -109,6 +109,7 @@ class Losses:
         self._keys: list[str] = []
         self._steps: list[_Step] = []
         self._touched: set[int] = set()
+        self._compute_us = self._cost_us = 0
         steps = [*steps]
         tasks = [*dict.fromkeys(step.task for step in steps)]
         together = -(-len(tasks) // SCENARIOS)
@@ -138,6 +139,7 @@ class Losses:
             self._steps[parent].children.append(number)
             _count(self._steps[parent].asked, added.asks, 1)
         self._steps.append(added)
+        self._add_up(added, 1)
 
     def append(self, step: Expected) -> None:
         """Add a step that takes results of known ones."""
@@ -150,7 +152,9 @@ class Losses:
     def update(self, key: str, compute_us: int, load_us: int) -> None:
         """Take note of what a step takes, and loading its result."""
         step = self._steps[self._numbers[key]]
+        self._add_up(step, -1)
         step.compute_us, step.load_us = compute_us, load_us
+        self._add_up(step, 1)
         self._touched.add(self._numbers[key])
 
     def __contains__(self, key: str) -> bool:
@@ -174,6 +178,18 @@ class Losses:
         numbers = {self._numbers[key] for key in keys}
         _, more = self._flip(numbers, numbers)
         return (more if self.stored(next(iter(keys))) else -more) / sum(self._weights)
+
+    def most_loss_us(self, keys: Collection[str]) -> float:
+        """Return what `loss_us` is at most: as if all steps had to be had again wherever one of these is needed.
+
+        Complexity: O(keys).
+        """
+        steps = [self._steps[self._numbers[key]] for key in keys]
+        needed, more_us = 0, self._cost_us
+        for step in steps:
+            needed |= step.needed
+            more_us += step.compute_us - step.cost_us
+        return self._weight(needed) * more_us / sum(self._weights)
 
     def flip(self, keys: Collection[str]) -> None:
         """Take note that the results of these steps are stored now that were not, or are not any more."""
@@ -208,17 +224,38 @@ class Losses:
         """Return what computing a step and all its ancestors takes. Complexity: O(ancestors)."""
         return sum(self._steps[number].compute_us for number in self._above(self._numbers[key], past_stored=True))
 
+    def recreate_exceeds(self, key: str, us: int) -> bool:
+        """Return whether computing a step and all its ancestors takes longer than that.
+
+        Complexity: O(ancestors), but no more of them than take so long, and none where all steps together take less.
+        """
+        if self._compute_us <= us:
+            return False
+        for number in self._above(self._numbers[key], past_stored=True):
+            us -= self._steps[number].compute_us
+            if us < 0:
+                return True
+        return False
+
     def remake_exceeds(self, key: str, us: int) -> bool:
         """Return whether computing a step, and having what it takes from what is stored, takes longer than that.
 
-        Complexity: O(ancestors up to the next stored ones), but no more of them than take so long.
+        Complexity: O(ancestors up to the next stored ones), but no more of them than take so long, and none where all
+        steps together take less.
         """
+        if self._cost_us <= us and not self.stored(key):
+            return False
         for number in self._above(self._numbers[key]):
             step = self._steps[number]
             us -= step.compute_us if number == self._numbers[key] else step.cost_us
             if us < 0:
                 return True
         return False
+
+    def _add_up(self, step: _Step, times: int) -> None:
+        """Count what a step takes among what all do, or not any more."""
+        self._compute_us += times * step.compute_us
+        self._cost_us += times * step.cost_us
 
     # -- scenarios -----------------------------------------------------------------------------------------------
 
@@ -231,7 +268,9 @@ class Losses:
 
     def _set(self, step: _Step, needed: int, *, stored: bool) -> None:
         before = step.asks
+        self._add_up(step, -1)
         step.needed, step.stored = needed, stored
+        self._add_up(step, 1)
         for parent in step.parents if step.asks != before else ():
             _count(self._steps[parent].asked, before, -1)
             _count(self._steps[parent].asked, step.asks, 1)

@@ -222,7 +222,9 @@ class Lots:
             write_us=0 if self.holds(parcel) else parcel.write_us,
             size_bytes=size_bytes,
             recreate=lambda: self._prospects.recreate_us(parcel.key),
+            exceeds=lambda us: self._prospects.recreate_exceeds(parcel.key, us),
             loss=lambda: self._prospects.loss_us(keys),
+            most_loss=lambda: self._prospects.most_loss_us(keys),
             runs=lambda: self._prospects.runs(keys),
         )
         return worth(self._policy, parcel.choice, candidate)

@@ -21,7 +21,9 @@ class Candidate:
         write_us: Time to write it; zero once it is stored.
         size_bytes: Bytes that it takes in the store and that no other result has there.
         recreate: Gives `recreate_us`.
+        exceeds: Gives what `recreate_exceeds` does.
         loss: Gives `loss_us`.
+        most_loss: Gives `most_loss_us`.
         runs: Gives `valid_runs`.
     """
 
@@ -29,7 +31,9 @@ class Candidate:
     write_us: int
     size_bytes: int
     recreate: Callable[[], int]
+    exceeds: Callable[[int], bool]
     loss: Callable[[], float]
+    most_loss: Callable[[], float]
     runs: Callable[[], float]
 
     @property
@@ -37,10 +41,19 @@ class Candidate:
         """Time to compute it again with nothing stored: its own and all its ancestors' times."""
         return self.recreate()
 
+    def recreate_exceeds(self, us: int) -> bool:
+        """Return whether `recreate_us` is more than that, which is known before all of it is added up."""
+        return self.exceeds(us)
+
     @property
     def loss_us(self) -> float:
         """Time that the next run takes longer, on average over what may change before it, if it is not stored."""
         return self.loss()
+
+    @property
+    def most_loss_us(self) -> float:
+        """No less than `loss_us`, and known at once."""
+        return self.most_loss()
 
     @property
     def valid_runs(self) -> float:
@@ -71,7 +84,10 @@ class Auto:
     name = "auto"
 
     def worth(self, candidate: Candidate) -> float:  # noqa: D102
-        return candidate.loss_us - candidate.write_us / candidate.valid_runs
+        write_us = candidate.write_us / candidate.valid_runs
+        if candidate.most_loss_us <= write_us:
+            return 0.0
+        return candidate.loss_us - write_us
 
 
 class Helix:
@@ -80,7 +96,7 @@ class Helix:
     name = "helix"
 
     def worth(self, candidate: Candidate) -> float:  # noqa: D102
-        return math.inf if candidate.recreate_us > 2 * candidate.load_us else 0
+        return math.inf if candidate.recreate_exceeds(2 * candidate.load_us) else 0
 
 
 class Always:

@@ -48,6 +48,10 @@ class Prospects:
         """Return what it costs the next run on average, whichever it is, if these results are not stored."""
         return sum(self._share(run) * self._losses[run].loss_us(steps) for run, steps in _by_run(keys))
 
+    def most_loss_us(self, keys: Iterable[Key]) -> float:
+        """Return what `loss_us` is at most, which is known at once."""
+        return sum(self._share(run) * self._losses[run].most_loss_us(steps) for run, steps in _by_run(keys))
+
     def runs(self, keys: Iterable[Key]) -> float:
         """Return how many runs there are to be, of whatever kind, until these results are not valid any more."""
         return max(self._losses[run].runs(steps) / self._share(run) for run, steps in _by_run(keys))
@@ -55,6 +59,10 @@ class Prospects:
     def recreate_us(self, key: Key) -> int:
         """Return what computing a step and all its ancestors takes."""
         return self._losses[key[0]].recreate_us(key[1])
+
+    def recreate_exceeds(self, key: Key, us: int) -> bool:
+        """Return whether computing a step and all its ancestors takes longer than that."""
+        return self._losses[key[0]].recreate_exceeds(key[1], us)
 
     def remake_exceeds(self, key: Key, us: int) -> bool:
         """Return whether computing a step, and having what it takes from what is stored, takes longer than that."""

@@ -16,36 +16,48 @@ from prefect_helix.core.graph import Decision
 from prefect_helix.core.planner import PlanNode, solve
 
 
-def credits_us(nodes: Sequence[PlanNode], loaded: str) -> Mapping[str, int]:
-    """Return what loading a value pays towards the ancestors that it spares, the nearest ones first.
+def credits_us(nodes: Sequence[PlanNode], *loaded: str) -> Mapping[str, int]:
+    """Return what loading values pays towards the ancestors that it spares, the nearest ones first.
 
     Args:
-        nodes: The nodes around it as they are planned, what was credited to them before taken off their costs.
-        loaded: Key of the node whose value is loaded.
+        nodes: The nodes around them as they are planned, what was credited to them before taken off their costs.
+        loaded: Keys of the nodes whose values are loaded.
 
     Returns:
         By ancestor, by how much less it costs from now on: never more than it would have cost now.
 
-    Complexity: that of planning `nodes`.
+    Complexity: that of planning `nodes` twice, however many are loaded, besides the ancestors that each pays for.
     """
     by_key = {node.key: node for node in nodes}
-    node = by_key.get(loaded)
-    if node is None or node.load_us is None or node.compute_us is None or node.load_us <= node.compute_us:
+    rents_us = {key: us for key in loaded if key in by_key and (us := _rent_us(by_key[key]))}
+    if not rents_us:
         return {}
-    paid_us = node.load_us - node.compute_us
     planned = solve(nodes).decisions
-    computed = solve(replace(one, load_us=None) if one is node else one for one in nodes).decisions
+    computed = solve(replace(one, load_us=None) if one.key in rents_us else one for one in nodes).decisions
     credited: dict[str, int] = {}
-    waiting, seen = deque(node.parents), set(node.parents)
-    while waiting and paid_us:
-        ancestor = by_key[waiting.popleft()]
-        decision = computed[ancestor.key]
-        if decision is Decision.COMPUTE:
-            further = [key for key in ancestor.parents if key not in seen]
-            waiting += further
-            seen.update(further)
-        price_us = ancestor.compute_us if decision is Decision.COMPUTE else ancestor.load_us
-        if planned[ancestor.key] is Decision.PRUNE and decision is not Decision.PRUNE and price_us:
-            credited[ancestor.key] = min(paid_us, price_us)
-            paid_us -= credited[ancestor.key]
+    for key, rent_us in rents_us.items():
+        left_us = rent_us
+        waiting, seen = deque(by_key[key].parents), {*by_key[key].parents}
+        while waiting and left_us:
+            ancestor = by_key[waiting.popleft()]
+            decision = computed[ancestor.key]
+            if planned[ancestor.key] is not Decision.PRUNE or decision is Decision.PRUNE:
+                continue
+            price_us = ancestor.load_us or 0
+            if decision is Decision.COMPUTE:
+                price_us = ancestor.compute_us or 0
+                further = [parent for parent in ancestor.parents if parent not in seen]
+                waiting += further
+                seen.update(further)
+            before_us = credited.get(ancestor.key, 0)
+            if credit_us := min(left_us, price_us - before_us):
+                credited[ancestor.key] = before_us + credit_us
+                left_us -= credit_us
     return credited
+
+
+def _rent_us(node: PlanNode) -> int:
+    """Return how much longer loading a value takes than computing it from its inputs would, as far as known."""
+    if node.load_us is None or node.compute_us is None:
+        return 0
+    return max(0, node.load_us - node.compute_us)

@@ -79,15 +79,26 @@ def affected(graph: Planned, changed: Iterable[str]) -> list[PlanNode]:
 
 def _hanging_on(graph: Planned, key: str, look: Look) -> Iterable[str]:
     """Return the children of a node whose decisions hang on what having its value costs."""
-    for child in graph.children(key):
+    for child in _at_stake(graph, key):
         node = look(child)
         if node is not None and _may_compute(node) and not _always_computes(node):
             yield child
 
 
 def _demanded_from_outside(graph: Planned, key: str, inside: Mapping[str, PlanNode], look: Look) -> bool:
-    outside = (look(child) for child in graph.children(key) if child not in inside)
+    outside = (look(child) for child in _at_stake(graph, key) if child not in inside)
     return any(child is not None and _always_computes(child) for child in outside)
+
+
+def _at_stake(graph: Planned, key: str) -> Iterable[str]:
+    """Return the children of a node without those that nobody needed and nothing takes.
+
+    They hang on nothing: whoever comes to need one names it, and of a wide map whose results are asked for one by one
+    they are nearly all.
+    """
+    for child in graph.children(key):
+        if graph.decision(child) is not Decision.PRUNE or any(True for _ in graph.children(child)):
+            yield child
 
 
 def _may_compute(node: PlanNode) -> bool:

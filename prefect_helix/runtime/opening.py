@@ -133,6 +133,13 @@ class Outlook:
         return sum(known) if known and len(known) == len(times) else None
 
     @property
+    def predicted_us(self) -> int | None:
+        """What the run is expected to take as planned; None if that cannot be told."""
+        if self.plan is None or self.plan.unknown_computes or self.unfollowed:
+            return None
+        return self.plan.cost_us
+
+    @property
     def unfollowed(self) -> list[str]:
         """Flow parameters that changed and that no argument came from: what they change, the plan cannot tell."""
         if self.prior is None:
@@ -214,9 +221,7 @@ def open_session(
         warn: Called with a key and a sentence for whatever goes wrong; the same key is told once.
         inform: Called with a sentence that whoever watches the run should read.
     """
-    head = outlook.head
-    if outlook.plan is not None:
-        head = replace(head, predicted_us=outlook.plan.cost_us)
+    head = replace(outlook.head, predicted_us=outlook.predicted_us)
     world, keeper = outlook.world, outlook.keeper
     appraiser = Appraiser(world, head, outlook.policy, keeper.loadable)
     keeper.start(head, appraiser, in_use=world.blobs)

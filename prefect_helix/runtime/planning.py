@@ -45,11 +45,12 @@ def demand(world: World, nodes: Sequence[Node]) -> None:
     """
     unexpected = [node for node in nodes if node.decision in (None, Decision.PRUNE) and not node.done]
     replan(world, unexpected)
-    for node in unexpected:
-        if node.decision is Decision.LOAD and not is_there(node) and _spares(world, node):
-            around = affected(_Planned(world), [node.key])
-            for key, credit_us in credits_us(around, node.key).items():
-                world[key].credit_us += credit_us
+    to_load = (node for node in unexpected if node.decision is Decision.LOAD and not is_there(node))
+    sparing = [node.key for node in to_load if _spares(world, node)]
+    if sparing:
+        around = affected(_Planned(world), sparing)
+        for key, credit_us in credits_us(around, *sparing).items():
+            world[key].credit_us += credit_us
 
 
 def _spares(world: World, node: Node) -> bool:

@@ -71,7 +71,7 @@ class Shelving:
             Exception: What the policy raised, or who writes the value.
         """
         offer = _Offer(trace, parcel, put)
-        self._shelve(offer)
+        self._shelve(offer, lodging=True)
         if parcel.key in self._shelf.wanted:
             self._wait(offer)
 
@@ -98,8 +98,13 @@ class Shelving:
             self._fill()
             self._stock.delete(self._shelf.make_room())
 
-    def _shelve(self, offer: _Offer) -> None:
-        """Write a result if it is worth that, in the place of what is worth less."""
+    def _shelve(self, offer: _Offer, *, lodging: bool = False) -> None:
+        """Write a result if it is worth that, in the place of what is worth less.
+
+        Args:
+            offer: The result.
+            lodging: Whether it may be stored for now, in case the run is killed.
+        """
         shelf, (trace, parcel, put) = self._shelf, offer
         if parcel.blobs:
             self._stock.look_if_worth_it()
@@ -109,7 +114,7 @@ class Shelving:
             shelf.forget(name)
         self._stock.delete(spoiled)
         gone = shelf.offer(parcel)
-        if gone is None:
+        if gone is None and lodging:
             gone = shelf.lodge(parcel, trace.started_us)
         if gone is None:
             return

@@ -198,6 +198,35 @@ def test_of_the_ancestors_no_more_are_looked_at_than_take_so_long(monkeypatch: p
     assert len(looks) == 5
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_a_loss_is_never_more_than_it_is_known_to_be_at_most(seed: int) -> None:
+    rng = random.Random(seed)
+    steps = drawn(rng, 15)
+    chances = drawn_chances(rng, steps)
+    losses = Losses(chances, steps)
+    for _ in range(10):
+        number = rng.randrange(len(steps))
+        steps[number] = replace(steps[number], stored=not steps[number].stored)
+        losses.flip([steps[number].key])
+        number = rng.randrange(len(steps))
+        steps[number] = replace(steps[number], compute_us=rng.randint(1, 50), load_us=rng.randint(0, 50))
+        losses.update(steps[number].key, steps[number].compute_us, steps[number].load_us)
+        known = Losses(chances, steps)
+        for step in steps:
+            assert losses.loss_us([step.key]) <= losses.most_loss_us([step.key]) + 1e-9
+            assert losses.most_loss_us([step.key]) == pytest.approx(known.most_loss_us([step.key]))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_whether_making_a_result_with_nothing_stored_takes_longer_is_told_as_by_the_sum(seed: int) -> None:
+    steps = drawn(random.Random(seed), 20)
+    losses = Losses(drawn_chances(random.Random(seed), steps), steps)
+    for step in steps:
+        recreate_us = losses.recreate_us(step.key)
+        assert losses.recreate_exceeds(step.key, recreate_us - 1)
+        assert not losses.recreate_exceeds(step.key, recreate_us)
+
+
 def test_what_a_step_really_takes_counts_from_then_on() -> None:
     losses = Losses(Chances({}, other=0, nothing=1, addition=0), [Expected("a", "a", (), 10, 1, demanded=True)])
     losses.update("a", 50, 2)

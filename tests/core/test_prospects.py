@@ -77,10 +77,12 @@ def test_a_result_is_worth_to_each_run_as_much_as_that_run_is_likely() -> None:
     prospects.add("other", 2, Losses(always, steps))
     assert prospects.loss_us([(NOW, "a")]) == pytest.approx(30)
     assert prospects.loss_us([(NOW, "a"), ("other", "a")]) == pytest.approx(90)
+    assert prospects.most_loss_us([(NOW, "a"), ("other", "a")]) == pytest.approx(100)
     assert prospects.runs([("other", "a")]) == pytest.approx(15), "ten of its own, and five of the other flow"
     assert prospects.runs([(NOW, "a"), ("other", "a")]) == pytest.approx(30)
     prospects.flip([("other", "a")])
     assert (prospects.stored((NOW, "a")), prospects.stored(("other", "a"))) == (True, False)
     assert prospects.affected() == []
     assert prospects.recreate_us((NOW, "a")) == 100
+    assert [prospects.recreate_exceeds((NOW, "a"), us) for us in (99, 100)] == [True, False]
     assert [prospects.remake_exceeds(("other", "a"), us) for us in (99, 100)] == [True, False]

@@ -89,3 +89,23 @@ def test_asking_one_by_one_costs_at_most_twice_what_asking_at_once_does(seed):
     asked = choose.sample([child.key for child in children], 25)
     best_us = solve(replace(node, demanded=node.key in asked) for node in nodes).cost_us
     assert ask_one_by_one(nodes, asked) <= 2 * best_us
+
+
+def test_what_is_loaded_together_pays_together_each_for_what_it_spares():
+    nodes = [
+        PlanNode("source", (), 50),
+        PlanNode("aside", (), 9),
+        *(PlanNode(f"child{i}", ("source",), 1, 6, demanded=True) for i in range(3)),
+        PlanNode("other", ("aside",), 1, 8, demanded=True),
+    ]
+    assert credits_us(nodes, "child0", "child1", "child2", "other") == {"source": 15, "aside": 7}
+
+
+def test_what_is_made_from_what_is_loaded_as_well_pays_for_nothing_above_that():
+    nodes = [
+        PlanNode("source", (), 100),
+        PlanNode("middle", ("source",), 1, 20, demanded=True),
+        PlanNode("aside", (), None),
+        PlanNode("child", ("middle", "aside"), 1, 9, demanded=True),
+    ]
+    assert credits_us(nodes, "middle", "child") == {"source": 19}

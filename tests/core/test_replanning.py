@@ -101,3 +101,30 @@ def test_a_change_of_one_element_of_a_map_leaves_the_others_alone() -> None:
     graph.nodes["e7"] = PlanNode("e7", ("source",), 10, None, original=True, demanded=True)
 
     assert sorted(each.key for each in affected(graph, ["e7"])) == ["e7", "source"]
+
+
+def test_elements_of_a_map_that_nobody_needs_are_left_alone_as_others_are_asked_for_one_by_one() -> None:
+    elements = {f"e{i}": PlanNode(f"e{i}", ("source",), 1, 10) for i in range(100)}
+    graph = Graph({"source": PlanNode("source", (), 500), **elements})
+    graph.decisions = graph.whole()
+    graph.nodes["e7"] = replace(elements["e7"], demanded=True)
+
+    assert sorted(each.key for each in affected(graph, ["e7"])) == ["e7", "source"]
+
+
+def test_an_element_of_a_map_that_nobody_needs_is_planned_where_others_are_made_from_it() -> None:
+    graph = Graph(
+        {
+            "source": PlanNode("source", (), 500),
+            "part": PlanNode("part", ("source",), 1),
+            "whole": PlanNode("whole", ("part",), 1, 100, demanded=True),
+            "other": PlanNode("other", ("source",), 1, 450),
+        }
+    )
+    graph.decisions = graph.whole()
+    assert graph.decisions["part"] is Decision.PRUNE
+    graph.nodes["other"] = replace(graph.nodes["other"], demanded=True)
+    graph.decisions |= solve(affected(graph, ["other"])).decisions
+
+    assert graph.decisions == graph.whole()
+    assert graph.decisions["whole"] is Decision.COMPUTE

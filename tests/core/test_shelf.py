@@ -183,6 +183,24 @@ def test_what_is_not_stored_for_now_anyway_is_refused_without_a_look_at_what_it_
     assert shelf_of(POLICIES[policy], budget_bytes, "a").lodge(parcel("a", choice=choice), 7) is None
 
 
+@pytest.mark.parametrize("policy", ["auto", "helix"])
+def test_what_would_not_be_worth_its_write_if_all_steps_had_to_be_made_again_is_refused_without_a_look_at_them(
+    policy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = [Expected(f"s{n}", "t", (f"s{n - 1}",) if n else (), 10, 1, demanded=n == 999) for n in range(1_000)]
+    prospects = Prospects()
+    prospects.add(NOW, 1, Losses(STEADY, steps))
+    shelf = Shelf(POLICIES[policy], 1000, prospects, {}, {})
+
+    def refused(*_: object, **__: object) -> None:
+        raise AssertionError("its ancestors were looked at")
+
+    monkeypatch.setattr(Losses, "_above", refused)
+    monkeypatch.setattr(Losses, "_flip", refused)
+    last = Parcel(key("s999"), {"s999": 100}, load_us=1_000_000, write_us=1_000_000)
+    assert (shelf.offer(last), shelf.lodge(last, 7)) == (None, None)
+
+
 def test_what_is_stored_stays_if_it_is_worth_that_and_is_idle_else() -> None:
     shelf = shelf_of(Worth({100: 1.0, 50: 0.0}), 500, "a", "b", blobs={"a": 100, "b": 50})
     assert shelf.admit(parcel("a"))

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from prefect import flow, task
+from prefect import flow, task, unmapped
 from prefect.flows import Flow
 from prefect.settings import PREFECT_TASKS_DISABLE_CACHING, PREFECT_TASKS_REFRESH_CACHE, temporary_settings
+from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.utilities.annotations import NotSet
 from pydantic import PositiveInt
 
@@ -399,6 +400,38 @@ def test_map_makes_each_element_a_node(store: str, ran: Any) -> None:
     ran.take()
     assert mapping([3, 4, 1]) == [9, 16, 1]
     assert ran.take() == ["square-4"]
+
+
+def test_the_results_of_a_map_are_planned_together(
+    store: str, ran: Any, loads: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of three parts is loaded sooner than what all are made of is made again; all three of them are not."""
+    monkeypatch.setattr("prefect_helix.core.costs.DEFAULT_BYTES_PER_US", 0.046)  # a slow store: 3.5 s for each part
+
+    @helix_task(materialize="never")
+    def grown(frame: Any, by: int) -> pd.DataFrame:
+        RAN.info(f"grown-{by}")
+        return pd.DataFrame({"x": np.arange(float(ROWS))}) if frame is None else frame + by
+
+    @helix_task
+    def part(frame: pd.DataFrame, number: int) -> pd.DataFrame:
+        RAN.info(f"part-{number}")
+        return frame * number
+
+    @helix_flow(store=store, policy="always", task_runner=ThreadPoolTaskRunner(max_workers=1))
+    def mapping(ask: bool) -> list[float]:
+        frame = None
+        for by in range(4):
+            frame = grown(frame, by)
+        parts = part.map(unmapped(frame), [1, 2, 3])
+        parts.wait()
+        return [float(one["x"].sum()) for one in parts.result()] if ask else []
+
+    mapping(False)
+    all_of_them = sorted(ran.take())
+    sums = [float(((np.arange(float(ROWS)) + 6) * number).sum()) for number in (1, 2, 3)]
+    assert mapping(True) == sums
+    assert (sorted(ran.take()), loads) == (all_of_them, [])
 
 
 def test_async_flow_reuses_its_sync_tasks(store: str, ran: Any) -> None:

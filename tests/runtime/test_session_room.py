@@ -92,6 +92,34 @@ def test_what_was_only_stored_for_now_may_be_gone_at_the_end(lab):
     assert lab.store.list("leases") == []
 
 
+class Fading:
+    """A policy to which dear results are worth something until the run is over."""
+
+    name = "fading"
+    is_over = False
+
+    def worth(self, candidate: Any) -> float:
+        return float(candidate.recreate_us > 5_000_000 and not self.is_over)
+
+
+def test_what_is_not_worth_storing_as_the_run_ends_is_not_stored_in_case_it_is_killed(lab, monkeypatch):
+    policy = Fading()
+    monkeypatch.setitem(POLICIES, "fading", policy)
+    lodged = lab.task(lambda: frame(1.0), name="lodged", cost_us=1_000_000)
+    dear = lab.task(lambda: frame(2.0), name="dear", cost_us=90_000_000)
+
+    def flow() -> float:
+        held = lodged()
+        sums = total(held), total(dear())
+        lab.current.session.keeper.flush()
+        assert len(lab.store.blobs()) == 1, "what is stored for now is in use, so that there is no room for the other"
+        policy.is_over = True
+        return sum(sums)
+
+    lab.run(flow, policy="fading", budget=ONE + 1000)
+    assert lab.blob_bytes() == 0
+
+
 def test_a_run_that_failed_leaves_what_it_did_not_come_to(lab):
     cheap = lab.task(lambda: frame(1.0), name="cheap", cost_us=1_000_000)
     dear = lab.task(lambda: frame(2.0), name="dear", cost_us=90_000_000)

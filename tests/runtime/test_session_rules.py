@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from prefect_helix.core import renting
 from prefect_helix.core.errors import NondeterministicTaskError, VerificationError
 from prefect_helix.core.graph import Decision
 from prefect_helix.runtime.nodes import Node
@@ -759,6 +760,21 @@ def test_how_much_was_loaded_is_recorded(lab):
     assert (trace.loaded_bytes, trace.loaded_blobs) == (trace.result.size_bytes, 2)
 
 
+def test_what_a_run_is_expected_to_take_is_recorded_where_that_can_be_told(lab):
+    load = lab.task(lambda: frame(), name="load")
+    fit = lab.task(lambda df, by: total(df) / by, name="fit", cost_us=10_000_000)
+
+    def flow(by: float, again: int) -> float:
+        return sum(fit(load(), by) for _ in range(again))
+
+    with pytest.raises(ZeroDivisionError):
+        lab.run(flow, by=0.0, again=1)
+    run = lab.run(flow, by=0.5, again=1)
+    assert run.lineage.run.predicted_us is None, "how long fit takes nobody has seen"
+    assert lab.run(flow, by=0.25, again=1).lineage.run.predicted_us >= 10_000_000
+    assert lab.run(flow, by=0.25, again=2).lineage.run.predicted_us is None, "again only steers the flow"
+
+
 @pytest.mark.timeout(10)
 def test_a_small_result_of_a_class_that_is_gone_is_computed_again(lab):
     module = types.ModuleType("shortlived")
@@ -875,6 +891,24 @@ def test_asking_for_one_value_after_the_other_does_not_load_for_longer_than_thei
     assert run.value == [total(frame(float(add))) for add in range(1, 6)]
     assert run.bodies == ["source", "child", "child", "child", "child"]
     assert sum(run.loads.values()) == 1
+
+
+def test_values_that_are_asked_for_together_are_planned_together_however_many_they_are(lab, monkeypatch):
+    source = lab.task(lambda: frame(), name="source", cost_us=60_000_000, materialize="never")
+    child = lab.task(lambda df, add: df + add, name="child", cost_us=100)
+
+    def flow(ask: bool) -> list[Any]:
+        rows = source()
+        children = [child(rows, add) for add in range(30)]
+        return children if ask else []
+
+    lab.run(flow, ask=False)
+    solve, solved = renting.solve, list[Any]()
+    monkeypatch.setattr(renting, "solve", lambda graph: solved.append(graph) or solve(graph))
+    run = lab.run(flow, ask=True)
+    assert [total(one) for one in run.value] == [total(frame(float(add))) for add in range(30)]
+    assert run.bodies == []
+    assert len(solved) == 2
 
 
 def test_a_call_that_could_not_be_entered_was_not_made(lab, monkeypatch: pytest.MonkeyPatch) -> None:
