@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from copy import copy
 from typing import Any
 from uuid import UUID
@@ -261,11 +261,6 @@ class HelixFuture(PrefectTaskRunFuture[Any]):
 class HelixFutureList(PrefectFutureList[Any]):
     """The futures of a map of helix tasks, whose values are demanded together."""
 
-    @classmethod
-    def of(cls, futures: Iterable[PrefectFuture[Any]]) -> HelixFutureList:
-        """Return a list of these futures."""
-        return cls(futures)
-
     def result(self, timeout: float | None = None, raise_on_failure: bool = True) -> list[Any]:
         """Return the values in their order; Prefect asks for one after the other, in any order."""
         wanted: dict[Session, list[Node]] = {}
@@ -280,5 +275,5 @@ class HelixFutureList(PrefectFutureList[Any]):
 def demanded_together(mapped: Any) -> Any:
     """Return what Prefect's `map` gives back, as a `HelixFutureList` if there are futures of helix tasks in it."""
     if isinstance(mapped, PrefectFutureList) and any(isinstance(future, HelixFuture) for future in mapped):
-        return HelixFutureList.of(mapped)
+        return HelixFutureList(mapped)  # type: ignore[abstract]  # as Prefect makes its own
     return mapped

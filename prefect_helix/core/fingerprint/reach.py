@@ -70,7 +70,7 @@ class Reach:
         self.constants = Constants(self.live, self.notes)
         self._expand = expand
         self._nodes: dict[int, Node] = {}
-        self._alive: list[object] = []  # so that no identity is used twice
+        self._values: dict[int, object] = {}  # of each node; kept alive, so that no identity is used twice
         self._pending: list[tuple[Node, object]] = []
         self._codes: dict[int, _Code] = {}
         self._given: set[int] = set()
@@ -100,7 +100,7 @@ class Reach:
         node = self._nodes.get(id(value))
         if node is None:
             node = self._nodes[id(value)] = Node(None, name)
-            self._alive.append(value)
+            self._values[id(node)] = value
             self._pending.append((node, value))
         if given and id(node) not in self._given:
             self._given.add(id(node))
@@ -178,8 +178,8 @@ class Reach:
         lists_members = self.lists_members or any(form.reads_members for form in forms)
         if (documented, lists_members) != (self.documented, self.lists_members):
             self.documented, self.lists_members = documented, lists_members
-            nodes = zip(self._nodes.values(), self._alive, strict=True)
-            self._pending += [(node, value) for node, value in nodes if node.kind in ("function", "class", None)]
+            nodes = [node for node in self._nodes.values() if node.kind in ("function", "class", None)]
+            self._pending += [(node, self._values[id(node)]) for node in nodes]
             return True
         grew = False
         for code in list(self._codes.values()):
@@ -199,8 +199,8 @@ class Reach:
                 key = f"initial {id(namespace)} {binding.label}"
                 grew |= self._add(user, key, self._origins.of_name(namespace, binding.label))
         for user, changed in list(self._changed):
-            for code in self._code_in(changed):
-                for (space, name), edge in self._origins.of_definition(code).items():
+            for held in self._held_in(changed):
+                for (space, name), edge in self._origins.of_definition(held).items():
                     grew |= self._add(user, f"initial {space} {name}", edge)
         return grew or bool(self._pending)
 
@@ -211,15 +211,15 @@ class Reach:
         held = (node for value in values if (node := self._nodes.get(id(value))) is not None)
         return any(id(part) in self._hidden for node in held for part in structure_of(node))
 
-    def _code_in(self, value: object) -> list[object]:
-        """Return the functions and classes that a value which is changed in place holds, in the order of the walk.
+    def _held_in(self, value: object) -> list[object]:
+        """Return what a value that is changed in place holds, functions and classes among it.
 
         It is not known by its content, so that what put them there has to count: their decorators, and the arguments of
         their bases.
         """
         node = self._nodes.get(id(value))
-        held = set(map(id, structure_of(node))) if node is not None else set()
-        return [each for each, part in zip(self._alive, self._nodes.values(), strict=True) if id(part) in held]
+        parts = structure_of(node) if node is not None else []
+        return [self._values[id(part)] for part in parts if id(part) in self._values]
 
     def _add(self, node: Node, key: str, edge: Edge) -> bool:
         """Give `node` an edge that is found late, once, and again whenever it is filled in again; tell if it is new."""
