@@ -423,13 +423,13 @@ def test_the_results_of_a_map_are_planned_together(
         frame = None
         for by in range(4):
             frame = grown(frame, by)
-        parts = part.map(unmapped(frame), [1, 2, 3])
+        parts = part.map(unmapped(frame), [2, 3, 4])  # none is what they are made from, which would be stored then
         parts.wait()
         return [float(one["x"].sum()) for one in parts.result()] if ask else []
 
     mapping(False)
     all_of_them = sorted(ran.take())
-    sums = [float(((np.arange(float(ROWS)) + 6) * number).sum()) for number in (1, 2, 3)]
+    sums = [float(((np.arange(float(ROWS)) + 6) * number).sum()) for number in (2, 3, 4)]
     assert mapping(True) == sums
     assert (sorted(ran.take()), loads) == (all_of_them, [])
 
