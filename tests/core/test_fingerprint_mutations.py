@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import ast
 import copy
-import importlib.util
+import importlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,73 @@ import pytest
 
 from prefect_helix.core.fingerprint import fingerprint
 
+PACKAGE = """
+@ pkg/__init__.py
+from .registry import REGISTRY, register
+from .models import *
+from . import effects
+@ pkg/registry.py
+REGISTRY = {}
+LABELS = []
+def register(name, scale, *, label="none"):
+    def add(cls):
+        REGISTRY[name] = (cls, scale)
+        LABELS.append(label)
+        return cls
+    return add
+def find(name): return REGISTRY[name]
+@ pkg/base.py
+class Base:
+    kinds = {}
+    rate = 0.5
+    def __init_subclass__(cls, kind=None, **rest):
+        super().__init_subclass__(**rest)
+        Base.kinds[kind] = cls
+    def __init__(self, depth=3): self.depth = depth
+    def fit(self, x): return self.step(x) * self.rate
+    def step(self, x): return x
+@ pkg/models.py
+from .base import Base
+from .registry import register
+from . import config
+import numpy as np
+__all__ = ["Linear", "Tree"]
+@register("linear", 2, label="plain")
+class Linear(Base, kind="l"):
+    def step(self, x): return np.mean(x) + config.DEFAULTS["bias"]
+@register("tree", 3, label="deep")
+class Tree(Base, kind="t"):
+    rate = config.SETTINGS.rate
+    def step(self, x): return [self.depth, helper(x)]
+def helper(x): return x - config.SETTINGS.limits[1]
+@ pkg/config.py
+from pydantic import BaseModel
+DEFAULTS = {"bias": 1.5, "names": ["a", "b"]}
+class Settings(BaseModel):
+    rate: float = 0.25
+    limits: tuple = (1, 2)
+SETTINGS = Settings(rate=0.75)
+@ pkg/effects.py
+from .registry import register
+@register("late", 5, label="side")
+def late(x): return x // 2
+@ pkg/lazy.py
+from .config import DEFAULTS
+def half(x): return x / len(DEFAULTS["names"])
+@ project.py
+import pkg
+from pkg.registry import find, LABELS
+from pkg.base import Base
+from pkg import models as m
+def task(name, x):
+    cls, scale = find(name)
+    from pkg.lazy import half
+    other = Base.kinds["t"](depth=4)
+    return cls().fit(x) * scale, half(x), other.fit(x), m.helper(x), LABELS, pkg.Tree
+"""
+
 SPECIMENS = {
+    "a package": PACKAGE,
     "names and attributes": """
 import enum, math, types
 import numpy as np
@@ -220,8 +286,14 @@ NO_CODE = {"annotation", "returns", "type_comment", "ctx", "kind", "simple", "ty
 """Fields without effect, or of which `test_fingerprint_edits` says when they have one."""
 
 
-def mutants(source: str) -> Iterator[tuple[str, str]]:
-    """Yield what was changed in words, and the source with that change, for each single change."""
+def mutants(files: Mapping[str, str]) -> Iterator[tuple[str, dict[str, str]]]:
+    """Yield what was changed in words, and the files with that change, for each single change."""
+    for file, source in files.items():
+        for what, changed in _mutants_of_one(source):
+            yield f"{file}: {what}", {**files, file: changed}
+
+
+def _mutants_of_one(source: str) -> Iterator[tuple[str, str]]:
     tree = ast.parse(source)
     nodes = [*_walk(tree)]
     imports = [node for node in tree.body if isinstance(node, (ast.Import, ast.ImportFrom))]  # count by what is read
@@ -293,12 +365,14 @@ def _changes(node: ast.AST, name: str, old: Any, names: list[str]) -> Iterator[t
 @pytest.mark.parametrize("specimen", SPECIMENS.values(), ids=SPECIMENS)
 def test_every_piece_of_code_counts(specimen: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    base = _hash(specimen, tmp_path / "base.py")
+    files = _files(specimen)
+    base = _hash(files, tmp_path / "base")
     assert base is not None
-    assert base == _hash(ast.unparse(ast.parse(specimen)), tmp_path / "again.py")
+    unparsed = {file: ast.unparse(ast.parse(source)) for file, source in files.items()}
+    assert base == _hash(unparsed, tmp_path / "again")
     tried, overlooked = 0, []
-    for number, (what, text) in enumerate(mutants(specimen)):
-        found = _hash(text, tmp_path / f"mutant_{number}.py")
+    for number, (what, changed) in enumerate(mutants(files)):
+        found = _hash(changed, tmp_path / str(number))
         if found is not None:
             tried += 1
             overlooked += [what] if found == base else []
@@ -306,18 +380,26 @@ def test_every_piece_of_code_counts(specimen: str, tmp_path: Path, monkeypatch: 
     assert tried > 50
 
 
-def _hash(source: str, path: Path) -> str | None:
-    """Return the hash of the task of a module; None if it cannot be imported."""
-    path.write_text(source)
-    spec = importlib.util.spec_from_file_location("mutated", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["mutated"] = module
+def _files(specimen: str) -> dict[str, str]:
+    """Read a specimen: the source of `project.py`, or files that each begin with ``@ name``."""
+    parts = [part.split("\n", 1) for part in f"\n{specimen}".split("\n@ ")[1:] if ".py\n" in part]
+    return dict(parts) or {"project.py": specimen}
+
+
+def _hash(files: Mapping[str, str], folder: Path) -> str | None:
+    """Return the hash of the task of `project.py`; None if that cannot be imported."""
+    for file, source in files.items():
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        (folder / file).write_text(source)
+    sys.path.insert(0, str(folder))
+    importlib.invalidate_caches()
+    loaded = set(sys.modules)
     try:
-        spec.loader.exec_module(module)
-        return fingerprint(module.task).hash
+        return fingerprint(importlib.import_module("project").task).hash
     except Exception:  # the change makes no sense
         return None
     finally:
-        del sys.modules["mutated"]
+        sys.path.remove(str(folder))
+        for name in set(sys.modules) - loaded:
+            if name.partition(".")[0] in ("project", "pkg"):
+                del sys.modules[name]
