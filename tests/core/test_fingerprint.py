@@ -127,10 +127,6 @@ def test_a_global_that_reached_code_writes_is_state_with_a_note(load: Load, text
         "import itertools\nC = itertools.cycle('ab')\ndef task(k): return next(C)\n",
         "import typing\nclass P(typing.Protocol):\n    def f(self): ...\nclass M(P):\n    def f(self): return 1\n"
         "def task(k): return M().f()\n",
-        "import functools\nclass M:\n    @functools.cached_property\n    def f(self): return 1\nm = M()\n"
-        "def task(k): return m.f\n",
-        "import functools\nclass M:\n    def __init__(self): self.n = 1\n    @functools.cached_property\n"
-        "    def f(self): return [self.n]\nm = M()\ndef task(k): return m.f\n",
         "import enum\nclass F(enum.Flag):\n    A = 1\n    B = 2\ndef task(k): return F.A | F.B\n",
     ],
 )

@@ -744,33 +744,6 @@ EDITS = parse(r"""
 -    def f(self): return 1
 +    def f(self): return 2
  def task(): return M().f
-== change: cached property of an object that has been asked for it
- import functools
- class M:
-     def __init__(self, n): self.n = n
-     @functools.cached_property
--    def f(self): return self.n
-+    def f(self): return -self.n
- m = M(1)
- m.f
- def task(): return m.f
-== change: what a cached property is made of
- import functools
- class M:
-     def __init__(self, n): self.n = n
-     @functools.cached_property
-     def f(self): return self.n
--m = M(1)
-+m = M(2)
- def task(): return m.f
-== keep: cached property that was asked for before
- import functools
- class M:
-     @functools.cached_property
-     def f(self): return 1
- m = M()
-+m.f
- def task(): return m.f
 == change: slots
  class M:
      __slots__ = ('a',)

@@ -208,8 +208,7 @@ def strings_in(value: object) -> set[str] | None:
 def reduced_parts(value: object, ordered: bool) -> tuple[str, list[tuple[str, object]]] | None:
     """Return what makes up an instance, as a text and named parts; None if it does not say.
 
-    This is what pickle would store (PEP 307), else its attributes; without what cached properties keep among them: it
-    follows from the others, and is there once it has been asked for.
+    This is what pickle would store (PEP 307), else its attributes.
 
     Args:
         value: The instance.
@@ -221,7 +220,7 @@ def reduced_parts(value: object, ordered: bool) -> tuple[str, list[tuple[str, ob
     try:
         reduced = value.__reduce_ex__(4)
     except Exception:  # a class may refuse in any way it likes; its attributes then stand for it
-        attributes = _without_cached(type(value), _attributes(value))
+        attributes = _attributes(value)
         return ("attributes", arranged(attributes.items())) if attributes else None
     if isinstance(reduced, str):
         return f"global {reduced}", []
@@ -235,10 +234,10 @@ def reduced_parts(value: object, ordered: bool) -> tuple[str, list[tuple[str, ob
         parts.append(("made by", maker))
     parts += [("arguments", part) for part in arguments]
     if isinstance(state, tuple) and len(state) == 2 and isinstance(state[1], dict):
-        parts += arranged(_without_cached(type(value), state[1]).items())
+        parts += arranged(state[1].items())
         state = state[0]
     if isinstance(state, dict) and all(isinstance(name, str) for name in state):
-        parts += arranged(_without_cached(type(value), state).items())
+        parts += arranged(state.items())
     elif state is not None:
         parts.append(("state", state))
     parts += [("items", list(items or ())), ("entries", list(entries or ()))]
@@ -251,15 +250,6 @@ def _attributes(value: object) -> dict[str, object]:
     slots = [name for cls in type(value).__mro__ for name in getattr(cls, "__slots__", ())]
     held = {name: getattr(value, name) for name in slots if hasattr(value, name)}
     return {**held, **getattr(value, "__dict__", {})}
-
-
-def _without_cached(cls: type, attributes: dict[str, object]) -> dict[str, object]:
-    return {name: held for name, held in attributes.items() if not _is_cached_property(cls, name)}
-
-
-def _is_cached_property(cls: type, name: str) -> bool:
-    found = next((vars(base)[name] for base in cls.__mro__ if name in vars(base)), None)
-    return isinstance(found, functools.cached_property)
 
 
 def is_named_type(value: object) -> bool:
