@@ -187,10 +187,10 @@ class Reach:
                 tokens = self.constants.tokens()[0] | self._tokens()
                 for name in self.live.repeat(names_among, code.function.__globals__, tokens):
                     binding = resolve(self.live, code.function, (name,))
-                    self._add(code.node, f"name {name}", self.reference(code.node, binding))
+                    grew |= self._add(code.node, f"name {name}", self.reference(code.node, binding))
             if self._hidden and id(code.node) not in self._hidden and self._owns_hidden(code.function):
                 for (space, name), edge in self._origins.of_hidden(code.function).items():
-                    self._add(code.node, f"initial {space} {name}", edge)
+                    grew |= self._add(code.node, f"initial {space} {name}", edge)
         for user, target, namespace, name in list(self._bindings):
             if self._hidden and any(id(node) in self._hidden for node in structure_of(target)):
                 grew |= self._add(user, f"initial {id(namespace)} {name}", self._origins.of_name(namespace, name))
