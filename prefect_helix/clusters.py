@@ -216,7 +216,7 @@ class ClusterEngine(ApartEngine):
     def _submitted(self, node: Node, call: Call, parameters: dict[str, Any], waits: Any) -> Handle:
         assert self._submit is not None, "a call was submitted"
         edges = self._edges(node.parameters, call.dependencies)
-        future: Any = call.context.copy().run(self._submit, self._timed(call.task), parameters, waits, edges)
+        future: Any = call.context.copy().run(self._submit, self._timed(node, call.task), parameters, waits, edges)
         node.task_run_id = str(future.task_run_id)
         return future.wrapped_future
 
@@ -240,10 +240,12 @@ class ClusterEngine(ApartEngine):
 
     def _note(self, node: Node, call: Call, place: Handle, outcome: Outcome, inputs: Inputs) -> None:
         call.state, node.metrics = outcome.state, outcome.metrics
+        self._tell_difference(node, outcome.differs)
         if outcome.account is not None:
             put = None if self._is_unshared() else lambda names: self._put(place, names)
             changed = tuple(dict.fromkeys(inputs.parameters[index] for index in self._changed(outcome, inputs)))
-            self.session.observe_elsewhere(node, outcome.account, outcome.elapsed_us, changed, put)
+            reusable = not outcome.differs
+            self.session.observe_elsewhere(node, outcome.account, outcome.elapsed_us, changed, put, reusable=reusable)
             if outcome.account.result.inline is not None and not outcome.account.result.leaves:
                 self.session.load(node.cell())  # it came along with the account
                 del self._places[node.key]  # or Dask would compute it again if its worker is lost

@@ -14,8 +14,9 @@ from prefect.tasks import Task
 
 from prefect_helix.clones import clone_with
 from prefect_helix.compat import is_resolving_for
-from prefect_helix.engine import Dependencies, PrefectEngine
+from prefect_helix.engine import Dependencies, PrefectEngine, Submit
 from prefect_helix.futures import unfinished
+from prefect_helix.runtime.agreement import Taken, taken
 from prefect_helix.runtime.nodes import Node
 from prefect_helix.visiting import cells_in
 from prefect_helix.workers import (
@@ -35,6 +36,10 @@ class ApartEngine(PrefectEngine):
 
     apart = True
     describes_there = False
+
+    def __init__(self, submit: Submit | None) -> None:
+        super().__init__(submit)
+        self._takes: dict[str, tuple[Taken, ...]] = {}  # what tasks take from modules, by fingerprint
 
     def run(self, node: Node) -> None:
         """Compute a direct call in this thread, and hand a submitted one to the task runner."""
@@ -63,8 +68,12 @@ class ApartEngine(PrefectEngine):
     def _is_bound_to_this_thread(self) -> bool:
         return False
 
-    def _timed(self, task: Task[..., Any]) -> Task[..., Any]:
-        body = (AsyncTimed if task.isasync else Timed)(task.fn, described=self.describes_there)
+    def _timed(self, node: Node, task: Task[..., Any]) -> Task[..., Any]:
+        spec = node.spec
+        if spec.fingerprint not in self._takes:
+            self._takes[spec.fingerprint] = () if spec.code_version is not None else taken(spec.fn)
+        takes = self._takes[spec.fingerprint]
+        body = (AsyncTimed if task.isasync else Timed)(task.fn, described=self.describes_there, takes=takes)
         clone = clone_with(task, body)
         clone.on_commit_hooks = [body.committed, *task.on_commit_hooks]
         return clone
@@ -89,6 +98,17 @@ class ApartEngine(PrefectEngine):
             return node.error
         return state.result(raise_on_failure=False, _sync=True) if state.is_final() else state.data  # type: ignore[call-overload]
 
+    def _tell_difference(self, node: Node, differs: str) -> None:
+        """Tell that a node was computed with other code than this process has, if so: its value stands for nothing."""
+        if differs:
+            name = differs.rstrip(":").replace(":", ".")
+            self.session.warn(
+                f"differs:{node.spec.key}",
+                f"{node.spec.name} was computed where {name} is not what it is in this process: the worker was "
+                "started before an edit, or it has other files, other versions of libraries, or other settings. The "
+                "result is used in this run and not kept. Restart the workers, on Dask with client.restart().",
+            )
+
     def _crashed(self, node: Node, error: BaseException) -> None:
         """Take note of a node whose worker died, or whose inputs could not be had."""
         self.calls[node.key].state = state = unfinished(error, f"{type(error).__name__}: {error}", Crashed)
@@ -108,7 +128,7 @@ class ProcessEngine(ApartEngine):
         call = self.calls[node.key]
         arguments = self._arguments(node, call)
         arguments["dependencies"] = self._edges(node.parameters, call.dependencies)
-        future = call.context.copy().run(self._submit, self._timed(call.task), **arguments)
+        future = call.context.copy().run(self._submit, self._timed(node, call.task), **arguments)
         node.task_run_id = str(future.task_run_id)
         call.running = future.wrapped_future
         call.running.add_done_callback(lambda done: self._threads.submit(self._back, node, done))
@@ -135,7 +155,8 @@ class ProcessEngine(ApartEngine):
                     call.returned = state
                 else:
                     call.state = call.running = None  # who has the value, the session knows
-                reusable = measure.called and not measure.given_back
+                reusable = measure.called and not measure.given_back and not measure.differs
+                self._tell_difference(node, measure.differs)
                 self.session.observe(node, value, measure.elapsed_us, reusable=reusable)
             else:
                 self._failed(node, state)

@@ -107,6 +107,7 @@ class HelixTask(Task[P, R], Versioned):
             key=_task_key(self),
             fn=self.fn,
             code=code,
+            code_version=helix.code_version,
             deterministic=helix.deterministic and not code.draws,
             lazy=helix.lazy,
             materialize=helix.materialize,

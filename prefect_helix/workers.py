@@ -27,6 +27,7 @@ from prefect_helix.core.errors import StoreError
 from prefect_helix.core.lineage import Result
 from prefect_helix.metrics import collected
 from prefect_helix.runtime import execution
+from prefect_helix.runtime.agreement import Taken, disagreement
 from prefect_helix.runtime.arguments import literal_digest
 from prefect_helix.runtime.code import ValueCode
 from prefect_helix.runtime.execution import Account
@@ -44,6 +45,7 @@ class Measure:
         given_back: Whether the task gave back states or a future in place of a value.
         metrics: What the function logged.
         account: What is known of the value, where it was described before anybody was given it.
+        differs: Name of what the function takes from a module and is another there than in the flow's process.
     """
 
     elapsed_us: int
@@ -51,6 +53,7 @@ class Measure:
     given_back: bool = False
     metrics: Mapping[str, float] = field(default_factory=dict)
     account: Account | None = None
+    differs: str = ""
 
     @property
     def called(self) -> bool:
@@ -66,16 +69,20 @@ class Timed:
     Args:
         fn: The function.
         described: Whether its value is described there, before anybody is given it who might change it in place.
+        takes: What it takes from modules, as the flow's process has it.
     """
 
-    def __init__(self, fn: Callable[..., Any], *, described: bool) -> None:
+    def __init__(self, fn: Callable[..., Any], *, described: bool, takes: Sequence[Taken]) -> None:
         functools.update_wrapper(self, fn)
         self._fn = as_called(fn)
         self._described = described
+        self._takes = takes
+        self._differs = ""
         self._measure: Measure | None = None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the function."""
+        self._differs = disagreement(self._takes)
         started = time.perf_counter_ns()
         with collected() as metrics:
             value = self._fn(*args, **kwargs)
@@ -83,7 +90,8 @@ class Timed:
 
     def _noted(self, value: Any, started: int, metrics: Mapping[str, float]) -> Any:
         elapsed_us = (time.perf_counter_ns() - started) // 1000
-        self._measure = Measure(elapsed_us, this_process(), is_given_back(value), metrics)
+        given_back = is_given_back(value)
+        self._measure = Measure(elapsed_us, this_process(), given_back, metrics, differs=self._differs)
         return value
 
     def committed(self, transaction: Any) -> None:
@@ -104,6 +112,7 @@ class AsyncTimed(Timed):
 
     async def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the function and await what it gives."""
+        self._differs = disagreement(self._takes)
         started = time.perf_counter_ns()
         with collected() as metrics:
             value = await self._fn(*args, **kwargs)
@@ -122,6 +131,7 @@ class Outcome:
         given_back: Whether the task gave back states or a future.
         process: The process that called its function; empty if it was not called.
         metrics: What its function logged.
+        differs: Name of what its function took from a module and is another there than in the flow's process.
     """
 
     account: Account | None
@@ -130,6 +140,7 @@ class Outcome:
     given_back: bool = False
     process: str = ""
     metrics: Mapping[str, float] = field(default_factory=dict)
+    differs: str = ""
 
 
 class PlainResult:
@@ -183,10 +194,11 @@ def ended_there(value: Any) -> None:
 def describe_there(state: State[Any]) -> Outcome:
     """Return what became of the task run that ended in `state`."""
     measure = measure_of(state)
+    told: dict[str, Any] = {"metrics": measure.metrics, "differs": measure.differs}
     if not state.is_completed() or measure.given_back or not measure.called:
-        return Outcome(None, measure.elapsed_us, state, measure.given_back, metrics=measure.metrics)
+        return Outcome(None, measure.elapsed_us, state, measure.given_back, **told)
     account = measure.account or execution.account_for(value_of(state))
-    return Outcome(account, measure.elapsed_us, process=measure.process, metrics=measure.metrics)
+    return Outcome(account, measure.elapsed_us, process=measure.process, **told)
 
 
 async def look_there(key: str, function: Callable[..., Any], *args: Any, dask_worker: Any) -> Any:

@@ -52,13 +52,23 @@ class ValueCode:
     def _hash(self, code: Code, fresh: bool = False, given: bool = False) -> str:
         known = self._known.get((code, given))
         if known is None or (fresh and known.may_change):
-            known = fingerprint(_nothing, code_version="", depends_on=(code,), given=given)
+            known = fingerprint_of(code, given=given)
             self._known[code, given] = known
         return known.hash
+
+
+def fingerprint_of(value: object, *, given: bool = False) -> Fingerprint:
+    """Return the fingerprint of a value, or of code that no task is.
+
+    Args:
+        value: The value; a text is the name of an environment variable.
+        given: Whether code that is not known is given it.
+    """
+    return fingerprint(_nothing, code_version="", depends_on=(value,), given=given)
 
 
 def _nothing() -> None:
     """Stand for the task where only what a value relies on is asked for."""
 
 
-_PYTHON = fingerprint(_nothing, code_version="", depends_on=(object,)).hash
+_PYTHON = fingerprint_of(object).hash

@@ -223,7 +223,7 @@ class Node:
         failed: Whether its compute failed.
         error: What it failed with, where that was not told by the task's state.
         failure: Hash of what is told of its failure: who takes that is made from it.
-        tainted: Whether its files changed while it was computed, so that its result stands for nothing.
+        tainted: Whether its result stands for nothing: its files changed meanwhile, or it is not what its code gives.
         lost: Whether its stored result could not be read.
         used: Whether its value was handed out or given to a task, or is loaded for that.
         opened: Whether its value was handed out but for its leaves.

@@ -210,17 +210,18 @@ class Observer:
 
     def _check_taint(self, node: Node) -> None:
         """Find out whether a file changed while the node read it: what it computed then stands for neither content."""
-        for argument in node.arguments:
-            for file in files(node.parameters[argument.parameter]):
-                if self._literal_changed(node, argument):
-                    node.tainted = True
-                    node.signature = hash_parts("tainted", node.key, str(node.computed_at_us))
-                    self._warn(
-                        f"file:{node.key}",
-                        f"The file {file.path} changed while {node.spec.name} was computed. The result is used in this "
-                        "run and not kept.",
-                    )
-                    return
+        given = ((argument, node.parameters[argument.parameter]) for argument in node.arguments)
+        read = ((argument, file) for argument, value in given for file in files(value))
+        changed = next((file for argument, file in read if self._literal_changed(node, argument)), None)
+        if changed is not None:
+            node.tainted = True
+            self._warn(
+                f"file:{node.key}",
+                f"The file {changed.path} changed while {node.spec.name} was computed. The result is used in this run "
+                "and not kept.",
+            )
+        if node.tainted:  # what was computed from it must not be taken for computed from what the call gives
+            node.signature = hash_parts("tainted", node.key, str(node.computed_at_us))
 
 
 def _is_same(before: Result, now: Result | None) -> bool:

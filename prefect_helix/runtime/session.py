@@ -362,7 +362,14 @@ class Session:
         self._note(node, Account(described.result, sizes, described.problem), compute_us, put, lambda: value)
 
     def observe_elsewhere(
-        self, node: Node, account: Account, compute_us: int, changed: Sequence[str], put: Put | None
+        self,
+        node: Node,
+        account: Account,
+        compute_us: int,
+        changed: Sequence[str],
+        put: Put | None,
+        *,
+        reusable: bool = True,
     ) -> None:
         """Take note of a value that was just computed on a worker, and stays there.
 
@@ -372,12 +379,13 @@ class Session:
             compute_us: How long its function took.
             changed: Parameters whose objects were changed there in place.
             put: Writes blobs of it into the store; None if the worker cannot.
+            reusable: Whether it is what the task's code gives.
 
         Raises:
             NondeterministicTaskError: If it contradicts results that were already used.
         """
         with self._scheduler.lock:
-            node.elsewhere = True
+            node.elsewhere, node.tainted = True, not reusable
             node.changed_inputs = tuple(changed)
         self._note(node, account, compute_us, put)
 

@@ -27,6 +27,7 @@ class TaskSpec:
         ignore: Parameters left out of its signature.
         max_age_us: Age after which its results count as original; None for never.
         returns: Class of its results where it is declared and a stand-in can take its place.
+        code_version: What it says that stands for its code, which is not looked at then; None if it says nothing.
     """
 
     name: str
@@ -39,6 +40,7 @@ class TaskSpec:
     ignore: frozenset[str] = frozenset()
     max_age_us: int | None = None
     returns: type | None = None
+    code_version: str | None = None
 
     @property
     def fingerprint(self) -> str:

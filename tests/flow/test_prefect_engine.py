@@ -679,3 +679,38 @@ def test_what_prefects_own_cache_gave_a_process_is_not_what_the_code_gives(proje
     assert cached.run(**kept)[0] == "2"  # as Prefect was asked to
     shutil.rmtree(cached.folder / "prefect")
     assert cached.run(**kept)[0] == "3"
+
+
+def test_what_is_made_of_what_prefects_own_cache_gave_is_not_what_the_code_gives(project: Callable[..., Any]) -> None:
+    cached = project(
+        pipeline="""
+        import logging
+        from pathlib import Path
+
+        from prefect.cache_policies import INPUTS
+        from prefect_helix import helix_flow, helix_task
+
+        log = logging.getLogger("ran")
+
+        @helix_task(cache_policy=INPUTS, persist_result=True)
+        def double(x):
+            log.info("double")
+            return 2 * x
+
+        @helix_task
+        def shown(x):
+            log.info("shown")
+            return f"{x}!"
+
+        @helix_flow(store=str(Path(__file__).parent / "store"))
+        def main():
+            return shown(double(1))
+        """
+    )
+    kept = {"PREFECT_LOCAL_STORAGE_PATH": str(cached.folder / "prefect")}
+    assert cached.run(**kept) == ('"2!"', ["double", "shown"])
+    cached.edit("pipeline", "2 * x", "3 * x")
+    assert cached.run(**kept) == ('"2!"', [])
+    shutil.rmtree(cached.folder / "prefect")
+    assert cached.run(**kept) == ('"3!"', ["double", "shown"])
+    assert cached.run(**kept) == ('"3!"', [])

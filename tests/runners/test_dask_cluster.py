@@ -28,6 +28,7 @@ STORIES = (
     "a_flow_fails",
     "an_interrupt",
     "an_async_flow",
+    "an_edit_beside_workers",
     "a_folder_of_another_machine",
     "a_blob_is_damaged",
     "a_blob_of_a_direct_call_is_damaged",
@@ -192,6 +193,20 @@ def test_an_async_flow_is_planned_too(stories: dict[str, list[Any]]) -> None:
 
     assert first["ran"] == ["doubled", "scaled", "table", "total", "total"]
     assert (again["ran"], again["result"]) == ([], first["result"])
+
+
+def test_what_workers_compute_with_code_from_before_an_edit_is_not_kept(stories: dict[str, list[Any]]) -> None:
+    first, edited, again, restarted, last = stories["an_edit_beside_workers"]
+    old = repr([6, 8.0, 10])
+
+    assert (first["result"], first["ran"], warnings(first)) == (old, ["priced", "total", "versioned", "weighed"], [])
+    assert (edited["result"], edited["ran"]) == (old, ["priced", "versioned", "weighed"])  # as with plain Prefect
+    assert (again["result"], again["ran"]) == (old, ["priced", "weighed"])
+    for task in ("weighed", "priced"):
+        assert sum(f"{task} was computed where helping.weight is not" in line for line in warnings(edited)) == 1
+    # Whose version stands for its code has kept its result.
+    assert (restarted["result"], restarted["ran"]) == (repr([300, 400.0, 10]), ["priced", "total", "weighed"])
+    assert (last["result"], last["ran"], warnings(last)) == (restarted["result"], [], [])
 
 
 def test_a_damaged_blob_is_computed_again(stories: dict[str, list[Any]]) -> None:

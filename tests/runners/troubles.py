@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import importlib
 import json
 import os
 import resource
@@ -36,6 +37,8 @@ KILLING = ("a_value_is_lost", "a_sent_value_is_lost", "a_value_comes_out_otherwi
 make_runner: Callable[[], Any]
 counted_bytes = 0
 clusters: list[str] = []
+helping: Any
+weight: Callable[[int], int]
 
 
 def counted(method: Callable[..., Any], size_of: Callable[[Any], int]) -> Callable[..., Any]:
@@ -461,6 +464,63 @@ def an_interrupt() -> list[Any]:
         ran("after")
 
     return [run(going_on)]
+
+
+HELPING = """
+def weight(x):
+    return x * {by}
+"""
+
+
+def write_helping(by: int) -> None:
+    """Write a helper of tasks, and have it in this process as one that is started afterwards."""
+    global helping, weight
+    (steps.HERE / "helping.py").write_text(HELPING.format(by=by))
+    sys.modules.pop("helping", None)
+    importlib.invalidate_caches()
+    helping = importlib.import_module("helping")
+    weight = helping.weight
+
+
+@helix_task
+def weighed(x: int) -> int:
+    ran("weighed")
+    return helping.weight(x)
+
+
+@helix_task
+def priced(x: int) -> int:
+    ran("priced")
+    return weight(x)
+
+
+@helix_task(code_version="1")
+def versioned(x: int, turn: int) -> int:
+    ran("versioned")
+    return weight(x)
+
+
+def an_edit_beside_workers() -> list[Any]:
+    """Workers go on with what they imported before an edit, until they are restarted."""
+    from distributed import Client  # noqa: PLC0415
+
+    def weighing(turn: int) -> Any:
+        found = [weighed.submit(3), total.submit(priced.submit(4)), versioned.submit(5, turn)]
+        return [one.result() for one in found]
+
+    def turned(turn: int) -> dict[str, Any]:
+        def weighing_then() -> Any:
+            return weighing(turn)
+
+        return run(weighing_then)
+
+    write_helping(2)
+    found = [turned(1)]
+    write_helping(100)
+    found += [turned(2), turned(2)]
+    with Client(make_runner().address) as client:
+        client.restart()
+    return [*found, turned(2), turned(2)]
 
 
 def an_async_flow() -> list[Any]:

@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from importlib.machinery import SourceFileLoader
 from types import FunctionType
 from typing import Any
 
@@ -36,7 +35,7 @@ from prefect_helix.core.fingerprint.names import (
     written_slot,
 )
 from prefect_helix.core.fingerprint.origins import Origins
-from prefect_helix.core.fingerprint.source import read_function
+from prefect_helix.core.fingerprint.reads import source_of
 from prefect_helix.core.fingerprint.values import attributes_set, is_environment, reads_environment
 
 _MODULE_FACTS = frozenset({"__name__", "__file__", "__spec__", "__package__", "__path__", "__loader__", "__builtins__"})
@@ -272,9 +271,7 @@ class Reach:
 
     def _project_function(self, node: Node, function: FunctionType) -> None:
         documented = self.documented or self.is_given(node)
-        text = self.live.text(function.__code__.co_filename, function.__globals__)
-        stored = type(self.live.item(function.__globals__, "__loader__")) is SourceFileLoader
-        read = read_function(function.__code__, text, documented=documented, stored=stored)
+        read = source_of(self.live, function, documented=documented)
         form = read.form
         self._codes[id(node)] = _Code(node, function, form)
         code = function.__code__

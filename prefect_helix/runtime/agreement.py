@@ -1,0 +1,114 @@
+"""Whether the process that a task is sent to has what its function takes from modules as the flow's process has it.
+
+Workers that outlast a flow run have imported modules as they were before an edit, and go on with that.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from types import ModuleType
+
+from prefect_helix.core.digest import hash_parts
+from prefect_helix.core.fingerprint import Component, Fingerprint
+from prefect_helix.core.fingerprint.distributions import module_file
+from prefect_helix.core.fingerprint.reads import runs_as_written, written
+from prefect_helix.core.recent import Recent
+from prefect_helix.runtime.code import fingerprint_of
+from prefect_helix.storage.sending import look_up, taken_by_name
+
+_PLACE = re.compile(r"""(?:\w*Path\()?["'](?:/|[A-Za-z]:[\\/])""")
+"""How the short form of an absolute path begins."""
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """Something that a task's function takes from a module, as it is in one process.
+
+    Attributes:
+        name: ``module:qualname``, or ``module:``.
+        hash: Hash of it, and of all that it reaches.
+        hash_without_places: The same but for constants that are absolute paths.
+        places: Hash of the names of the files that it and what it reaches are defined in.
+    """
+
+    name: str
+    hash: str
+    hash_without_places: str
+    places: str
+
+
+def taken(fn: Callable[..., object]) -> tuple[Taken, ...]:
+    """Return all that a copy of `fn` takes from modules by name where it is sent to."""
+    return tuple(_taken(name, _code(name)) for name in sorted(taken_by_name(fn)))
+
+
+def disagreement(there: Iterable[Taken]) -> str:
+    """Return the name of something that is another in this process, or not there; empty if all is the same.
+
+    What was the same once is so until a module that it is made of is loaded again: what it became while tasks ran is
+    no difference. Neither is where things are, if the code itself is in another place here.
+
+    Args:
+        there: What `taken` returned in the flow's process.
+    """
+    return next((one.name for one in there if not (_stands(one) or _agrees(one))), "")
+
+
+def _stands(one: Taken) -> bool:
+    loaded = _agreed.get(one)
+    return loaded is not None and all(_spec(name) is spec for name, spec in loaded.items())
+
+
+def _agrees(there: Taken) -> bool:
+    try:
+        code = _code(there.name)
+    except (Exception, SystemExit):  # of its module, which cannot be imported here, or has no such thing
+        return False
+    here = _taken(there.name, code)
+    moved = here.places != there.places and here.hash_without_places == there.hash_without_places
+    if here.hash != there.hash and not moved:
+        return False
+    read = {component.file for component in code.components if component.kind == "module"}
+    loaded = _loaded(_files_of(code))
+    if not all(runs_as_written(module) for module in loaded.values() if module_file(module) in read):
+        return False
+    _agreed.put(there, {name: _spec(name) for name in loaded})
+    return True
+
+
+def _loaded(files: set[str]) -> dict[str, ModuleType]:
+    """Return the loaded modules that are in one of some files, by name."""
+    modules = {name: module for name, module in list(sys.modules.items()) if isinstance(module, ModuleType)}
+    return {name: module for name, module in modules.items() if module_file(module) in files}
+
+
+def _taken(name: str, code: Fingerprint) -> Taken:
+    counted = [component for component in code.components if not _is_place(component)]
+    without = hash_parts("without places", *(part for one in counted for part in (one.kind, one.name, one.hash)))
+    return Taken(name, code.hash, without, hash_parts("places", *sorted(_files_of(code))))
+
+
+def _files_of(code: Fingerprint) -> set[str]:
+    return {component.file for component in code.components if component.file is not None}
+
+
+def _is_place(component: Component) -> bool:
+    return component.kind == "constant" and _PLACE.match(component.source or "") is not None
+
+
+def _code(name: str) -> Fingerprint:
+    if name.endswith(":"):
+        return written(name[:-1])
+    value = look_up(name)
+    return fingerprint_of((value,) if isinstance(value, str) else value)
+
+
+def _spec(module: str) -> object:
+    """Return what a module was loaded by; loading it again gives it another one."""
+    return getattr(sys.modules.get(module), "__spec__", None)
+
+
+_agreed: Recent[Taken, dict[str, object]] = Recent(4096)

@@ -1,0 +1,354 @@
+"""Whether a process has what a task takes from modules: it may have loaded them before an edit, or in another place."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import pickle
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from prefect_helix.runtime.agreement import Taken, disagreement, taken
+
+SOURCES = {
+    "agreeing_lower": """
+BASE = 1
+
+
+def base():
+    return BASE
+""",
+    "agreeing_lazy": """
+def lately(x):
+    return x + 1
+""",
+    "agreeing_tools": """
+from pathlib import Path
+
+from agreeing_lower import base
+
+RATE = 2
+TABLE = {"a": 1}
+ROOT = Path(__file__).parent
+
+
+def weight(x, by=5):
+    return x * by + base()
+
+
+def looked_up(x):
+    return TABLE[x]
+
+
+def placed(name):
+    return ROOT / name
+
+
+def later(x):
+    from agreeing_lazy import lately
+
+    return lately(x)
+
+
+class Model:
+    rate = 4
+
+    def fit(self, x):
+        return x * self.rate
+
+
+class Lasting:
+    def __init__(self):
+        self.seen = None
+
+    def see(self, x):
+        self.seen = x
+        return x
+
+
+LASTING = Lasting()
+
+
+def lasting(x):
+    return LASTING.see(x)
+
+
+def timed(function):
+    def wrapper(*args):
+        return function(*args) + 0
+
+    return wrapper
+""",
+    "agreeing_steps": """
+import math
+
+import agreeing_tools
+from agreeing_tools import Model, lasting, later, looked_up, placed, timed, weight
+
+from prefect_helix import helix_task
+
+SHIFT = 10
+
+
+@helix_task
+def calls(x):
+    return weight(x) + SHIFT
+
+
+@helix_task
+def reads(x):
+    return agreeing_tools.RATE * x
+
+
+@helix_task
+def looks_up(x):
+    return looked_up(x)
+
+
+@helix_task
+def makes(x):
+    return Model().fit(x)
+
+
+@helix_task
+def imports(x):
+    from agreeing_lazy import lately
+
+    return lately(x)
+
+
+@helix_task
+def imports_below(x):
+    return later(x)
+
+
+@helix_task
+@timed
+def wrapped(x):
+    return agreeing_tools.weight(math.sqrt(x))
+
+
+@helix_task
+def places(x):
+    return placed(x)
+
+
+@helix_task
+def lasts(x):
+    return lasting(x)
+
+
+@helix_task
+def alone(x):
+    return math.sqrt(x) + SHIFT
+
+
+def undecorated(x):
+    return weight(x)
+
+
+called = helix_task(undecorated)
+""",
+}
+TASKS = [
+    "calls", "reads", "looks_up", "makes", "imports", "imports_below", "wrapped", "places", "lasts", "alone", "called"
+]  # fmt: skip
+
+
+class Project:
+    """Modules in a folder, and a process that has them loaded."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.folder = folder
+        self._monkeypatch = monkeypatch
+
+    def write(self, edit: tuple[str, str, str] | None = None) -> None:
+        """Write all modules, one of them after an edit."""
+        self.folder.mkdir(exist_ok=True)
+        for name, source in SOURCES.items():
+            if edit is not None and edit[0] == name:
+                assert source.count(edit[1]) == 1
+                source = source.replace(*edit[1:])
+            (self.folder / f"{name}.py").write_text(source)
+
+    def load(self) -> None:
+        """Have the modules as a process that begins now has them."""
+        with self._monkeypatch.context() as patched:
+            patched.syspath_prepend(self.folder)
+            patched.setattr(sys, "dont_write_bytecode", True)  # it is known by size and whole seconds
+            forget()
+            for name in SOURCES:
+                importlib.import_module(name)
+
+    def takes(self, task: str) -> tuple[Taken, ...]:
+        """What a task takes, on its way to another process."""
+        found: tuple[Taken, ...] = pickle.loads(pickle.dumps(taken(getattr(sys.modules["agreeing_steps"], task).fn)))
+        return found
+
+
+def forget() -> None:
+    for name in SOURCES:
+        sys.modules.pop(name, None)
+    importlib.invalidate_caches()
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Project]]:
+    """Makes projects in folders."""
+    yield lambda name: Project(tmp_path / name, monkeypatch)
+    forget()
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_process_that_begins_with_the_same_code_agrees(task: str, project: Callable[[str], Project]) -> None:
+    one = project("one")
+    one.write()
+    one.load()
+    there = one.takes(task)
+    one.load()
+
+    assert disagreement(there) == ""
+    assert bool(there) == (task != "alone")
+
+
+@pytest.mark.parametrize("is_on_disk", [True, False], ids=["loaded before the edit", "another file"])
+@pytest.mark.parametrize(
+    ("task", "module", "old", "new", "told"),
+    [
+        ("calls", "agreeing_tools", "x * by", "x / by", "agreeing_tools:weight"),
+        ("calls", "agreeing_tools", "by=5", "by=55", "agreeing_tools:weight"),
+        ("calls", "agreeing_lower", "BASE = 1", "BASE = 11", "agreeing_tools:weight"),
+        ("calls", "agreeing_lower", "return BASE", "return BASE + 0", "agreeing_tools:weight"),
+        ("reads", "agreeing_tools", "RATE = 2", "RATE = 22", "agreeing_tools:RATE"),
+        ("reads", "agreeing_tools", "RATE = 2", "RATE = '/a'", "agreeing_tools:RATE"),
+        ("looks_up", "agreeing_tools", '{"a": 1}', '{"a": 1.5}', "agreeing_tools:looked_up"),
+        ("makes", "agreeing_tools", "x * self.rate", "x / self.rate", "agreeing_tools:Model"),
+        ("makes", "agreeing_tools", "rate = 4", "rate = 44", "agreeing_tools:Model"),
+        ("imports", "agreeing_lazy", "x + 1", "x + 11", "agreeing_lazy:"),
+        ("imports_below", "agreeing_lazy", "x + 1", "x + 11", "agreeing_tools:later"),
+        ("wrapped", "agreeing_tools", "x * by", "x / by", "agreeing_tools:weight"),
+        ("places", "agreeing_tools", "ROOT / name", "ROOT / 'a' / name", "agreeing_tools:placed"),
+        ("places", "agreeing_tools", "Path(__file__).parent", "Path(__file__)", "agreeing_tools:placed"),
+        ("called", "agreeing_tools", "x * by", "x / by", "agreeing_steps:undecorated"),
+        ("called", "agreeing_steps", "    return weight(x)\n\n\ncalled", "    return -weight(x)\n\n\ncalled",
+         "agreeing_steps:undecorated"),
+    ],
+)  # fmt: skip
+def test_a_process_with_code_from_before_an_edit_does_not(
+    task: str, module: str, old: str, new: str, told: str, is_on_disk: bool, project: Callable[[str], Project]
+) -> None:
+    one = project("one")
+    one.write((module, old, new))
+    one.load()
+    there = one.takes(task)
+    one.write()
+    one.load()
+    if is_on_disk:
+        one.write((module, old, new))
+
+    assert disagreement(there) == told
+
+
+@pytest.mark.parametrize(
+    ("task", "module", "old", "new"),
+    [
+        ("calls", "agreeing_tools", "ROOT / name", "ROOT / 'a' / name"),
+        ("calls", "agreeing_steps", "weight(x) + SHIFT", "weight(x) - SHIFT"),  # what is sent is of the flow's process
+        ("calls", "agreeing_steps", "SHIFT = 10", "SHIFT = 110"),
+        ("wrapped", "agreeing_tools", "(*args) + 0", "(*args) + 1"),
+        ("alone", "agreeing_tools", "x * by", "x / by"),
+    ],
+)
+def test_an_edit_of_what_is_not_taken_there_does_not_matter(
+    task: str, module: str, old: str, new: str, project: Callable[[str], Project]
+) -> None:
+    one = project("one")
+    one.write((module, old, new))
+    one.load()
+    there = one.takes(task)
+    one.write()
+    one.load()
+
+    assert disagreement(there) == ""
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_code_may_be_in_another_place(task: str, project: Callable[[str], Project]) -> None:
+    one, other = project("one"), project("other")
+    one.write()
+    one.load()
+    there = one.takes(task)
+    other.write()
+    other.load()
+
+    assert disagreement(there) == ""
+
+
+def test_code_in_another_place_is_compared(project: Callable[[str], Project]) -> None:
+    one, other = project("one"), project("other")
+    one.write()
+    one.load()
+    there = one.takes("places")
+    other.write(("agreeing_tools", "ROOT / name", "ROOT / 'a' / name"))
+    other.load()
+
+    assert disagreement(there) == "agreeing_tools:placed"
+
+
+def test_a_process_without_a_module_does_not_agree(project: Callable[[str], Project]) -> None:
+    one = project("one")
+    one.write()
+    one.load()
+    there = one.takes("calls")
+    forget()
+
+    assert disagreement(there) == "agreeing_tools:weight"
+
+
+def test_what_running_tasks_changed_is_no_difference_until_the_module_is_loaded_again(
+    project: Callable[[str], Project], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = project("one")
+    one.write()
+    one.load()
+    there = one.takes("lasts")
+    tools: Any = sys.modules["agreeing_tools"]
+
+    assert disagreement(there) == ""
+    tools.LASTING.see(3)
+    assert disagreement(there) == ""
+    tools.LASTING.see(None)
+    one.write(("agreeing_tools", "self.seen = x\n", "self.seen = x + 1\n"))
+    monkeypatch.syspath_prepend(one.folder)
+    importlib.reload(tools)
+    assert disagreement(there) == "agreeing_tools:lasting"
+
+
+def test_versions_of_libraries_count() -> None:
+    import numpy  # noqa: PLC0415
+
+    def root(x: float) -> Any:
+        return numpy.sqrt(x)
+
+    there = taken(root)
+    other = [dataclasses.replace(one, hash="", hash_without_places="") for one in there]
+
+    assert [one.name for one in there] == ["numpy:"]
+    assert (disagreement(there), disagreement(other)) == ("", "numpy:")
+
+
+def test_what_cannot_be_copied_takes_nothing() -> None:
+    class Refusing:
+        def __reduce__(self) -> Any:
+            raise ValueError("no")
+
+    refusing = Refusing()
+
+    def held() -> Any:
+        return refusing
+
+    assert taken(held) == ()
