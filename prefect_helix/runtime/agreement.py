@@ -42,7 +42,10 @@ class Taken:
 
 def taken(fn: Callable[..., object]) -> tuple[Taken, ...]:
     """Return all that a copy of `fn` takes from modules by name where it is sent to."""
-    return tuple(_taken(name, _code(name)) for name in sorted(taken_by_name(fn)))
+    try:
+        return tuple(_taken(name, _code(name)) for name in sorted(taken_by_name(fn)))
+    except Exception:  # of what cannot be looked at; then `fn` has no fingerprint either, and is computed in every run
+        return ()
 
 
 def disagreement(there: Iterable[Taken]) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import importlib
 import io
+import sys
 from collections.abc import Callable
 from types import FunctionType
 from typing import Any
@@ -28,7 +29,7 @@ def taken_by_name(fn: Callable[..., object]) -> set[str]:
     """Return the names of what a copy of `fn` has looked up; none if it cannot be copied.
 
     They are ``module:qualname``, and ``module:`` for a module as a whole. What is Python's own, Prefect's or ours is
-    left out. Complexity: O(objects); the memory of arrays is not read.
+    left out, and so is what is in a module that is copied. Complexity: O(objects); the memory of arrays is not read.
     """
     pickler = _Copier(io.BytesIO(), protocol=5, buffer_callback=lambda _: False)
     try:
@@ -36,8 +37,20 @@ def taken_by_name(fn: Callable[..., object]) -> set[str]:
     except Exception:  # then it is not sent, and Prefect tells why
         return set()
     names = {name for name in map(findable_name, pickler.named) if name is not None}
-    names = names.union(*map(reads_of, pickler.copied))
+    names.update(name for function in pickler.copied for name in reads_of(function) if not _is_copied(name))
     return {name for name in names if owner_of_module(name.partition(":")[0]) not in _RUNNING}
+
+
+def _is_copied(name: str) -> bool:
+    """Return whether what a function reads from a module comes along with it, since cloudpickle copies the module.
+
+    It does so where nobody could import it, and where somebody has told it to.
+    """
+    module, _, qualname = name.partition(":")
+    parts = module.split(".")
+    packages = {".".join(parts[:depth]) for depth in range(1, len(parts) + 1)}
+    copied = module not in sys.modules or not packages.isdisjoint(cloudpickle.list_registry_pickle_by_value())
+    return bool(qualname) and copied  # a module as a whole may be one that is imported as the function runs
 
 
 def look_up(name: str) -> object:

@@ -6,10 +6,12 @@ import dataclasses
 import importlib
 import pickle
 import sys
+import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import cloudpickle
 import pytest
 
 from prefect_helix.runtime.agreement import Taken, disagreement, taken
@@ -352,3 +354,49 @@ def test_what_cannot_be_copied_takes_nothing() -> None:
         return refusing
 
     assert taken(held) == ()
+
+
+def test_what_is_in_a_module_that_is_copied_comes_along() -> None:
+    made: Any = types.ModuleType("agreeing_made")  # as loaded from a file, under no name
+    made.RATE = 2
+
+    def root(x: int) -> Any:
+        return made.RATE * x
+
+    assert taken(root) == ()
+
+
+def test_what_is_in_a_module_that_somebody_has_copied_comes_along(project: Callable[[str], Project]) -> None:
+    one = project("one")
+    one.write()
+    one.load()
+    tools: Any = sys.modules["agreeing_tools"]
+
+    def root(x: int) -> Any:
+        return tools.RATE * x
+
+    assert [one.name for one in taken(root)] == ["agreeing_tools:RATE"]
+    cloudpickle.register_pickle_by_value(tools)
+    try:
+        names = {one.name for one in taken(root)}
+    finally:
+        cloudpickle.unregister_pickle_by_value(tools)
+    assert names == {"agreeing_lower:base", "agreeing_lazy:"}  # of its functions, which come along with it
+
+
+def test_what_cannot_be_looked_at_stops_nobody(project: Callable[[str], Project]) -> None:
+    class Unbound:
+        @property
+        def __class__(self) -> Any:
+            raise RuntimeError("no request is being answered")
+
+    one = project("one")
+    one.write()
+    one.load()
+    tools: Any = sys.modules["agreeing_tools"]
+    tools.REQUEST = Unbound()
+
+    def root() -> Any:
+        return tools.REQUEST
+
+    assert taken(root) == ()
