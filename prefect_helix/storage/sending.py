@@ -12,17 +12,22 @@ import importlib
 import io
 import sys
 from collections.abc import Callable
-from types import FunctionType
+from types import BuiltinFunctionType, FunctionType
 from typing import Any
 
 import cloudpickle
 
 from prefect_helix.core.fingerprint.distributions import Origin, owner_of_module
 from prefect_helix.core.fingerprint.reads import reads_of
-from prefect_helix.storage.blob import Code
+from prefect_helix.core.naming import is_script
 from prefect_helix.storage.lookup import findable_name
 
 _RUNNING = (Origin.PYTHON, Origin.OURS)
+_RESTORING = cloudpickle.Pickler.__module__
+"""Where the functions are that put a copy together."""
+
+_LOOKED_UP = (type, FunctionType, BuiltinFunctionType, functools._lru_cache_wrapper)
+_COMPILED = frozenset({"cython_function_or_method", "fused_cython_function"})
 
 
 def taken_by_name(fn: Callable[..., object]) -> set[str]:
@@ -64,18 +69,25 @@ class _Copier(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no 
 
     Attributes:
         copied: The functions.
-        named: The functions and classes that have a name.
+        named: The functions and classes that have a name, those with a cache in front and compiled ones among them.
     """
 
     def __init__(self, file: io.BytesIO, **options: Any) -> None:
         super().__init__(file, **options)
         self.copied: list[FunctionType] = []
-        self.named: list[Code] = []
+        self.named: list[Any] = []
 
     def reducer_override(self, obj: Any) -> Any:
         reduced = super().reducer_override(obj)
-        if isinstance(obj, (type, FunctionType)) and reduced is NotImplemented:
+        if reduced is not NotImplemented:
+            self.copied += [obj] if isinstance(obj, FunctionType) else []
+        elif _is_looked_up(obj):
             self.named.append(obj)
-        elif isinstance(obj, FunctionType):
-            self.copied.append(obj)
         return reduced
+
+
+def _is_looked_up(obj: Any) -> bool:
+    """Return whether pickle stores no more of an object than its name, which leads to code."""
+    if not isinstance(obj, _LOOKED_UP) and type(obj).__name__ not in _COMPILED:
+        return False
+    return obj.__module__ != _RESTORING and not is_script(obj.__module__)

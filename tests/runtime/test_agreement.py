@@ -29,6 +29,7 @@ def lately(x):
     return x + 1
 """,
     "agreeing_tools": """
+import functools
 from pathlib import Path
 
 from agreeing_lower import base
@@ -44,6 +45,11 @@ def weight(x, by=5):
 
 def looked_up(x):
     return TABLE[x]
+
+
+@functools.lru_cache
+def cached(x):
+    return x * 7
 
 
 def placed(name):
@@ -89,7 +95,7 @@ def timed(function):
 import math
 
 import agreeing_tools
-from agreeing_tools import Model, lasting, later, looked_up, placed, timed, weight
+from agreeing_tools import Model, cached, lasting, later, looked_up, placed, timed, weight
 
 from prefect_helix import helix_task
 
@@ -109,6 +115,11 @@ def reads(x):
 @helix_task
 def looks_up(x):
     return looked_up(x)
+
+
+@helix_task
+def caches(x):
+    return cached(x)
 
 
 @helix_task
@@ -157,7 +168,8 @@ called = helix_task(undecorated)
 """,
 }
 TASKS = [
-    "calls", "reads", "looks_up", "makes", "imports", "imports_below", "wrapped", "places", "lasts", "alone", "called"
+    "calls", "reads", "looks_up", "caches", "makes", "imports", "imports_below", "wrapped", "places", "lasts", "alone",
+    "called",
 ]  # fmt: skip
 
 
@@ -228,6 +240,7 @@ def test_a_process_that_begins_with_the_same_code_agrees(task: str, project: Cal
         ("reads", "agreeing_tools", "RATE = 2", "RATE = 22", "agreeing_tools:RATE"),
         ("reads", "agreeing_tools", "RATE = 2", "RATE = '/a'", "agreeing_tools:RATE"),
         ("looks_up", "agreeing_tools", '{"a": 1}', '{"a": 1.5}', "agreeing_tools:looked_up"),
+        ("caches", "agreeing_tools", "x * 7", "x * 77", "agreeing_tools:cached"),
         ("makes", "agreeing_tools", "x * self.rate", "x / self.rate", "agreeing_tools:Model"),
         ("makes", "agreeing_tools", "rate = 4", "rate = 44", "agreeing_tools:Model"),
         ("imports", "agreeing_lazy", "x + 1", "x + 11", "agreeing_lazy:"),
@@ -341,6 +354,15 @@ def test_versions_of_libraries_count() -> None:
 
     assert [one.name for one in there] == ["numpy:"]
     assert (disagreement(there), disagreement(other)) == ("", "numpy:")
+
+
+def test_versions_of_libraries_count_for_their_compiled_functions() -> None:
+    from numpy import array  # noqa: PLC0415
+
+    def root(x: float) -> Any:
+        return array(x)
+
+    assert [one.name for one in taken(root)] == ["numpy:array"]
 
 
 def test_what_cannot_be_copied_takes_nothing() -> None:
