@@ -67,9 +67,13 @@ def _stands(one: Taken) -> bool:
 
 def _agrees(there: Taken) -> bool:
     try:
-        code = _code(there.name)
-    except (Exception, SystemExit):  # of its module, which cannot be imported here, or has no such thing
+        return _is_the_same(there)
+    except (Exception, SystemExit):  # of a module that cannot be imported here, or has no such thing
         return False
+
+
+def _is_the_same(there: Taken) -> bool:
+    code = _code(there.name)
     here = _taken(there.name, code)
     moved = here.places != there.places and here.hash_without_places == there.hash_without_places
     if here.hash != there.hash and not moved:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import importlib.util
 import pickle
 import sys
 import types
@@ -422,3 +423,23 @@ def test_what_cannot_be_looked_at_stops_nobody(project: Callable[[str], Project]
         return tools.REQUEST
 
     assert taken(root) == ()
+
+
+def test_a_module_that_is_to_be_loaded_at_its_first_use_is_left_alone(
+    project: Callable[[str], Project], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = project("one")
+    one.write()
+    one.load()
+    there = one.takes("calls")
+    one.load()
+    (tmp_path / "agreeing_unused.py").write_text("raise ImportError('what it needs is not installed')")
+    spec = importlib.util.spec_from_file_location("agreeing_unused", tmp_path / "agreeing_unused.py")
+    assert spec is not None and spec.loader is not None
+    spec.loader = importlib.util.LazyLoader(spec.loader)
+    unused = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(unused)
+    monkeypatch.setitem(sys.modules, "agreeing_unused", unused)
+
+    assert disagreement(there) == ""
+    assert type(unused) is not types.ModuleType

@@ -90,8 +90,11 @@ def owner_of_class(cls: type) -> Owner:
 
 
 def module_file(module: ModuleType) -> str | None:
-    """Return the path of the module's file, None for built-in and namespace modules."""
-    file = vars(module).get("__file__")
+    """Return the path of the module's file, None for built-in and namespace modules.
+
+    One that is to be loaded when it is first used is not loaded for that.
+    """
+    file = object.__getattribute__(module, "__dict__").get("__file__")
     return file if isinstance(file, str) else None
 
 
