@@ -82,7 +82,7 @@ def _is_the_same(there: Taken) -> bool:
     loaded = _loaded(_files_of(code))
     if not all(runs_as_written(module) for module in loaded.values() if module_file(module) in read):
         return False
-    _agreed.put(there, {name: _spec(name) for name in loaded})
+    _agreed.put(there, {name: _spec(name) for name in (*loaded, there.name.partition(":")[0])})
     return True
 
 

@@ -344,6 +344,22 @@ def test_what_running_tasks_changed_is_no_difference_until_the_module_is_loaded_
     assert disagreement(there) == "agreeing_tools:lasting"
 
 
+def test_a_constant_is_looked_at_again_when_its_module_is_loaded_again(
+    project: Callable[[str], Project], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = project("one")
+    one.write()
+    one.load()
+    there = one.takes("reads")
+
+    assert disagreement(there) == ""
+    one.write(("agreeing_tools", "RATE = 2", "RATE = 22"))
+    monkeypatch.syspath_prepend(one.folder)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    importlib.reload(sys.modules["agreeing_tools"])
+    assert disagreement(there) == "agreeing_tools:RATE"
+
+
 def test_versions_of_libraries_count() -> None:
     import numpy  # noqa: PLC0415
 
