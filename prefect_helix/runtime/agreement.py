@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import sys
+import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from types import ModuleType
@@ -57,7 +58,12 @@ def disagreement(there: Iterable[Taken]) -> str:
     Args:
         there: What `taken` returned in the flow's process.
     """
-    return next((one.name for one in there if not (_stands(one) or _agrees(one))), "")
+    for one in there:
+        if not _stands(one):
+            with _looking:  # so that what a task begins with is not what another one, which was quicker, has made of it
+                if not (_stands(one) or _agrees(one)):
+                    return one.name
+    return ""
 
 
 def _stands(one: Taken) -> bool:
@@ -118,4 +124,5 @@ def _spec(module: str) -> object:
     return getattr(sys.modules.get(module), "__spec__", None)
 
 
+_looking = threading.Lock()
 _agreed: Recent[Taken, dict[str, object]] = Recent(4096)

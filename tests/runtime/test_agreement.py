@@ -7,6 +7,7 @@ import importlib
 import importlib.util
 import pickle
 import sys
+import threading
 import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -342,6 +343,45 @@ def test_what_running_tasks_changed_is_no_difference_until_the_module_is_loaded_
     monkeypatch.syspath_prepend(one.folder)
     importlib.reload(tools)
     assert disagreement(there) == "agreeing_tools:lasting"
+
+
+class Lagging:
+    """An object that a second thread begins to look at while a first one does, and has seen once that went on."""
+
+    ready, begun, changed = threading.Event(), threading.Event(), threading.Event()
+    second = threading.Thread()
+
+    def __init__(self) -> None:
+        self.seen = 0
+
+    def __getstate__(self) -> dict[str, Any]:
+        if threading.current_thread() is self.second:
+            self.changed.wait(60)
+        elif self.ready.is_set() and not self.begun.is_set():
+            self.second.start()
+            self.begun.wait(60)
+        return vars(self)
+
+
+def test_of_two_tasks_that_begin_at_once_the_quicker_one_is_no_difference(project: Callable[[str], Project]) -> None:
+    one = project("one")
+    one.write()
+    one.load()
+    tools: Any = sys.modules["agreeing_tools"]
+    tools.LASTING = Lagging()
+    there, found = one.takes("lasts"), []
+
+    def look() -> None:
+        Lagging.begun.set()
+        found.append(disagreement(there))
+
+    Lagging.second = threading.Thread(target=look, daemon=True)
+    Lagging.ready.set()
+    found.append(disagreement(there))
+    tools.LASTING.seen = 1
+    Lagging.changed.set()
+    Lagging.second.join(60)
+    assert found == ["", ""]
 
 
 def test_a_constant_is_looked_at_again_when_its_module_is_loaded_again(
