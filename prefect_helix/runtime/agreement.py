@@ -52,44 +52,46 @@ def taken(fn: Callable[..., object]) -> tuple[Taken, ...]:
 def disagreement(there: Iterable[Taken]) -> str:
     """Return the name of something that is another in this process, or not there; empty if all is the same.
 
-    What was the same once is so until a module that it is made of is loaded again: what it became while tasks ran is
-    no difference. Neither is where things are, if the code itself is in another place here.
+    What was found once holds until a module that it is made of is loaded again: what it became while tasks ran is no
+    difference. Neither is where things are, if the code itself is in another place here.
 
     Args:
         there: What `taken` returned in the flow's process.
     """
-    for one in there:
-        if not _stands(one):
-            with _looking:  # so that what a task begins with is not what another one, which was quicker, has made of it
-                if not (_stands(one) or _agrees(one)):
-                    return one.name
-    return ""
-
-
-def _stands(one: Taken) -> bool:
-    loaded = _agreed.get(one)
-    return loaded is not None and all(_spec(name) is spec for name, spec in loaded.items())
+    return next((one.name for one in there if not _agrees(one)), "")
 
 
 def _agrees(there: Taken) -> bool:
+    agrees = _known(there)
+    if agrees is None:
+        with _looking:  # so that what a task begins with is not what another one, which was quicker, has made of it
+            agrees = _known(there)
+            if agrees is None:
+                agrees = _look_at(there)
+    return agrees
+
+
+def _known(one: Taken) -> bool | None:
+    found = _found.get(one)
+    if found is None:
+        return None
+    agrees, loaded = found
+    return agrees if all(_spec(name) is spec for name, spec in loaded.items()) else None
+
+
+def _look_at(there: Taken) -> bool:
     try:
-        return _is_the_same(there)
+        code = _code(there.name)
+        here = _taken(there.name, code)
+        moved = here.places != there.places and here.hash_without_places == there.hash_without_places
+        loaded = _loaded(_files_of(code))
+        read = {component.file for component in code.components if component.kind == "module"}
+        whole = [module for module in loaded.values() if module_file(module) in read]
+        agrees = (here.hash == there.hash or moved) and all(map(runs_as_written, whole))
     except (Exception, SystemExit):  # of a module that cannot be imported here, or has no such thing
         return False
-
-
-def _is_the_same(there: Taken) -> bool:
-    code = _code(there.name)
-    here = _taken(there.name, code)
-    moved = here.places != there.places and here.hash_without_places == there.hash_without_places
-    if here.hash != there.hash and not moved:
-        return False
-    read = {component.file for component in code.components if component.kind == "module"}
-    loaded = _loaded(_files_of(code))
-    if not all(runs_as_written(module) for module in loaded.values() if module_file(module) in read):
-        return False
-    _agreed.put(there, {name: _spec(name) for name in (*loaded, there.name.partition(":")[0])})
-    return True
+    _found.put(there, (agrees, {name: _spec(name) for name in (*loaded, there.name.partition(":")[0])}))
+    return agrees
 
 
 def _loaded(files: set[str]) -> dict[str, ModuleType]:
@@ -125,4 +127,4 @@ def _spec(module: str) -> object:
 
 
 _looking = threading.Lock()
-_agreed: Recent[Taken, dict[str, object]] = Recent(4096)
+_found: Recent[Taken, tuple[bool, dict[str, object]]] = Recent(4096)

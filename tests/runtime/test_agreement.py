@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import importlib.util
+import itertools
 import pickle
 import sys
 import threading
@@ -360,7 +361,7 @@ class Lagging:
         elif self.ready.is_set() and not self.begun.is_set():
             self.second.start()
             self.begun.wait(60)
-        return vars(self)
+        return {"seen": self.seen}
 
 
 def test_of_two_tasks_that_begin_at_once_the_quicker_one_is_no_difference(project: Callable[[str], Project]) -> None:
@@ -382,6 +383,34 @@ def test_of_two_tasks_that_begin_at_once_the_quicker_one_is_no_difference(projec
     Lagging.changed.set()
     Lagging.second.join(60)
     assert found == ["", ""]
+
+
+class Counting:
+    """An object that counts how often somebody looks at what it holds."""
+
+    looks = itertools.count()
+
+    def __getstate__(self) -> dict[str, Any]:
+        next(self.looks)
+        return {"looked_at": True}
+
+
+@pytest.mark.parametrize("is_other", [False, True])
+def test_a_process_looks_once(is_other: bool, project: Callable[[str], Project]) -> None:
+    one = project("one")
+    one.write()
+    one.load()
+    tools: Any = sys.modules["agreeing_tools"]
+    tools.LASTING = Counting()
+    there = one.takes("lasts")
+    if is_other:
+        there = tuple(dataclasses.replace(one, hash="", hash_without_places="") for one in there)
+    told = "agreeing_tools:lasting" if is_other else ""
+
+    assert disagreement(there) == told
+    looks = next(Counting.looks)
+    assert disagreement(there) == told
+    assert next(Counting.looks) == looks + 1
 
 
 def test_a_constant_is_looked_at_again_when_its_module_is_loaded_again(
