@@ -145,6 +145,10 @@ class Cell:
     def __deepcopy__(self, memo: dict[int, Any]) -> Cell:
         return self
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Whoever goes by pickle through an argument, for the code in it, finds the rest of it, too.
+        return str, ("a result",)
+
     def __repr__(self) -> str:
         part = "" if self.leaf is None else f"[{self.leaf}]"
         return f"<result of {self.node.spec.name}{part}>"

@@ -54,6 +54,27 @@ def test_the_code_of_an_argument_counts(lab) -> None:
     assert lab.run(flow).value == 8
 
 
+def test_the_code_of_an_argument_counts_beside_a_result(lab) -> None:
+    make = lab.task(lambda: 1, name="make")
+    use = lab.task(lambda parts: parts[0] + parts[1].scaled(), name="use")
+
+    def config(factor: int) -> Any:
+        class Config:
+            def scaled(self) -> int:
+                return 2 * factor
+
+        return Config()
+
+    def flow() -> int:
+        return use([make.submit(), given[-1]])
+
+    given = [config(3)]
+    assert (lab.run(flow).value, lab.run(flow).bodies) == (7, [])
+    given.append(config(4))
+    run = lab.run(flow)
+    assert (run.value, run.bodies) == (9, ["use"])
+
+
 @pytest.mark.parametrize(
     "held",
     [
