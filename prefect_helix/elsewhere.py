@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from concurrent.futures import Future
 from typing import Any
@@ -17,7 +18,9 @@ from prefect_helix.compat import is_resolving_for
 from prefect_helix.engine import Dependencies, PrefectEngine, Submit
 from prefect_helix.futures import unfinished
 from prefect_helix.runtime.agreement import Taken, taken
+from prefect_helix.runtime.arguments import code_brought
 from prefect_helix.runtime.nodes import Node
+from prefect_helix.storage.blob import Code
 from prefect_helix.visiting import cells_in
 from prefect_helix.workers import (
     AsyncTimed,
@@ -40,6 +43,7 @@ class ApartEngine(PrefectEngine):
     def __init__(self, submit: Submit | None) -> None:
         super().__init__(submit)
         self._takes: dict[str, tuple[Taken, ...]] = {}  # what tasks take from modules, by fingerprint
+        self._brought: dict[frozenset[Code], tuple[Taken, ...]] = {}  # what literals with this code take
 
     def run(self, node: Node) -> None:
         """Compute a direct call in this thread, and hand a submitted one to the task runner."""
@@ -69,14 +73,25 @@ class ApartEngine(PrefectEngine):
         return False
 
     def _timed(self, node: Node, task: Task[..., Any]) -> Task[..., Any]:
-        spec = node.spec
-        if spec.fingerprint not in self._takes:
-            self._takes[spec.fingerprint] = () if spec.code_version is not None else taken(spec.fn)
-        takes = self._takes[spec.fingerprint]
-        body = (AsyncTimed if task.isasync else Timed)(task.fn, described=self.describes_there, takes=takes)
+        timed = AsyncTimed if task.isasync else Timed
+        body = timed(task.fn, described=self.describes_there, takes=self._taken_by(node))
         clone = clone_with(task, body)
         clone.on_commit_hooks = [body.committed, *task.on_commit_hooks]
         return clone
+
+    def _taken_by(self, node: Node) -> tuple[Taken, ...]:
+        """Return what the function of a node takes from modules, and what the objects that it is given do."""
+        spec = node.spec
+        if spec.fingerprint not in self._takes:
+            self._takes[spec.fingerprint] = () if spec.code_version is not None else taken(spec.fn)
+        found = [self._takes[spec.fingerprint]]
+        for argument in node.arguments:
+            value = node.parameters[argument.parameter]
+            code = code_brought(value)
+            if code not in self._brought:
+                self._brought[code] = taken(value) if code else ()
+            found.append(self._brought[code])
+        return tuple(dict.fromkeys(itertools.chain.from_iterable(found)))
 
     def _edges(self, parameters: Mapping[str, Any], told: Dependencies | None) -> Dependencies:
         """Return the edges of the graph, which values on their way to other processes do not carry."""

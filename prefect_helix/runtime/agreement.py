@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import sys
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from types import ModuleType
 
@@ -41,11 +41,11 @@ class Taken:
     places: str
 
 
-def taken(fn: Callable[..., object]) -> tuple[Taken, ...]:
-    """Return all that a copy of `fn` takes from modules by name where it is sent to."""
+def taken(value: object) -> tuple[Taken, ...]:
+    """Return all that a copy of a function, or of an object, takes from modules by name where it is sent to."""
     try:
-        return tuple(_taken(name, _code(name)) for name in sorted(taken_by_name(fn)))
-    except Exception:  # of what cannot be looked at; then `fn` has no fingerprint either, and is computed in every run
+        return tuple(_taken(name, _code(name)) for name in sorted(taken_by_name(value)))
+    except Exception:  # of what cannot be looked at; then it has no fingerprint either, and its task is always computed
         return ()
 
 

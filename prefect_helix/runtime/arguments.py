@@ -16,7 +16,7 @@ from prefect_helix.core.short import HIDDEN, has_shape, is_secret, short_form
 from prefect_helix.runtime.code import ValueCode
 from prefect_helix.runtime.nodes import Cell, Edge
 from prefect_helix.runtime.specs import TaskSpec
-from prefect_helix.storage.blob import DecodingError
+from prefect_helix.storage.blob import Code, DecodingError
 from prefect_helix.storage.codec import code_in, decode, encode
 from prefect_helix.storage.files import File, files
 from prefect_helix.storage.mapped import Look
@@ -116,8 +116,13 @@ def literal_digest(value: Any, value_code: ValueCode, *, fresh: bool = False) ->
         UndigestibleError: If it has none.
     """
     content = digest(value, Look().hash_of).hex
-    code = "" if _is_plain(value) else value_code.hash(code_in(value), fresh=fresh)
+    code = value_code.hash(code_brought(value), fresh=fresh)
     return hash_parts("with code", content, code) if code else content
+
+
+def code_brought(value: Any) -> frozenset[Code]:
+    """Return the code that a literal brings: the classes of the objects in it, and the code that is a value in it."""
+    return frozenset() if _is_plain(value) else code_in(value)
 
 
 def shown(name: str, value: Any) -> str:

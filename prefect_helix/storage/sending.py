@@ -1,4 +1,4 @@
-"""What a copy of a function takes from modules by name, in the process that it is sent to.
+"""What a copy of a function, or of an object, takes from modules by name, in the process that it is sent to.
 
 cloudpickle copies a function that is not found under its name, as that of a task is not, with the values of the globals
 that it uses. Functions and classes that are found under theirs are looked up where the copy arrives, and so is what
@@ -11,7 +11,6 @@ import functools
 import importlib
 import io
 import sys
-from collections.abc import Callable
 from types import BuiltinFunctionType, FunctionType
 from typing import Any
 
@@ -30,15 +29,15 @@ _LOOKED_UP = (type, FunctionType, BuiltinFunctionType, functools._lru_cache_wrap
 _COMPILED = frozenset({"cython_function_or_method", "fused_cython_function"})
 
 
-def taken_by_name(fn: Callable[..., object]) -> set[str]:
-    """Return the names of what a copy of `fn` has looked up; none if it cannot be copied.
+def taken_by_name(value: object) -> set[str]:
+    """Return the names of what a copy of a function, or of an object, has looked up; none if it cannot be copied.
 
     They are ``module:qualname``, and ``module:`` for a module as a whole. What is Python's own, Prefect's or ours is
     left out, and so is what is in a module that is copied. Complexity: O(objects); the memory of arrays is not read.
     """
     pickler = _Copier(io.BytesIO(), protocol=5, buffer_callback=lambda _: False)
     try:
-        pickler.dump(fn)
+        pickler.dump(value)
     except Exception:  # then it is not sent, and Prefect tells why
         return set()
     names = {name for name in map(findable_name, pickler.named) if name is not None}

@@ -714,3 +714,49 @@ def test_what_is_made_of_what_prefects_own_cache_gave_is_not_what_the_code_gives
     shutil.rmtree(cached.folder / "prefect")
     assert cached.run(**kept) == ('"3!"', ["double", "shown"])
     assert cached.run(**kept) == ('"3!"', [])
+
+
+SHAPES = "class Shape:\n    def area(self, size):\n        return size * {by}\n"
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        """
+        @helix_task
+        def area(shape, size, ready):
+            return shape.area(size)
+        """,
+    ],
+    ids=["class of an argument"],
+)
+def test_what_a_process_computes_with_code_from_after_the_call_is_not_kept(
+    task: str, project: Callable[..., Any]
+) -> None:
+    pipeline = """
+        import importlib
+        import os
+        from pathlib import Path
+
+        import shapes
+        from prefect.task_runners import ProcessPoolTaskRunner
+        from prefect_helix import helix_flow, helix_task
+
+        NAME = "shapes"
+
+        @helix_task
+        def prepare():  # before the process has loaded the module
+            if "EDITED" in os.environ:
+                (Path(__file__).parent / "shapes.py").write_text(os.environ["EDITED"])
+            return 1
+        {task}
+        @helix_flow(store=str(Path(__file__).parent / "store"), task_runner=ProcessPoolTaskRunner(max_workers=1))
+        def main():
+            return area.submit({shape}, 3, prepare.submit()).result()
+        """
+    shape = "shapes.Shape()" if "shape.area" in task else "None"
+    shaping = project(pipeline=pipeline.format(task=task, shape=shape), shapes=SHAPES.format(by=2))
+
+    assert shaping.run(EDITED=SHAPES.format(by=100))[0] == "300"  # as with plain Prefect
+    shaping.write(shapes=SHAPES.format(by=2))
+    assert shaping.run()[0] == "6"

@@ -528,3 +528,14 @@ def test_a_module_that_is_to_be_loaded_at_its_first_use_is_left_alone(
 
     assert disagreement(there) == ""
     assert type(unused) is not types.ModuleType
+
+
+def test_the_class_of_an_object_is_compared(project: Callable[[str], Project]) -> None:
+    one = project("one")
+    one.write(("agreeing_tools", "x * self.rate", "x / self.rate"))
+    one.load()
+    there = taken({"model": sys.modules["agreeing_tools"].Model()})
+    one.write()
+    one.load()
+
+    assert disagreement(there) == "agreeing_tools:Model"
