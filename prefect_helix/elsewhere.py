@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping
 from concurrent.futures import Future
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from prefect.client.schemas.objects import TaskRunResult
@@ -20,6 +20,7 @@ from prefect_helix.futures import unfinished
 from prefect_helix.runtime.agreement import Taken, taken
 from prefect_helix.runtime.arguments import code_brought
 from prefect_helix.runtime.nodes import Node
+from prefect_helix.runtime.specs import Versioned
 from prefect_helix.storage.blob import Code
 from prefect_helix.visiting import cells_in
 from prefect_helix.workers import (
@@ -74,16 +75,17 @@ class ApartEngine(PrefectEngine):
 
     def _timed(self, node: Node, task: Task[..., Any]) -> Task[..., Any]:
         timed = AsyncTimed if task.isasync else Timed
-        body = timed(task.fn, described=self.describes_there, takes=self._taken_by(node))
+        body = timed(task.fn, described=self.describes_there, takes=self._taken_by(node, cast("Versioned", task)))
         clone = clone_with(task, body)
         clone.on_commit_hooks = [body.committed, *task.on_commit_hooks]
         return clone
 
-    def _taken_by(self, node: Node) -> tuple[Taken, ...]:
-        """Return what the function of a node takes from modules, and what the objects that it is given do."""
+    def _taken_by(self, node: Node, task: Versioned) -> tuple[Taken, ...]:
+        """Return what a task takes from modules, and what the objects that a node of it is given do."""
         spec = node.spec
         if spec.fingerprint not in self._takes:
-            self._takes[spec.fingerprint] = () if spec.code_version is not None else taken(spec.fn)
+            looked_at = spec.fn if spec.code_version is None else None
+            self._takes[spec.fingerprint] = taken(looked_at, task.helix.depends_on)
         found = [self._takes[spec.fingerprint]]
         for argument in node.arguments:
             value = node.parameters[argument.parameter]

@@ -16,8 +16,10 @@ from prefect_helix.core.digest import hash_parts
 from prefect_helix.core.fingerprint import Component, Fingerprint
 from prefect_helix.core.fingerprint.distributions import module_file
 from prefect_helix.core.fingerprint.reads import runs_as_written, written
+from prefect_helix.core.naming import is_script
 from prefect_helix.core.recent import Recent
 from prefect_helix.runtime.code import fingerprint_of
+from prefect_helix.runtime.specs import Versioned
 from prefect_helix.storage.sending import look_up, taken_by_name
 
 _PLACE = re.compile(r"""(?:\w*Path\()?["'](?:/|[A-Za-z]:[\\/])""")
@@ -29,7 +31,7 @@ class Taken:
     """Something that a task's function takes from a module, as it is in one process.
 
     Attributes:
-        name: ``module:qualname``, or ``module:``.
+        name: ``module:qualname``, or ``module:``; without a colon it is that of an environment variable.
         hash: Hash of it, and of all that it reaches.
         hash_without_places: The same but for constants that are absolute paths.
         places: Hash of the names of the files that it and what it reaches are defined in.
@@ -41,12 +43,26 @@ class Taken:
     places: str
 
 
-def taken(value: object) -> tuple[Taken, ...]:
-    """Return all that a copy of a function, or of an object, takes from modules by name where it is sent to."""
+def taken(value: object, depends_on: Iterable[object] = ()) -> tuple[Taken, ...]:
+    """Return all that a copy of a function, or of an object, takes from modules by name where it is sent to.
+
+    Args:
+        value: The function or object.
+        depends_on: What else it says it depends on: as `fingerprint` has it.
+    """
     try:
-        return tuple(_taken(name, _code(name)) for name in sorted(taken_by_name(value)))
+        names = taken_by_name(value).union(*map(_names_of, depends_on))
+        return tuple(_taken(name, _code(name)) for name in sorted(names))
     except Exception:  # of what cannot be looked at; then it has no fingerprint either, and its task is always computed
         return ()
+
+
+def _names_of(dependency: object) -> set[str]:
+    if isinstance(dependency, str):
+        return {dependency} if ":" not in dependency else set()
+    if isinstance(dependency, ModuleType):
+        return set() if is_script(dependency.__name__) else {f"{dependency.__name__}:"}
+    return taken_by_name(dependency.fn if isinstance(dependency, Versioned) else dependency)
 
 
 def disagreement(there: Iterable[Taken]) -> str:
@@ -90,7 +106,8 @@ def _look_at(there: Taken) -> bool:
         agrees = (here.hash == there.hash or moved) and all(map(runs_as_written, whole))
     except (Exception, SystemExit):  # of a module that cannot be imported here, or has no such thing
         return False
-    _found.put(there, (agrees, {name: _spec(name) for name in (*loaded, there.name.partition(":")[0])}))
+    if ":" in there.name:  # else another run may find another value of the variable
+        _found.put(there, (agrees, {name: _spec(name) for name in (*loaded, there.name.partition(":")[0])}))
     return agrees
 
 
@@ -115,6 +132,8 @@ def _is_place(component: Component) -> bool:
 
 
 def _code(name: str) -> Fingerprint:
+    if ":" not in name:
+        return fingerprint_of(name)
     if name.endswith(":"):
         return written(name[:-1])
     value = look_up(name)

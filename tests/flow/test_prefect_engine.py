@@ -727,8 +727,13 @@ SHAPES = "class Shape:\n    def area(self, size):\n        return size * {by}\n"
         def area(shape, size, ready):
             return shape.area(size)
         """,
+        """
+        @helix_task(depends_on=[shapes.Shape])
+        def area(shape, size, ready):
+            return importlib.import_module(NAME).Shape().area(size)
+        """,
     ],
-    ids=["class of an argument"],
+    ids=["class of an argument", "depends_on"],
 )
 def test_what_a_process_computes_with_code_from_after_the_call_is_not_kept(
     task: str, project: Callable[..., Any]

@@ -539,3 +539,24 @@ def test_the_class_of_an_object_is_compared(project: Callable[[str], Project]) -
     one.load()
 
     assert disagreement(there) == "agreeing_tools:Model"
+
+
+def test_what_a_task_says_it_depends_on_is_compared(
+    project: Callable[[str], Project], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = project("one")
+    one.write()
+    one.load()
+    monkeypatch.setenv("AGREEING_REGION", "north")
+    tools: Any = sys.modules["agreeing_tools"]
+    there = taken(None, [tools.weight, sys.modules["agreeing_lazy"], "AGREEING_REGION", 3])
+
+    assert [one.name for one in there] == ["AGREEING_REGION", "agreeing_lazy:", "agreeing_tools:weight"]
+    assert disagreement(there) == ""
+    monkeypatch.setenv("AGREEING_REGION", "south")
+    assert disagreement(there) == "AGREEING_REGION"
+    monkeypatch.setenv("AGREEING_REGION", "north")
+    assert disagreement(there) == ""
+    one.write(("agreeing_lower", "BASE = 1", "BASE = 11"))
+    one.load()
+    assert disagreement(there) == "agreeing_tools:weight"
