@@ -10,12 +10,14 @@ import sys
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 
 from prefect_helix.core.digest import hash_parts
-from prefect_helix.core.fingerprint import Component, Fingerprint
+from prefect_helix.core.fingerprint import Component, Fingerprint, Kind
 from prefect_helix.core.fingerprint.distributions import module_file
 from prefect_helix.core.fingerprint.reads import runs_as_written, written
+from prefect_helix.core.fingerprint.source import read_text
 from prefect_helix.core.naming import is_script
 from prefect_helix.core.recent import Recent
 from prefect_helix.runtime.code import fingerprint_of
@@ -100,10 +102,12 @@ def _look_at(there: Taken) -> bool:
         code = _code(there.name)
         here = _taken(there.name, code)
         moved = here.places != there.places and here.hash_without_places == there.hash_without_places
-        loaded = _loaded(_files_of(code))
-        read = {component.file for component in code.components if component.kind == "module"}
-        whole = [module for module in loaded.values() if module_file(module) in read]
-        agrees = (here.hash == there.hash or moved) and all(map(runs_as_written, whole))
+        whole, read = _files_of(code, "module"), _files_read(code)
+        loaded = _loaded(_files_of(code) | read)
+        specs = {file: _spec(name) for name, module in loaded.items() if (file := module_file(module))}
+        edited = {file for file in specs.keys() | read if _is_edited(file, specs.get(file))}
+        is_same = (here.hash == there.hash or moved) and read.isdisjoint(edited)
+        agrees = is_same and all(runs_as_written(module) for module in loaded.values() if module_file(module) in whole)
     except (Exception, SystemExit):  # of a module that cannot be imported here, or has no such thing
         return False
     if ":" in there.name:  # else another run may find another value of the variable
@@ -123,8 +127,38 @@ def _taken(name: str, code: Fingerprint) -> Taken:
     return Taken(name, code.hash, without, hash_parts("places", *sorted(_files_of(code))))
 
 
-def _files_of(code: Fingerprint) -> set[str]:
-    return {component.file for component in code.components if component.file is not None}
+def _files_of(code: Fingerprint, *kinds: Kind) -> set[str]:
+    """Return the files that code is defined in, or what of it is of some kinds."""
+    found = (component for component in code.components if not kinds or component.kind in kinds)
+    return {component.file for component in found if component.file is not None}
+
+
+def _files_read(code: Fingerprint) -> set[str]:
+    """Return the files whose text counts: of modules as a whole, and of what variables that are written began as."""
+    names = {one.name.partition(" ")[0].rpartition(".")[0] for one in code.components if one.kind == "state"}
+    modules = [module for name in names if isinstance(module := sys.modules.get(name), ModuleType)]
+    return _files_of(code, "module").union(filter(None, map(module_file, modules)))
+
+
+def _is_edited(file: str, spec: object) -> bool:
+    """Return whether a file was edited since this process was first seen to have its module, loaded by `spec`.
+
+    One that was edited before, and loaded before that, is not known.
+    """
+    text, seen = _content_of(file), _seen.get(file)
+    if spec is None or seen is None or (seen[0] is not None and seen[0] is not spec):
+        seen = spec, text
+    _seen.put(file, (spec, seen[1]))
+    return seen[1] != text
+
+
+def _content_of(file: str) -> str:
+    if file.endswith(".py"):
+        return read_text(file)
+    try:
+        return hash_parts("file", Path(file).read_bytes())
+    except OSError:
+        return ""
 
 
 def _is_place(component: Component) -> bool:
@@ -147,3 +181,4 @@ def _spec(module: str) -> object:
 
 _looking = threading.Lock()
 _found: Recent[Taken, tuple[bool, dict[str, object]]] = Recent(4096)
+_seen: Recent[str, tuple[object, str]] = Recent(4096)  # of files, with what loaded their modules

@@ -28,8 +28,15 @@ def base():
     return BASE
 """,
     "agreeing_lazy": """
+EDGE = 3
+
+
 def lately(x):
     return x + 1
+
+
+def edged(x):
+    return x + EDGE
 """,
     "agreeing_tools": """
 import functools
@@ -39,6 +46,7 @@ from agreeing_lower import base
 
 RATE = 2
 TABLE = {"a": 1}
+SEEN = {"limit": 5}
 ROOT = Path(__file__).parent
 
 
@@ -48,6 +56,11 @@ def weight(x, by=5):
 
 def looked_up(x):
     return TABLE[x]
+
+
+def limited(x):
+    SEEN[x] = SEEN.get(x, SEEN["limit"])
+    return SEEN[x]
 
 
 @functools.lru_cache
@@ -98,7 +111,7 @@ def timed(function):
 import math
 
 import agreeing_tools
-from agreeing_tools import Model, cached, lasting, later, looked_up, placed, timed, weight
+from agreeing_tools import Model, cached, lasting, later, limited, looked_up, placed, timed, weight
 
 from prefect_helix import helix_task
 
@@ -123,6 +136,11 @@ def looks_up(x):
 @helix_task
 def caches(x):
     return cached(x)
+
+
+@helix_task
+def limits(x):
+    return limited(x)
 
 
 @helix_task
@@ -171,8 +189,8 @@ called = helix_task(undecorated)
 """,
 }
 TASKS = [
-    "calls", "reads", "looks_up", "caches", "makes", "imports", "imports_below", "wrapped", "places", "lasts", "alone",
-    "called",
+    "calls", "reads", "looks_up", "caches", "limits", "makes", "imports", "imports_below", "wrapped", "places", "lasts",
+    "alone", "called",
 ]  # fmt: skip
 
 
@@ -427,6 +445,31 @@ def test_a_constant_is_looked_at_again_when_its_module_is_loaded_again(
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     importlib.reload(sys.modules["agreeing_tools"])
     assert disagreement(there) == "agreeing_tools:RATE"
+
+
+@pytest.mark.parametrize(
+    ("task", "module", "old", "new", "told"),
+    [
+        ("imports", "agreeing_lazy", "EDGE = 3", "EDGE = 33", "agreeing_lazy:"),
+        ("limits", "agreeing_tools", '"limit": 5', '"limit": 55', "agreeing_tools:limited"),
+    ],
+)
+def test_what_counts_by_the_text_of_a_file_is_that_of_the_text_that_was_loaded(
+    task: str, module: str, old: str, new: str, told: str, project: Callable[[str], Project]
+) -> None:
+    one = project("one")
+    one.write()
+    one.load()
+    there, loaded = one.takes(task), {name: sys.modules[name] for name in SOURCES}
+    assert disagreement(there) == ""
+    one.write((module, old, new))
+    one.load()
+    edited = one.takes(task)
+
+    sys.modules.update(loaded)
+    assert disagreement(edited) == told
+    one.load()
+    assert disagreement(edited) == ""
 
 
 def test_versions_of_libraries_count() -> None:
