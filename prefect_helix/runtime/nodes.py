@@ -235,6 +235,7 @@ class Node:
         metrics: What its function logged when it was computed in this run.
         by_digest: Whether its signature does not determine its result.
         known_inputs: How many of its first inputs are known to wait for nothing.
+        put_off: Whether an input goes by another signature than its own was made from, but others are still to come.
         credit_us: How much has been paid in this run to avoid having its value.
         given: The objects that it takes, those that its signature ignores included.
         takers: How many calls may still take its value.
@@ -292,6 +293,7 @@ class Node:
     metrics: Mapping[str, float] = field(default_factory=dict)
     task_run_id: str = ""
     known_inputs: int = 0
+    put_off: bool = False
     credit_us: int = 0
     given: tuple[Cell, ...] = ()
     takers: int = 0

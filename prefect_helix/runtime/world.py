@@ -208,6 +208,7 @@ class World:
         """
         if node.done:
             return
+        node.put_off = False
         inputs = [edge.input() for edge in node.edges]
         waits = [n.signature for n in node.wait_for]
         node.fingerprint = fingerprint = self._stands_for(node.spec)
@@ -294,9 +295,12 @@ class World:
 
     def _is_indifferent(self, child: Node, parent: Node) -> bool:
         """Return whether what a node takes cannot change its standing by becoming known, or not yet."""
-        if child.done or child.waits_for_many:
+        if child.done:
             return True
-        if child.standing is not Standing.ORIGINAL or parent.by_digest or parent.tainted:
+        child.put_off = child.put_off or parent.by_digest or parent.tainted
+        if child.waits_for_many:
+            return True
+        if child.standing is not Standing.ORIGINAL or child.put_off:
             return False
         return next(self.candidates(child), None) is None
 

@@ -638,3 +638,40 @@ def test_a_long_chain_of_which_it_is_open_whether_it_computes(lab):
     assert lab.run(flow, start=0).value == 1_200
     asked.clear()
     assert lab.run(flow, start=1).value == 1_201
+
+
+def test_what_takes_many_results_is_known_by_one_that_stands_for_nothing(lab, tmp_path):
+    path = tmp_path / "data.txt"
+    path.write_text("one")
+    texts = iter(["other", "one"])
+    entered, go = threading.Event(), threading.Event()
+
+    def body(source: Any) -> str:
+        entered.wait()
+        text = next(texts)
+        Path(source).write_text(text)
+        return text
+
+    def waiting(number: int) -> int:
+        go.wait()
+        return number
+
+    read, part = lab.task(body, name="read"), lab.task(waiting, name="part")
+    join = lab.task(lambda parts: f"{parts[0]} of {len(parts)}", name="join")
+
+    def flow():
+        parts = [read.submit(File(path)), *[part.submit(number) for number in range(nodes._MANY)]]
+        joined = join.submit(parts)
+        entered.set()
+        parts[0].result()
+        go.set()
+        return joined.result()
+
+    first = lab.run(flow)
+    path.write_text("one")
+    second = lab.run(flow)
+    assert (first.value, second.value) == (f"other of {nodes._MANY + 1}", f"one of {nodes._MANY + 1}")
+    assert sorted(second.bodies) == ["join", "read"]
+    signatures = {trace.signature for run in (first, second) for trace in run.lineage.traces if trace.task == "join"}
+    assert len(signatures) == 2
+    assert lab.run(flow).bodies == []
