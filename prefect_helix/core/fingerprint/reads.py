@@ -1,4 +1,4 @@
-"""Code as it is written in files, and as it runs: the source of a function, and what that reads from modules by name."""
+"""Code as it is written in files, and as it runs: the source of a function, and what it reads from modules by name."""
 
 from __future__ import annotations
 
