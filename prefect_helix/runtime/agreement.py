@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import sys
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -37,12 +37,27 @@ class Taken:
         hash: Hash of it, and of all that it reaches.
         hash_without_places: The same but for constants that are absolute paths.
         places: Hash of the names of the files that it and what it reaches are defined in.
+        parts: Where it reaches objects that modules hold: these, and the rest of it.
     """
 
     name: str
     hash: str
     hash_without_places: str
     places: str
+    parts: tuple[TakenPart, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TakenPart:
+    """An object that a module holds, with what it reaches, or what reaches such objects; see `Taken`.
+
+    Attributes:
+        name: ``module:name``; empty for what reaches them.
+    """
+
+    name: str
+    hash: str
+    hash_without_places: str
 
 
 def taken(value: object, depends_on: Iterable[object] = ()) -> tuple[Taken, ...]:
@@ -71,7 +86,8 @@ def disagreement(there: Iterable[Taken]) -> str:
     """Return the name of something that is another in this process, or not there; empty if all is the same.
 
     What was found once holds until a module that it is made of is loaded again: what it became while tasks ran is no
-    difference. Neither is where things are, if the code itself is in another place here.
+    difference, also of an object that is looked at for another task then. Neither is where things are, if the code
+    itself is in another place here.
 
     Args:
         there: What `taken` returned in the flow's process.
@@ -93,26 +109,64 @@ def _known(one: Taken) -> bool | None:
     found = _found.get(one)
     if found is None:
         return None
-    agrees, loaded = found
-    return agrees if all(_spec(name) is spec for name, spec in loaded.items()) else None
+    agrees, specs = found
+    return agrees if _stand(specs) else None
+
+
+def _stand(specs: Mapping[str, object]) -> bool:
+    """Return whether no module was loaded again since."""
+    return all(_spec(name) is spec for name, spec in specs.items())
 
 
 def _look_at(there: Taken) -> bool:
     try:
         code = _code(there.name)
         here = _taken(there.name, code)
-        moved = here.places != there.places and here.hash_without_places == there.hash_without_places
         whole, read = _files_of(code, "module"), _files_read(code)
         loaded = _loaded(_files_of(code) | read)
         specs = {file: _spec(name) for name, module in loaded.items() if (file := module_file(module))}
         edited = {file for file in specs.keys() | read if _is_edited(file, specs.get(file))}
-        is_same = (here.hash == there.hash or moved) and read.isdisjoint(edited)
+        is_same = _is_the_same(here, there) and read.isdisjoint(edited)
         agrees = is_same and all(runs_as_written(module) for module in loaded.values() if module_file(module) in whole)
     except (Exception, SystemExit):  # of a module that cannot be imported here, or has no such thing
         return False
+    specs_by_name = {name: _spec(name) for name in (*loaded, there.name.partition(":")[0])}
     if ":" in there.name:  # else another run may find another value of the variable
-        _found.put(there, (agrees, {name: _spec(name) for name in (*loaded, there.name.partition(":")[0])}))
+        _found.put(there, (agrees, specs_by_name))
+    for part in there.parts if agrees else ():
+        held = _held(part.name)
+        if held is not None:
+            _agreed.put((id(held), part.hash), (held, specs_by_name))
     return agrees
+
+
+def _is_the_same(here: Taken, there: Taken) -> bool:
+    """Return whether something is what it is in the flow's process, or was before tasks of this one have run."""
+    has_moved = here.places != there.places
+
+    def is_same(now: Taken | TakenPart | None, then: Taken | TakenPart) -> bool:
+        return now is not None and (
+            now.hash == then.hash or (has_moved and now.hash_without_places == then.hash_without_places)
+        )
+
+    if is_same(here, there):
+        return True
+    now = {part.name: part for part in here.parts}
+    return bool(there.parts) and all(is_same(now.get(one.name), one) or _was_the_same(one) for one in there.parts)
+
+
+def _was_the_same(there: TakenPart) -> bool:
+    held = _held(there.name)
+    found = None if held is None else _agreed.get((id(held), there.hash))
+    return found is not None and _stand(found[1])
+
+
+def _held(name: str) -> object:
+    """Return the object that a module holds under a name; None if there is none, or no name."""
+    try:
+        return look_up(name) if name else None
+    except Exception:
+        return None
 
 
 def _loaded(files: set[str]) -> dict[str, ModuleType]:
@@ -122,9 +176,14 @@ def _loaded(files: set[str]) -> dict[str, ModuleType]:
 
 
 def _taken(name: str, code: Fingerprint) -> Taken:
-    counted = [component for component in code.components if not _is_place(component)]
-    without = hash_parts("without places", *(part for one in counted for part in (one.kind, one.name, one.hash)))
-    return Taken(name, code.hash, without, hash_parts("places", *sorted(_files_of(code))))
+    parts = tuple(TakenPart(one.name, one.hash, _hash_without_places(one.components)) for one in code.parts)
+    places = hash_parts("places", *sorted(_files_of(code)))
+    return Taken(name, code.hash, _hash_without_places(code.components), places, parts)
+
+
+def _hash_without_places(components: Iterable[Component]) -> str:
+    counted = [component for component in components if not _is_place(component)]
+    return hash_parts("without places", *(part for one in counted for part in (one.kind, one.name, one.hash)))
 
 
 def _files_of(code: Fingerprint, *kinds: Kind) -> set[str]:
@@ -171,7 +230,7 @@ def _code(name: str) -> Fingerprint:
     if name.endswith(":"):
         return written(name[:-1])
     value = look_up(name)
-    return fingerprint_of((value,) if isinstance(value, str) else value)
+    return fingerprint_of((value,) if isinstance(value, str) else value, apart=name)
 
 
 def _spec(module: str) -> object:
@@ -181,4 +240,5 @@ def _spec(module: str) -> object:
 
 _looking = threading.Lock()
 _found: Recent[Taken, tuple[bool, dict[str, object]]] = Recent(4096)
+_agreed: Recent[tuple[int, str], tuple[object, dict[str, object]]] = Recent(4096)  # objects, which are kept alive
 _seen: Recent[str, tuple[object, str]] = Recent(4096)  # of files, with what loaded their modules

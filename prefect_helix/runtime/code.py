@@ -57,14 +57,15 @@ class ValueCode:
         return known.hash
 
 
-def fingerprint_of(value: object, *, given: bool = False) -> Fingerprint:
+def fingerprint_of(value: object, *, given: bool = False, apart: str = "") -> Fingerprint:
     """Return the fingerprint of a value, or of code that no task is.
 
     Args:
         value: The value; a text is the name of an environment variable.
         given: Whether code that is not known is given it.
+        apart: The name that a module holds it by, where objects that modules hold are told apart.
     """
-    return fingerprint(_nothing, code_version="", depends_on=(value,), given=given)
+    return fingerprint(_nothing, code_version="", depends_on=(value,), given=given, apart=apart)
 
 
 def _nothing() -> None:

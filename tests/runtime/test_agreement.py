@@ -97,8 +97,15 @@ class Lasting:
 LASTING = Lasting()
 
 
+OTHER = Lasting()
+
+
 def lasting(x):
     return LASTING.see(x)
+
+
+def lasting_too(x):
+    return LASTING.see(x), OTHER.seen
 
 
 def timed(function):
@@ -111,7 +118,7 @@ def timed(function):
 import math
 
 import agreeing_tools
-from agreeing_tools import Model, cached, lasting, later, limited, looked_up, placed, timed, weight
+from agreeing_tools import Model, cached, lasting, lasting_too, later, limited, looked_up, placed, timed, weight
 
 from prefect_helix import helix_task
 
@@ -177,6 +184,16 @@ def lasts(x):
 
 
 @helix_task
+def lasts_too(x):
+    return lasting_too(x)
+
+
+@helix_task
+def holds(x):
+    return agreeing_tools.LASTING.see(x)
+
+
+@helix_task
 def alone(x):
     return math.sqrt(x) + SHIFT
 
@@ -190,7 +207,7 @@ called = helix_task(undecorated)
 }
 TASKS = [
     "calls", "reads", "looks_up", "caches", "limits", "makes", "imports", "imports_below", "wrapped", "places", "lasts",
-    "alone", "called",
+    "lasts_too", "holds", "alone", "called",
 ]  # fmt: skip
 
 
@@ -364,6 +381,36 @@ def test_what_running_tasks_changed_is_no_difference_until_the_module_is_loaded_
     assert disagreement(there) == "agreeing_tools:lasting"
 
 
+@pytest.mark.parametrize(
+    ("task", "old", "new", "told"),
+    [
+        ("lasts_too", "self.rate", "-self.rate", ""),
+        ("lasts_too", "self.seen = None", "self.seen = 0", "agreeing_tools:lasting_too"),
+        ("lasts_too", "self.seen = x\n", "self.seen = -x\n", "agreeing_tools:lasting_too"),
+        ("lasts_too", "LASTING.see(x), OTHER.seen", "OTHER.see(x), LASTING.seen", "agreeing_tools:lasting_too"),
+        ("lasts_too", "LASTING.see(x), OTHER.seen", "LASTING.see(x + 0), OTHER.seen", "agreeing_tools:lasting_too"),
+        ("holds", "self.rate", "-self.rate", ""),
+        ("holds", "self.seen = None", "self.seen = 0", "agreeing_tools:LASTING"),
+    ],
+)
+def test_what_a_task_has_filled_in_is_no_difference_for_another_one(
+    task: str, old: str, new: str, told: str, project: Callable[[str], Project]
+) -> None:
+    one = project("one")
+    one.write()
+    one.load()
+    there, loaded = one.takes("lasts"), {name: sys.modules[name] for name in SOURCES}
+    one.write(("agreeing_tools", old, new))
+    one.load()
+    edited = one.takes(task)
+
+    one.write()
+    sys.modules.update(loaded)
+    assert disagreement(there) == ""
+    loaded["agreeing_tools"].LASTING.see(3)
+    assert disagreement(edited) == told
+
+
 class Lagging:
     """An object that a second thread begins to look at while a first one does, and has seen once that went on."""
 
@@ -422,7 +469,7 @@ def test_a_process_looks_once(is_other: bool, project: Callable[[str], Project])
     tools.LASTING = Counting()
     there = one.takes("lasts")
     if is_other:
-        there = tuple(dataclasses.replace(one, hash="", hash_without_places="") for one in there)
+        there = tuple(dataclasses.replace(one, hash="", hash_without_places="", parts=()) for one in there)
     told = "agreeing_tools:lasting" if is_other else ""
 
     assert disagreement(there) == told

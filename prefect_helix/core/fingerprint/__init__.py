@@ -23,6 +23,7 @@ def fingerprint(
     depends_on: Sequence[object] = (),
     code_version: str | None = None,
     given: bool = False,
+    apart: str = "",
 ) -> Fingerprint:
     """Return the fingerprint of `fn` as it is now.
 
@@ -39,14 +40,15 @@ def fingerprint(
             are installed from), values, and names of environment variables as strings.
         code_version: Stands for the code, which is then not looked at.
         given: Whether code that is not known is given what it depends on, and may read its docstring and annotations.
+        apart: Name of the first of `depends_on`, if objects that modules hold are to be told apart; see `Fingerprint`.
 
     Complexity: linear in the code and the constants reached; each file is parsed once per content. Asked again, it
     only looks whether everything it has read is still the same.
     """
-    key = (id(fn), code_version, given, *map(id, depends_on))
+    key = (id(fn), code_version, given, apart, *map(id, depends_on))
     known = _remembered.get(key)
     if known is None or not known.live.stands():
-        found, live = take(fn, depends_on, code_version, given)
+        found, live = take(fn, depends_on, code_version, given, apart)
         known = _Remembered(found, live, (fn, *depends_on))
     if known.live.is_large:
         _remembered.drop(key)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Literal
 
 from prefect_helix.core.digest import hash_parts
@@ -37,6 +38,21 @@ class Component:
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """An object that a module holds, with what it reaches, but for other such objects; or what reaches them.
+
+    Attributes:
+        name: ``module:name``; empty for what reaches them.
+        hash: 32 hexadecimal digits.
+        components: What it is made of, by name.
+    """
+
+    name: str
+    hash: str
+    components: tuple[Component, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Fingerprint:
     """Semantic hash of a function and of all code and constants it reaches.
 
@@ -45,12 +61,14 @@ class Fingerprint:
         components: What it is made of, by name.
         notes: What it could not see into or does not count, in whole sentences with the way out.
         draws: Whether it reaches a random generator that outlives a call, so that two calls give different values.
+        parts: Where they were to be told apart, the objects that it reaches and modules hold, and the rest of it.
     """
 
     hash: str
     components: tuple[Component, ...]
     notes: tuple[str, ...]
     draws: bool = False
+    parts: tuple[Part, ...] = ()
 
     @property
     def may_change(self) -> bool:
@@ -128,12 +146,33 @@ def structure_of(node: Node) -> list[Node]:
     return found
 
 
-def summarise(root: Node) -> tuple[str, tuple[Component, ...]]:
+def divided(root: Node, objects: Mapping[int, tuple[str, Node]]) -> tuple[Part, ...]:
+    """Return the parts of the graph below `root`; none if it reaches none of some objects.
+
+    Args:
+        root: The root.
+        objects: Nodes of objects, by identity, each with a name.
+    """
+    reached, waiting = {id(root)}, [root] if objects else []
+    while waiting:
+        targets = {id(target): target for target in (edge.target() for edge in waiting.pop().edges)}
+        waiting += [target for key, target in targets.items() if key not in reached]
+        reached.update(targets)
+    found = [(name, node) for name, node in objects.values() if id(node) in reached]
+    apart = {id(node): name for name, node in found}
+    return tuple(Part(name, *summarise(node, apart)) for name, node in (("", root), *found)) if found else ()
+
+
+def summarise(root: Node, apart: Mapping[int, str] = MappingProxyType({})) -> tuple[str, tuple[Component, ...]]:
     """Return the hash of the graph below `root`, and its components by name.
 
     Nodes are numbered breadth first along the ordered edges, which is canonical for a rooted graph with ordered edges.
     So recursion needs no special case: equal hashes mean equal components, tied together in the same way. Leaves are
     told apart by what they are, never by identity. Complexity: O(nodes + edges).
+
+    Args:
+        root: The root.
+        apart: Names of nodes, by identity, that count by these and are not looked into, unless one is the root.
     """
     numbers: dict[int | str, int] = {id(root): 0}
     order, waiting = [root], deque([root])
@@ -143,7 +182,9 @@ def summarise(root: Node) -> tuple[str, tuple[Component, ...]]:
     while waiting:
         node = waiting.popleft()
         line = [node.kind or "", node.own]
-        for edge in node.edges:
+        is_apart = id(node) in apart and node is not root
+        line += [apart[id(node)]] if is_apart else []
+        for edge in () if is_apart else node.edges:
             target = edge.target()
             if edge.is_attribute and target.kind == "state" and not target.edges:
                 continue

@@ -153,6 +153,18 @@ class Reach:
         """Note that code of the module with globals `namespace` gives `value` to a variable or attribute."""
         self._bindings.append((node, self.visit(value, label), namespace, label))
 
+    def held_objects(self, name: str, value: object) -> dict[int, tuple[str, Node]]:
+        """Return the nodes of objects that modules hold under names that are used, by identity, with these names.
+
+        Args:
+            name: The name of what was asked for.
+            value: That.
+        """
+        references = [(one.value, f"{space.get('__name__')}:{one.label}") for _, one, space in self._references]
+        used = [(shown, self._nodes[id(one)]) for one, shown in ((value, name), *references)]
+        objects = [(shown, node) for shown, node in used if node.kind is None and node.own.startswith("instance")]
+        return {id(node): (shown, node) for shown, node in reversed(objects)}
+
     def walk(self) -> None:
         """Fill in all nodes, then settle what depends on the whole: names of variables, docstrings."""
         self._drain()

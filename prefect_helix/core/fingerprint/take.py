@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 
-from prefect_helix.core.fingerprint.components import Edge, Fingerprint, Node, summarise
+from prefect_helix.core.fingerprint.components import Edge, Fingerprint, Node, divided, summarise
 from prefect_helix.core.fingerprint.live import Live
 from prefect_helix.core.fingerprint.objects import expand
 from prefect_helix.core.fingerprint.reach import Reach
@@ -13,9 +13,13 @@ from prefect_helix.core.garbage import garbage_kept
 
 
 def take(
-    fn: Callable[..., object], depends_on: Sequence[object], code_version: str | None, given: bool = False
+    fn: Callable[..., object],
+    depends_on: Sequence[object],
+    code_version: str | None,
+    given: bool = False,
+    apart: str = "",
 ) -> tuple[Fingerprint, Live]:
-    """Return the fingerprint of `fn`, and all that has been read for it."""
+    """Return the fingerprint of `fn`, and all that has been read for it. See `fingerprint`."""
     reach = Reach(expand)
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     python = Node("distribution", f"python {version}", version)
@@ -24,7 +28,9 @@ def take(
     with garbage_kept():
         reach.walk()
         hash_, components = summarise(root)
-    return Fingerprint(hash_, components, (*reach.notes, *_opaque_note(reach)), reach.draws), reach.live
+        parts = divided(root, reach.held_objects(apart, depends_on[0])) if apart else ()
+    notes = (*reach.notes, *_opaque_note(reach))
+    return Fingerprint(hash_, components, notes, reach.draws, parts), reach.live
 
 
 def _opaque_note(reach: Reach) -> list[str]:
