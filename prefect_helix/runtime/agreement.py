@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import sys
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -24,8 +24,10 @@ from prefect_helix.runtime.code import fingerprint_of
 from prefect_helix.runtime.specs import Versioned
 from prefect_helix.storage.sending import look_up, taken_by_name
 
-_PLACE = re.compile(r"""(?:\w*Path\()?["'](?:/|[A-Za-z]:[\\/])""")
-"""How the short form of an absolute path begins."""
+_PLACE = re.compile(r"""(?:\w*Path\()?["']((?:[A-Za-z]:)?[\\/]+[^\\/'"]+)""")
+"""How the short form of an absolute path begins, up to the name of its first folder."""
+
+_FIRST_FOLDER = re.compile(r"(?:[A-Za-z]:)?[\\/]+[^\\/]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,7 @@ class Taken:
     Attributes:
         name: ``module:qualname``, or ``module:``; without a colon it is that of an environment variable.
         hash: Hash of it, and of all that it reaches.
-        hash_without_places: The same but for constants that are absolute paths.
+        hash_without_places: The same but for constants that are paths in the first folder of such a file, as ``/home``.
         places: Hash of the names of the files that it and what it reaches are defined in.
         parts: Where it reaches objects that modules hold: these, and the rest of it.
     """
@@ -176,13 +178,18 @@ def _loaded(files: set[str]) -> dict[str, ModuleType]:
 
 
 def _taken(name: str, code: Fingerprint) -> Taken:
-    parts = tuple(TakenPart(one.name, one.hash, _hash_without_places(one.components)) for one in code.parts)
-    places = hash_parts("places", *sorted(_files_of(code)))
-    return Taken(name, code.hash, _hash_without_places(code.components), places, parts)
+    files = _files_of(code)
+    module, _, qualname = name.partition(":")
+    if qualname:  # what it holds may be a path in itself
+        files.update(filter(None, map(module_file, filter(None, [sys.modules.get(module)]))))
+    folders = {found[0] for found in map(_FIRST_FOLDER.match, files) if found is not None}
+    parts = tuple(TakenPart(one.name, one.hash, _hash_without(folders, one.components)) for one in code.parts)
+    places = hash_parts("places", *sorted(files))
+    return Taken(name, code.hash, _hash_without(folders, code.components), places, parts)
 
 
-def _hash_without_places(components: Iterable[Component]) -> str:
-    counted = [component for component in components if not _is_place(component)]
+def _hash_without(folders: Collection[str], components: Iterable[Component]) -> str:
+    counted = [component for component in components if not _is_place(component, folders)]
     return hash_parts("without places", *(part for one in counted for part in (one.kind, one.name, one.hash)))
 
 
@@ -220,8 +227,9 @@ def _content_of(file: str) -> str:
         return ""
 
 
-def _is_place(component: Component) -> bool:
-    return component.kind == "constant" and _PLACE.match(component.source or "") is not None
+def _is_place(component: Component, folders: Collection[str]) -> bool:
+    found = _PLACE.match(component.source or "") if component.kind == "constant" else None
+    return found is not None and found[1].replace("\\\\", "\\") in folders
 
 
 def _code(name: str) -> Fingerprint:

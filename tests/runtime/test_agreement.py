@@ -48,6 +48,7 @@ RATE = 2
 TABLE = {"a": 1}
 SEEN = {"limit": 5}
 ROOT = Path(__file__).parent
+SOURCE = "/agreeing/a"
 
 
 def weight(x, by=5):
@@ -70,6 +71,10 @@ def cached(x):
 
 def placed(name):
     return ROOT / name
+
+
+def sourced(name):
+    return SOURCE + name
 
 
 def later(x):
@@ -118,7 +123,8 @@ def timed(function):
 import math
 
 import agreeing_tools
-from agreeing_tools import Model, cached, lasting, lasting_too, later, limited, looked_up, placed, timed, weight
+from agreeing_tools import Model, cached, lasting, lasting_too, later, limited, looked_up
+from agreeing_tools import placed, sourced, timed, weight
 
 from prefect_helix import helix_task
 
@@ -179,6 +185,16 @@ def places(x):
 
 
 @helix_task
+def roots(x):
+    return agreeing_tools.ROOT / x
+
+
+@helix_task
+def sources(x):
+    return sourced(x)
+
+
+@helix_task
 def lasts(x):
     return lasting(x)
 
@@ -206,8 +222,8 @@ called = helix_task(undecorated)
 """,
 }
 TASKS = [
-    "calls", "reads", "looks_up", "caches", "limits", "makes", "imports", "imports_below", "wrapped", "places", "lasts",
-    "lasts_too", "holds", "alone", "called",
+    "calls", "reads", "looks_up", "caches", "limits", "makes", "imports", "imports_below", "wrapped", "places", "roots",
+    "sources", "lasts", "lasts_too", "holds", "alone", "called",
 ]  # fmt: skip
 
 
@@ -341,15 +357,24 @@ def test_code_may_be_in_another_place(task: str, project: Callable[[str], Projec
     assert disagreement(there) == ""
 
 
-def test_code_in_another_place_is_compared(project: Callable[[str], Project]) -> None:
+@pytest.mark.parametrize(
+    ("task", "old", "new", "told"),
+    [
+        ("places", "ROOT / name", "ROOT / 'a' / name", "agreeing_tools:placed"),
+        ("sources", '"/agreeing/a"', '"/agreeing/b"', "agreeing_tools:sourced"),
+    ],
+)
+def test_code_in_another_place_is_compared(
+    task: str, old: str, new: str, told: str, project: Callable[[str], Project]
+) -> None:
     one, other = project("one"), project("other")
     one.write()
     one.load()
-    there = one.takes("places")
-    other.write(("agreeing_tools", "ROOT / name", "ROOT / 'a' / name"))
+    there = one.takes(task)
+    other.write(("agreeing_tools", old, new))
     other.load()
 
-    assert disagreement(there) == "agreeing_tools:placed"
+    assert disagreement(there) == told
 
 
 def test_a_process_without_a_module_does_not_agree(project: Callable[[str], Project]) -> None:
