@@ -38,6 +38,7 @@ class Origins:
         self._reach = reach
         self._live = reach.live
         self._nodes: dict[tuple[int, str], Node] = {}
+        self._changed: dict[int, list[Chain]] = {}  # inside of containers, by function
 
     def of_name(self, namespace: dict[str, Any], name: str) -> Edge:
         """Return an edge to the code that makes the first value of a global or attribute."""
@@ -113,9 +114,12 @@ class Origins:
                 yield owner
 
     def _changed_inside(self, function: FunctionType, form: NormalForm) -> list[Chain]:
-        containers = MAPPINGS | SEQUENCES | SETS
-        held = [(chain, held_value(self._live, function, chain)) for chain in sorted(form.mutations)]
-        return [*sorted(form.item_writes), *(chain for chain, value in held if type(value) in containers)]
+        if id(function) not in self._changed:
+            containers = MAPPINGS | SEQUENCES | SETS
+            held = [(chain, held_value(self._live, function, chain)) for chain in sorted(form.mutations)]
+            changed = [chain for chain, value in held if type(value) in containers]
+            self._changed[id(function)] = [*sorted(form.item_writes), *changed]
+        return self._changed[id(function)]
 
     def _fill(self, node: Node, namespace: dict[str, Any], initial: Initial) -> None:
         node.own = f"initial {initial.form.text}"
