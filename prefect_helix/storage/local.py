@@ -7,8 +7,10 @@ import functools
 import mmap
 import os
 import re
+import sys
 import time
 import uuid
+import weakref
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -18,8 +20,14 @@ from prefect_helix.storage.blob import Chunk, checksums
 from prefect_helix.storage.verified import Stamp, Verified, stamp_of
 from prefect_helix.storage.watched import WATCHED_BYTES
 
+if sys.platform != "win32":
+    import resource
+
 MAP_FROM_BYTES = 4 << 20
 """Objects so large are mapped. A map holds a file descriptor (until Python 3.13), so smaller ones are read."""
+
+_maps: weakref.WeakSet[mmap.mmap] = weakref.WeakSet()
+"""Those that hold one."""
 
 _ASIDE = ".aside"
 _ASIDE_MAX_AGE_S = 24 * 3600
@@ -76,8 +84,9 @@ class Local:
         with (self._root / path).open("rb", buffering=0) as file:
             stamp = stamp_of(os.fstat(file.fileno()))
             size_bytes = stamp[1]
-            if self.maps(size_bytes):
-                return Data(memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)), stamp)
+            pages = _map_of(file.fileno()) if self.maps(size_bytes) else None
+            if pages is not None:
+                return Data(memoryview(pages), stamp)
             data = memoryview(bytearray(size_bytes))
             read = 0
             while read < size_bytes and (count := file.readinto(data[read:])):
@@ -153,6 +162,23 @@ class Local:
                 if left.stat().st_mtime < oldest:
                     left.unlink()
         return folder
+
+
+def _map_of(file: int) -> mmap.mmap | None:
+    """Return a private map of a file; None where maps hold half the file descriptors that this process may have.
+
+    The others are for whatever else the flow opens.
+    """
+    if sys.platform == "win32":
+        return mmap.mmap(file, 0, access=mmap.ACCESS_COPY)
+    if sys.version_info >= (3, 13):
+        return mmap.mmap(file, 0, access=mmap.ACCESS_COPY, trackfd=False)
+    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if most != resource.RLIM_INFINITY and len(_maps) >= most // 2:
+        return None
+    pages = mmap.mmap(file, 0, access=mmap.ACCESS_COPY)
+    _maps.add(pages)
+    return pages
 
 
 def _kind_of_mount(folder: Path) -> str:

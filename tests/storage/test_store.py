@@ -3,6 +3,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pickle
+import resource
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ import pytest
 from fsspec.registry import known_implementations
 
 from prefect_helix.core.errors import BlobMissingError, ConfigurationError, CorruptError, StoreError
+from prefect_helix.storage import local
 from prefect_helix.storage.backend import Entry
 from prefect_helix.storage.blob import ChangedWhileWritingError
 from prefect_helix.storage.codec import encode
@@ -287,6 +289,26 @@ def test_a_big_blob_is_mapped_and_a_replaced_one_keeps_its_content(tmp_path: Pat
     store.put_blob(encoded)
     loaded[:] = 1
     assert path.read_bytes() == stored
+
+
+def test_results_in_memory_leave_file_descriptors_to_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local, "MAP_FROM_BYTES", 1 << 12)
+    store = open_store(tmp_path)
+    limit = 2 * (len([*Path("/proc/self/fd").iterdir()]) + 100)
+    arrays = [np.full(1024, number) for number in range(limit)]
+    names = [encode(array).name for array in arrays]
+    for array in arrays:
+        store.put_blob(encode(array))
+    plain = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, plain[1]))
+    try:
+        loaded = [store.get_blob(name) for name in names]
+        with contextlib.ExitStack() as others:
+            for _ in range(50):
+                others.enter_context(Path(os.devnull).open())
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, plain)
+    np.testing.assert_array_equal(loaded, arrays)
 
 
 def below_a_file(folder: Path) -> Path:
