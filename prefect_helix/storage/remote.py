@@ -25,6 +25,7 @@ from prefect_helix.storage.verified import Stamp
 OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "oci", "oss", "r2", "tos"})
 
 _S3 = frozenset({"s3", "s3a"})
+_AZURE = frozenset({"az", "abfs", "abfss"})
 _S3_PATIENCE = {"connect_timeout": 10, "read_timeout": 30, "retries": {"max_attempts": 2, "mode": "standard"}}
 """A server that does not answer is given up in seconds. What botocore tries again, `_TRIES` multiplies."""
 
@@ -81,9 +82,13 @@ class Remote:
                 aside.seek(0)
                 self._ask("pipe_file", target, aside.read(), size_bytes=size_bytes)
             else:
-                parts = {"chunksize": _UPLOAD_PART_BYTES, "max_concurrency": _PARALLEL} if self._scheme in _S3 else {}
-                self._ask("put_file", aside.name, target, size_bytes=size_bytes, **parts)
+                self._ask("put_file", aside.name, target, size_bytes=size_bytes, **self._upload_options())
         return size_bytes
+
+    def _upload_options(self) -> dict[str, Any]:
+        if self._scheme in _S3:
+            return {"chunksize": _UPLOAD_PART_BYTES, "max_concurrency": _PARALLEL}
+        return {"overwrite": True} if self._scheme in _AZURE else {}  # adlfs refuses to replace what is there
 
     def read(self, path: str) -> Data:
         """Return an object: a small one with one request, a large one by ranges in parallel."""

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import s3fs
 from fsspec.implementations.memory import MemoryFileSystem
+from fsspec.registry import _registry
 
 from prefect_helix.core.errors import BlobMissingError, StoreError
 from prefect_helix.storage import remote
@@ -52,6 +53,24 @@ def test_a_large_blob_is_uploaded_in_parts(opens: OpenStore, monkeypatch: pytest
     store.put_blob(encoded)
     np.testing.assert_array_equal(store.get_blob(encoded.name), LARGE)
     assert store.blobs() == {encoded.name: encoded.size_bytes}
+
+
+class CautiousFileSystem(MemoryFileSystem):
+    """Memory that replaces a file by an upload only where it is told to, as adlfs does."""
+
+    def put_file(self, lpath: str, rpath: str, overwrite: bool = False, **options: Any) -> None:
+        if self.exists(rpath) and not overwrite:
+            raise FileExistsError("File already exists!")
+        super().put_file(lpath, rpath, **options)
+
+
+def test_a_large_object_on_azure_is_replaced_by_a_second_write(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(_registry, "az", CautiousFileSystem)
+    monkeypatch.setattr(remote, "_SINGLE_PUT_BYTES", 1)
+    store = open_store(f"az://helix-{uuid.uuid4().hex}/store")
+    for content in (b"first", b"second"):
+        store.write("x", [content])
+        assert store.read("x") == content
 
 
 def test_where_nothing_was_begun_nothing_is_unfinished(store: Store) -> None:
