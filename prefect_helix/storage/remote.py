@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import errno
 import functools
+import io
+import itertools
 import random
 import tempfile
 import threading
@@ -71,18 +73,22 @@ class Remote:
         return True
 
     def write(self, path: str, chunks: Iterable[Chunk]) -> int:
-        """Write an object. The upload starts once the last chunk is known to be good."""
+        """Write an object. The upload starts once the last chunk is known to be good; a large one waits on the disk."""
         fs, root = self._connect()
         target = f"{root}/{path}"
         if self._scheme not in OBJECT_STORES:  # there, it would make the bucket
             fs.makedirs(target.rpartition("/")[0], exist_ok=True)
+        small, rest = io.BytesIO(), iter(chunks)
+        for chunk in rest:
+            if small.tell() + memoryview(chunk).nbytes > _SINGLE_PUT_BYTES:
+                break
+            small.write(chunk)
+        else:
+            self._ask("pipe_file", target, small.getvalue(), size_bytes=small.tell())
+            return small.tell()
         with tempfile.NamedTemporaryFile(buffering=0) as aside:
-            size_bytes = write_all(chunks, aside)
-            if size_bytes <= _SINGLE_PUT_BYTES:
-                aside.seek(0)
-                self._ask("pipe_file", target, aside.read(), size_bytes=size_bytes)
-            else:
-                self._ask("put_file", aside.name, target, size_bytes=size_bytes, **self._upload_options())
+            size_bytes = write_all(itertools.chain([small.getbuffer(), chunk], rest), aside)
+            self._ask("put_file", aside.name, target, size_bytes=size_bytes, **self._upload_options())
         return size_bytes
 
     def _upload_options(self) -> dict[str, Any]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import random
+import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -71,6 +73,16 @@ def test_a_large_object_on_azure_is_replaced_by_a_second_write(monkeypatch: pyte
     for content in (b"first", b"second"):
         store.write("x", [content])
         assert store.read("x") == content
+
+
+def test_small_objects_need_no_place_for_files_on_this_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a container whose own file system is full, or cannot be written."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "absent"))
+    store = open_store(f"memory://helix-{uuid.uuid4().hex}/store")
+    assert store.write("x", [b"one", memoryview(b"two"), b""]) == 6
+    assert store.read("x") == b"onetwo"
 
 
 def test_where_nothing_was_begun_nothing_is_unfinished(store: Store) -> None:
