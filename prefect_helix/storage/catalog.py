@@ -9,8 +9,8 @@
 
 An index names the segments it covers and holds all that they hold. Readers unite what the indexes and the segments
 hold, so that it does not matter who writes an index, or whether two do: there is no lock. A segment that is covered and
-an index all of whose segments another one covers go once the index that covers them is `GRACE_US` old, by the store's
-own clock: whoever began to read before it was there has ended by then, or computes what it does not find.
+an index that another one was made from go once the index that holds them is `GRACE_US` old, by the store's own clock:
+whoever began to read before it was there has ended by then, or computes what it does not find.
 
 Whatever is damaged, foreign or missing costs a computation, never a wrong value.
 """
@@ -243,23 +243,27 @@ class Catalog(Documents):
         return dataclasses.replace(facts, last_used_us=used)
 
     def _remove_covered(self) -> None:
-        """Remove the segments and indexes that an index covers which is old enough."""
+        """Remove the segments and indexes that an index holds which is old enough.
+
+        Opened are those old indexes alone that no other old one replaces: where many runs end, dozens of younger ones
+        lie beside them, each of which holds nearly all that is known.
+        """
         entries = self._index_entries()
         oldest_us = max((entry.modified_us for entry in entries), default=0) - GRACE_US
-        if all(entry.modified_us >= oldest_us for entry in entries):
-            return
-        names = {}
-        for entry in entries:
-            with contextlib.suppress(BadLineError, BlobMissingError, CorruptError):  # told when the catalog is read
-                names[entry.path] = set(self._index(entry).names)
-        old = [entry.path for entry in entries if entry.modified_us < oldest_us and entry.path in names]
-        covered = set().union(*(names[path] for path in old))
-        for entry in self._store.list("lineage"):
+        covered: set[str] = set()
+        replaced: set[str] = set()
+        for entry in sorted(entries, key=lambda entry: entry.path, reverse=True):
+            if entry.modified_us < oldest_us and entry.path not in replaced:
+                with contextlib.suppress(BadLineError, BlobMissingError, CorruptError):  # told when the catalog is read
+                    index = self._index(entry)
+                    covered.update(index.names)
+                    replaced |= index.replaces
+        for entry in self._store.list("lineage") if covered else ():
             if _stem(entry.path) in covered:
                 self._store.delete(entry.path)
-        for path, own in names.items():
-            if any(own < names[other] or (own == names[other] and path < other) for other in old):
-                self._store.delete(path)
+        for entry in entries:
+            if entry.path in replaced:
+                self._store.delete(entry.path)
 
     def _indexes(self) -> tuple[list[StoredIndex], list[str], list[str], list[str]]:
         """Return the readable indexes that no other one replaces, largest first; what is wrong.

@@ -333,6 +333,21 @@ def test_what_is_covered_goes_after_a_day_and_not_before(tmp_path: Path) -> None
     assert Catalog(store).read().lineages == (*made, *later)
 
 
+def test_of_many_indexes_the_newest_and_the_old_one_that_holds_most_are_opened(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    made = committed(Catalog(store), 20)
+    assert [int(entry.path[6:14]) for entry in store.list("index")] == [4, 8, 12, 16, 20]
+    for entry in store.list("index")[:2]:
+        path = tmp_path / entry.path
+        os.utime(path, (path.stat().st_mtime - GRACE_US / 1e6 - 60,) * 2)
+    catalog = Catalog(store)
+    catalog.compact()
+    assert sorted(int(path[6:14]) for path in catalog._opened) == [8, 20]
+    assert [int(entry.path[6:14]) for entry in store.list("index")] == [8, 12, 16, 20]
+    assert len(store.list("lineage")) == 12
+    assert Catalog(store).read().lineages == tuple(made)
+
+
 def test_a_run_that_is_still_going_on_is_not_covered(store: Store) -> None:
     catalog = Catalog(store)
     past = Past(3)
