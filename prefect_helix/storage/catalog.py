@@ -32,6 +32,7 @@ from prefect_helix.storage.backend import Entry
 from prefect_helix.storage.documents import Documents
 from prefect_helix.storage.index import StoredIndex
 from prefect_helix.storage.index_writing import compose
+from prefect_helix.storage.journals import Journals
 from prefect_helix.storage.known import Backlog, Known, age
 from prefect_helix.storage.segments import (
     CONSEQUENCE,
@@ -58,8 +59,7 @@ class Catalog(Documents):
     def __init__(self, store: Store) -> None:
         super().__init__(store)
         self._lock = threading.Lock()
-        self._sequences: dict[str, int] = {}
-        self._began: dict[str, int] = {}
+        self._journals = Journals(store)
         self._backlog = Backlog()
         # These do not change once they are written, and the run that writes an index has read all before.
         self._segments: dict[str, Segment] = {}
@@ -75,14 +75,7 @@ class Catalog(Documents):
         Raises:
             StoreError: If the store refuses.
         """
-        with self._lock:
-            if run.run_id not in self._sequences:
-                written = (PurePosixPath(entry.path).stem for entry in self._store.list(f"journal/{run.run_id}"))
-                first = 1 + max((int(stem) for stem in written if stem.isdecimal()), default=-1)
-                self._sequences[run.run_id] = self._began[run.run_id] = first
-            sequence = self._sequences[run.run_id]
-            self._sequences[run.run_id] += 1
-        self._store.write(f"journal/{run.run_id}/{sequence:08}.jsonl", encode_segment(run, traces))
+        self._journals.append(run, traces)
 
     def commit(self, lineage: Lineage) -> None:
         """Write the lineage of a run that has ended, then remove its journal; write an index if it is time for one.
@@ -95,19 +88,15 @@ class Catalog(Documents):
         run = lineage.run
         self._write_lineage(lineage)
         journal = [entry.path for entry in self._store.list(f"journal/{run.run_id}")]
-        began = self._began.get(run.run_id, 0)
+        began = self._journals.first(run.run_id)
         of_others = [path for path in journal if _stem(path).isdecimal() and int(_stem(path)) < began]
         earlier = {path: self._read_segment(path) for path in of_others}
         left = [segment.lineage for segment in earlier.values() if segment and segment.lineage]
         for killed in _unfinished(one for one in left if _name(one.run) != _name(run)):
             self._write_lineage(_closed(killed))
-        for path in journal:
-            segment = earlier.get(path)
-            if not (segment and segment.unread):
-                self._store.delete(path)
-        with self._lock:
-            self._sequences.pop(run.run_id, None)
-            self._began.pop(run.run_id, None)
+        unread = {path for path, segment in earlier.items() if segment and segment.unread}
+        self._store.delete_all(path for path in journal if path not in unread)
+        self._journals.forget(run.run_id)
         if self._backlog.is_ripe:
             self.compact()
 
@@ -258,12 +247,9 @@ class Catalog(Documents):
                     index = self._index(entry)
                     covered.update(index.names)
                     replaced |= index.replaces
-        for entry in self._store.list("lineage") if covered else ():
-            if _stem(entry.path) in covered:
-                self._store.delete(entry.path)
-        for entry in entries:
-            if entry.path in replaced:
-                self._store.delete(entry.path)
+        segments = self._store.list("lineage") if covered else ()
+        self._store.delete_all(entry.path for entry in segments if _stem(entry.path) in covered)
+        self._store.delete_all(entry.path for entry in entries if entry.path in replaced)
 
     def _indexes(self) -> tuple[list[StoredIndex], list[str], list[str], list[str]]:
         """Return the readable indexes that no other one replaces, largest first; what is wrong.

@@ -13,6 +13,7 @@ import os
 import re
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -31,6 +32,8 @@ from prefect_helix.storage.signing import SEAL_BYTES, holds, is_sealed, seal
 _BLOB_NAME = re.compile(r"[0-9a-f]{32}")
 _BLOB_PATH = re.compile(r"blobs/([0-9a-f]{2})/(\1[0-9a-f]{30})")
 _SEGMENT = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
+
+_REMOVERS = 8
 
 _AGAIN = "It is computed again when it is needed."
 
@@ -132,6 +135,16 @@ class Store:
         _check_path(path)
         with self._asked(f"delete {path}"), contextlib.suppress(FileNotFoundError):
             self._backend.delete(path)
+
+    def delete_all(self, paths: Iterable[str]) -> None:
+        """Remove objects, some at a time; one that is not there is removed.
+
+        Raises:
+            StoreError: If the store refuses.
+        """
+        with ThreadPoolExecutor(_REMOVERS) as removers:
+            for _ in removers.map(self.delete, paths):
+                pass
 
     def check_writable(self) -> None:
         """Write, read and delete a small object.

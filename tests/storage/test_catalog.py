@@ -30,6 +30,7 @@ from prefect_helix.core.rulings import Acceptance, Revocation, Rulings
 from prefect_helix.core.written import Withdrawal, record_to_json
 from prefect_helix.storage.blob import checksum
 from prefect_helix.storage.catalog import GRACE_US, Catalog
+from prefect_helix.storage.journals import JOINED
 from prefect_helix.storage.known import COVERED_LINEAGES, Known
 from prefect_helix.storage.segments import encode_line
 from prefect_helix.storage.store import Store, open_store
@@ -142,6 +143,18 @@ def test_a_resumed_run_goes_on_where_its_journal_ended(store: Store) -> None:
     store.delete("journal/run-1/00000000.jsonl")
     Catalog(store).append(make_run(), [make_trace(2)])
     assert [trace.call for trace in Catalog(store).read().lineages[0].traces] == [1, 2]
+
+
+def test_a_long_journal_is_kept_in_few_segments_and_holds_all(store: Store, catalog: Catalog) -> None:
+    counts = []
+    for call in range(3 * JOINED):
+        catalog.append(make_run(status="running"), [make_trace(call), make_trace(0, compute_us=call)])
+        counts.append(len(store.list("journal")))
+    assert counts[JOINED - 1] == JOINED, "who has listed them finds them"
+    assert (max(counts), counts[-1]) == (2 * JOINED, JOINED + 2)
+    (found,) = Catalog(store).read().lineages
+    assert [trace.call for trace in found.traces] == list(range(3 * JOINED))
+    assert found.traces[0].compute_us == 3 * JOINED - 1
 
 
 def test_commit_replaces_the_journal_of_its_run_only(store: Store, catalog: Catalog) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import tempfile
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -20,10 +21,12 @@ from fsspec.registry import _registry
 
 from prefect_helix.core.errors import BlobMissingError, StoreError
 from prefect_helix.storage import remote
+from prefect_helix.storage.catalog import Catalog
 from prefect_helix.storage.codec import encode
 from prefect_helix.storage.store import Store, open_store
 
 from .conftest import OpenStore
+from .test_catalog import lineage, make_run, make_trace
 
 LARGE = np.random.default_rng(1).integers(0, 255, 20 << 20, dtype="u1")
 
@@ -226,3 +229,19 @@ def test_an_object_cut_short_while_it_is_read_is_an_error(troubled: type[Trouble
     troubled.fails = staticmethod(cut)
     with pytest.raises(StoreError, match="shorter than its size"):
         store.read("x")
+
+
+def test_the_journal_of_a_run_that_ends_is_removed_some_segments_at_a_time(troubled: type[TroubledFileSystem]) -> None:
+    store = troubled_store()
+    catalog = Catalog(store)
+    for call in range(4):
+        catalog.append(make_run(status="running"), [make_trace(call)])
+    two = threading.Barrier(2)
+
+    def meet(method: str) -> None:
+        if method == "rm_file":
+            two.wait(timeout=30)
+
+    troubled.fails = staticmethod(meet)
+    catalog.commit(lineage())
+    assert store.list("journal") == []
