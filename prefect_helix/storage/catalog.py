@@ -28,6 +28,7 @@ from pathlib import PurePosixPath
 from prefect_helix.core.errors import BlobMissingError, CorruptError, StoreError
 from prefect_helix.core.history import Facts, History
 from prefect_helix.core.lineage import Lineage, Run, RunStatus, Trace
+from prefect_helix.storage import leases
 from prefect_helix.storage.backend import Entry
 from prefect_helix.storage.documents import Documents
 from prefect_helix.storage.index import StoredIndex
@@ -85,6 +86,12 @@ class Catalog(Documents):
         Raises:
             StoreError: If the store refuses.
         """
+        self._settle(lineage)
+        if self._backlog.is_ripe:
+            self.compact()
+
+    def _settle(self, lineage: Lineage) -> None:
+        """Write the lineage of a run that has ended, then remove its journal."""
         run = lineage.run
         self._write_lineage(lineage)
         journal = [entry.path for entry in self._store.list(f"journal/{run.run_id}")]
@@ -97,8 +104,6 @@ class Catalog(Documents):
         unread = {path for path, segment in earlier.items() if segment and segment.unread}
         self._store.delete_all(path for path in journal if path not in unread)
         self._journals.forget(run.run_id)
-        if self._backlog.is_ripe:
-            self.compact()
 
     def _write_lineage(self, lineage: Lineage) -> None:
         path = f"lineage/{_name(lineage.run)}.jsonl"
@@ -163,7 +168,9 @@ class Catalog(Documents):
         return sum(index.decoded for index in [*self._opened.values()])
 
     def compact(self) -> None:
-        """Write an index of all lineages if it is time for one, and remove what has been covered long enough.
+        """Write an index of all lineages if it is time for one, and remove what has been of no use for long.
+
+        That is what an index covers, and what runs left that were killed: every run would go on reading it.
 
         Complexity: O(bytes of the lineages).
 
@@ -175,7 +182,10 @@ class Catalog(Documents):
         if backlog.is_ripe:
             self._write_index(known)
             self._backlog = backlog.indexed()
-        self._remove_covered()
+        entries = self._index_entries()
+        now_us = max((entry.modified_us for entry in entries), default=0)
+        self._remove_covered(entries, now_us - GRACE_US)
+        self._close_killed(now_us)
 
     def close_abandoned(self, running: Collection[str], now_us: int) -> list[Lineage]:
         """Write the lineages of runs that were killed, and remove their journals; return them.
@@ -192,11 +202,7 @@ class Catalog(Documents):
         Raises:
             StoreError: If the store refuses.
         """
-        written: dict[str, int] = {}
-        journaled = self._store.list("journal")
-        for entry in journaled:
-            run_id = PurePosixPath(entry.path).parent.name
-            written[run_id] = max(written.get(run_id, 0), entry.modified_us)
+        journaled, written = self._journaled()
         known = self.read()
         unread = {PurePosixPath(path).parent.name for path in known.unread}  # another time
         closed = [
@@ -205,13 +211,30 @@ class Catalog(Documents):
             if run_id not in unread.union(running) and written.get(run_id, now_us) < now_us - GRACE_US
         ]
         for lineage in closed:
-            self.commit(lineage)
+            self._settle(lineage)
         ended = {lineage.run.run_id for lineage in known.lineages if lineage.run.finished_us is not None}
         for entry in journaled:
             run_id = PurePosixPath(entry.path).parent.name
             if run_id in ended.difference(running) and written[run_id] < now_us - GRACE_US:
                 self._store.delete(entry.path)
         return closed
+
+    def _close_killed(self, now_us: int) -> None:
+        """Close the runs that were killed long ago, and remove their leases."""
+        _, written = self._journaled()
+        if min(written.values(), default=now_us) < now_us - GRACE_US:
+            running = {lease.run_id for lease in leases.in_force(self._store, now_us)}
+            self.close_abandoned(running, now_us)
+            self._store.delete_all(entry.path for entry in leases.expired(self._store, now_us))
+
+    def _journaled(self) -> tuple[list[Entry], dict[str, int]]:
+        """Return the segments of all journals, and when each run wrote to its own last, by its id."""
+        segments = self._store.list("journal")
+        written: dict[str, int] = {}
+        for entry in segments:
+            run_id = PurePosixPath(entry.path).parent.name
+            written[run_id] = max(written.get(run_id, 0), entry.modified_us)
+        return segments, written
 
     def _write_index(self, known: Known) -> None:
         history = History(known.uncovered.values(), known.rulings, known.index)
@@ -231,14 +254,12 @@ class Catalog(Documents):
         used = {name: at_us for name, at_us in facts.last_used_us.items() if name in there}
         return dataclasses.replace(facts, last_used_us=used)
 
-    def _remove_covered(self) -> None:
-        """Remove the segments and indexes that an index holds which is old enough.
+    def _remove_covered(self, entries: Sequence[Entry], oldest_us: int) -> None:
+        """Remove the segments and indexes that an index holds which is older than that.
 
         Opened are those old indexes alone that no other old one replaces: where many runs end, dozens of younger ones
         lie beside them, each of which holds nearly all that is known.
         """
-        entries = self._index_entries()
-        oldest_us = max((entry.modified_us for entry in entries), default=0) - GRACE_US
         covered: set[str] = set()
         replaced: set[str] = set()
         for entry in sorted(entries, key=lambda entry: entry.path, reverse=True):

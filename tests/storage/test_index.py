@@ -23,9 +23,10 @@ from prefect_helix.core.rulings import Acceptance, Revocation, Ruling, Rulings
 from prefect_helix.core.summary import summarise
 from prefect_helix.core.written import Withdrawal
 from prefect_helix.storage import index as index_module
-from prefect_helix.storage import index_writing
+from prefect_helix.storage import index_writing, leases
 from prefect_helix.storage import known as known_module
 from prefect_helix.storage.catalog import GRACE_US, Catalog
+from prefect_helix.storage.leases import Lease
 from prefect_helix.storage.store import Store, open_store
 
 STORES: dict[str, Callable[[Path], Store]] = {
@@ -358,6 +359,31 @@ def test_a_run_that_is_still_going_on_is_not_covered(store: Store) -> None:
     catalog.commit(going)
     assert going.run.run_id in {lineage.run.run_id for lineage in catalog.read().lineages}
     assert "running" not in {lineage.run.status for lineage in catalog.read().lineages}
+
+
+def test_what_a_killed_run_left_is_closed_after_a_day_by_who_writes_an_index(tmp_path: Path) -> None:
+    store, past = open_store(tmp_path), Past(3)
+    catalog = Catalog(store)
+    killed, quiet, going = (past.run() for _ in range(3))
+    for lineage in (killed, quiet, going):
+        begun = dataclasses.replace(lineage.run, status="running", finished_us=None)
+        Catalog(store).append(begun, lineage.traces)
+        leases.beat(store, Lease(begun.run_id, frozenset()))
+    old = [*(tmp_path / "journal" / killed.run.run_id).iterdir(), tmp_path / "leases" / f"{killed.run.run_id}.json"]
+    old += (tmp_path / "journal" / quiet.run.run_id).iterdir()  # it computes something for days
+    for path in old:
+        os.utime(path, (path.stat().st_mtime - GRACE_US / 1e6 - 60,) * 2)
+    later = [past.run() for _ in range(4)]
+    for lineage in later[:3]:
+        catalog.commit(lineage)
+    assert len(store.list("journal")) == 3
+    catalog.commit(later[3])
+    left = {quiet.run.run_id, going.run.run_id}
+    assert {Path(entry.path).parent.name for entry in store.list("journal")} == left
+    assert {Path(entry.path).stem for entry in store.list("leases")} == left
+    found = {lineage.run.run_id: lineage for lineage in Catalog(store).read().lineages}
+    assert (found[killed.run.run_id].run.status, found[killed.run.run_id].traces) == ("crashed", killed.traces)
+    assert {found[run_id].run.status for run_id in left} == {"running"}
 
 
 def test_one_large_run_is_worth_an_index(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
