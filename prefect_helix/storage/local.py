@@ -158,7 +158,7 @@ class Local:
         folder = self._root / _ASIDE
         oldest = time.time() - _ASIDE_MAX_AGE_S
         for left in folder.glob("*"):
-            with contextlib.suppress(FileNotFoundError):  # another run sweeps too
+            with contextlib.suppress(OSError):  # another run sweeps too, or it is not ours to remove
                 if left.stat().st_mtime < oldest:
                     left.unlink()
         return folder

@@ -262,6 +262,16 @@ def test_what_killed_writers_left_is_not_listed_and_goes_after_a_day(tmp_path: P
     assert store.list("x") == [Entry("x/y", 1)]
 
 
+def test_what_cannot_be_removed_from_aside_keeps_nobody_from_writing(tmp_path: Path) -> None:
+    """As what a killed run of another user left, in a folder where everybody may remove his own files only."""
+    left = tmp_path / ".aside" / "left"
+    left.mkdir(parents=True)
+    os.utime(left, (time.time() - 25 * 3600,) * 2)
+    store = open_store(tmp_path)
+    store.write("x/y", [b"1"])
+    assert store.read("x/y") == b"1"
+
+
 def test_finished_and_failed_writes_leave_nothing_aside(tmp_path: Path) -> None:
     store = open_store(tmp_path)
     store.write("x", [b"1"])
