@@ -123,8 +123,13 @@ class File:
 
 
 def _stamp(path: str) -> _Stamp:
-    """Return what changes when a file does: size, times of content and of inode, inode."""
-    status = Path(path).stat()
+    """Return what changes when a file does: size, times of content and of inode, inode.
+
+    It is opened, since NFS asks its server then, and tells others for up to a minute what it remembers: nfs(5),
+    "Close-to-open cache consistency".
+    """
+    with Path(path).open("rb", buffering=0) as file:
+        status = os.fstat(file.fileno())
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
 
 

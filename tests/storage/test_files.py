@@ -103,6 +103,19 @@ def test_a_change_that_keeps_size_and_time_is_seen(path: Path) -> None:
 
 
 @pytest.mark.usefixtures("settled")
+def test_a_change_is_seen_where_who_does_not_open_a_file_is_told_what_it_was(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on NFS, for up to a minute after another machine has changed the file."""
+    before, remembered = File(path).content(), path.stat()
+    path.write_bytes(b"a,b\n1,2\n3,4\n")
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "stat", lambda self, **options: remembered)
+        after = File(path).content()
+    assert after != before
+
+
+@pytest.mark.usefixtures("settled")
 def test_a_replaced_file_is_seen(path: Path, tmp_path: Path) -> None:
     before = File(path).content()
     (tmp_path / "new").write_bytes(b"a,b\n9,9\n")
