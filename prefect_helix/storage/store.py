@@ -283,8 +283,11 @@ class Store:
         with self._asked(operation):
             try:
                 yield
-            except FileNotFoundError as error:
-                raise BlobMissingError(self.url, operation, "it is not there", _AGAIN) from error
+            except OSError as error:
+                # NFS says of a file that goes while it is read that its handle is stale.
+                if isinstance(error, FileNotFoundError) or error.errno == errno.ESTALE:
+                    raise BlobMissingError(self.url, operation, "it is not there", _AGAIN) from error
+                raise
 
     @contextlib.contextmanager
     def _asked(self, operation: str) -> Iterator[None]:

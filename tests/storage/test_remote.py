@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import random
 import tempfile
 import threading
@@ -215,6 +216,15 @@ def test_a_missing_object_is_asked_for_once(troubled: type[TroubledFileSystem]) 
     with pytest.raises(BlobMissingError):
         troubled_store().read("x")
     assert troubled.asked == ["cat_file"]
+
+
+def test_an_object_that_goes_while_it_is_read_is_missing(troubled: type[TroubledFileSystem]) -> None:
+    """As NFS tells it, where another machine removes a file, or writes one in its place."""
+    store = troubled_store()
+    store.write("x", [b"1"])
+    troubled.fails = staticmethod(lambda method: OSError(errno.ESTALE, "Stale file handle"))
+    with pytest.raises(BlobMissingError):
+        store.read("x")
 
 
 def test_an_object_cut_short_while_it_is_read_is_an_error(troubled: type[TroubledFileSystem]) -> None:
