@@ -7,6 +7,8 @@ import errno
 import functools
 import io
 import itertools
+import os
+import pickle
 import random
 import tempfile
 import threading
@@ -16,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Any
 
+import cloudpickle
 import fsspec
 from fsspec.asyn import AsyncFileSystem
 from fsspec.dircache import DirCache
@@ -42,6 +45,7 @@ _SLOWEST_BYTES_PER_S = 1 << 20
 _PASSING = frozenset({errno.EBUSY, errno.EIO, errno.EAGAIN, errno.ECONNRESET, errno.ETIMEDOUT, errno.EPIPE})
 _PASSING_NAMES = ("Timeout", "Connect", "Incomplete", "ServerDisconnected", "ClientPayload", "SlowDown", "Throttl")
 _UPLOAD = " upload "
+_MOST_KNOWN = 8
 _FOLDERS_OF_LARGE = ("blobs", "index", "lineage", "results")
 _TIMES = ("LastModified", "mtime", "updated", "last_modified", "created")
 
@@ -66,7 +70,7 @@ class Remote:
         self._connecting = threading.Lock()
 
     def __reduce__(self) -> tuple[object, ...]:
-        return type(self), (self._url, self._options)
+        return _arrived, (self._url, self._options)
 
     def is_there(self) -> bool:
         """Return True: what is asked first tells it, and many file systems have no place before it holds something."""
@@ -214,6 +218,16 @@ class Remote:
         fs, root = fsspec.url_to_fs(self._url, skip_instance_cache=True, **options)
         fs.dircache = DirCache(use_listings_cache=False)
         return fs, root.rstrip("/")
+
+
+def _arrived(url: str, options: Mapping[str, Any]) -> Remote:
+    """Return a place in the process that it was sent to: a worker that is handed it with each task connects once."""
+    return _known(os.getpid(), cloudpickle.dumps((url, options)))
+
+
+@functools.lru_cache(maxsize=_MOST_KNOWN)
+def _known(process: int, place: bytes) -> Remote:  # a connection is of no use to a child of the process
+    return Remote(*pickle.loads(place))
 
 
 def _is_passing(error: Exception) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import pickle
 import random
 import tempfile
 import threading
@@ -87,6 +88,24 @@ def test_small_objects_need_no_place_for_files_on_this_machine(
     store = open_store(f"memory://helix-{uuid.uuid4().hex}/store")
     assert store.write("x", [b"one", memoryview(b"two"), b""]) == 6
     assert store.read("x") == b"onetwo"
+
+
+def test_who_is_handed_a_store_with_each_task_connects_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[MemoryFileSystem] = []
+
+    class CountedFileSystem(MemoryFileSystem):
+        def __init__(self, **options: Any) -> None:
+            super().__init__(**options)
+            made.append(self)
+
+    monkeypatch.setitem(_registry, "counted", CountedFileSystem)
+    url = f"counted://helix-{uuid.uuid4().hex}/store"
+    sent, other = (pickle.dumps(open_store(url, storage_options={"key": key})) for key in ("a", "b"))
+    for number in range(3):
+        pickle.loads(sent).write(f"a/{number}", [b"1"])
+    assert len(made) == 1
+    assert len(pickle.loads(other).list("a")) == 3
+    assert [one.storage_options["key"] for one in made] == ["a", "b"]
 
 
 def test_where_nothing_was_begun_nothing_is_unfinished(store: Store) -> None:
