@@ -53,10 +53,17 @@ def names_by_signature(traces: Sequence[Trace]) -> dict[str, str]:
 
 
 def alike(steps: Iterable[tuple[Trace, N]]) -> Iterator[list[tuple[Trace, N]]]:
-    """Yield steps with their names or numbers; calls of a task in a row that went alike come together, if many."""
-    for _, group in itertools.groupby(steps, lambda one: (one[0].key, one[0].decision, one[0].status, one[0].reason)):
+    """Yield steps with their names or numbers; calls of a task in a row that went alike come together, if many.
+
+    Tasks that one function is made into, each with a name of its own, are several.
+    """
+    for _, group in itertools.groupby(steps, lambda one: _outcome(one[0])):
         calls = list(group)
         yield from [calls] if len(calls) >= MANY_CALLS else ([call] for call in calls)
+
+
+def _outcome(trace: Trace) -> tuple[object, ...]:
+    return trace.task, trace.key, trace.decision, trace.status, trace.reason
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import pytest
 from prefect_helix.core.graph import Decision
 from prefect_helix.core.lineage import Trace
 from prefect_helix.core.summary import saved_us, spent_us
-from prefect_helix.views.steps import call_numbers, plan_line, run_time_summary, time_summary, unshown
+from prefect_helix.views.steps import alike, call_numbers, plan_line, run_time_summary, time_summary, unshown
 
 COMPUTE, LOAD, PRUNE = Decision.COMPUTE, Decision.LOAD, Decision.PRUNE
 
@@ -40,6 +40,15 @@ def test_what_a_step_cost_and_saved_follows_from_its_decision(
 def test_calls_are_numbered_where_a_task_is_called_again(make_trace: Callable[..., Trace]) -> None:
     traces = [make_trace(task) for task in ("scan", "fit", "scan", "scan")]
     assert call_numbers(traces) == [1, None, 2, 3]
+
+
+def test_tasks_of_one_function_with_names_of_their_own_are_not_one_line(make_trace: Callable[..., Trace]) -> None:
+    named = [make_trace(f"fit {name}", key="flows:fit") for name in "abcdef"]
+    mapped = [make_trace("fit", key="flows:fit", call=n) for n in range(6)]
+    assert [[task for _, task in calls] for calls in alike((t, t.task) for t in [*named, *mapped])] == [
+        *([f"fit {name}"] for name in "abcdef"),
+        ["fit"] * 6,
+    ]
 
 
 def test_steps_without_a_task_run_are_told_by_task_those_with_most_first(make_trace: Callable[..., Trace]) -> None:
