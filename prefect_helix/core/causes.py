@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
-from itertools import zip_longest
 
 from prefect_helix.core.change import FOLLOWING, Change
-from prefect_helix.core.comparison import Makers, made_argument
+from prefect_helix.core.comparison import Makers, made_argument, pair_up, partners
 from prefect_helix.core.explain import changes, link_identity
 from prefect_helix.core.lineage import Lineage, ParentLink, Trace
 
@@ -94,6 +93,9 @@ class _Tracer:
         self._now = {trace.signature: trace for trace in reversed(run.traces)}
         self._then = {trace.signature: trace for trace in reversed(prior.traces)}
         self._makers = Makers(prior), Makers(run)
+        found = partners(prior.traces, run.traces)
+        places = (place for place in reversed(range(len(run.traces))) if place in found)
+        self._partners = {run.traces[place].signature: prior.traces[found[place]].signature for place in places}
         self._told: set[str] = set()
 
     def step(self, trace: Trace, before: Trace | None, depth: int = 0) -> Step:
@@ -116,7 +118,7 @@ class _Tracer:
     def _sources(self, change: Change, before: Trace, trace: Trace, depth: int) -> Iterator[Step]:
         if change.kind not in FOLLOWING:
             return
-        for was, now in _changed_edges(change, before, trace):
+        for was, now in self._changed_edges(change, before, trace):
             earlier = self._then.get(was.signature) if was else None
             made = self._now.get(now.signature) if now else None
             if now is None and earlier is not None:
@@ -132,15 +134,28 @@ class _Tracer:
             else:
                 yield self.step(made, earlier, depth + 1)
 
+    def _changed_edges(
+        self, change: Change, before: Trace, trace: Trace
+    ) -> Iterator[tuple[ParentLink | None, ParentLink | None]]:
+        """Yield in pairs the edges of a changed input, or of the order, that are not what they were.
 
-def _changed_edges(
-    change: Change, before: Trace, trace: Trace
-) -> Iterator[tuple[ParentLink | None, ParentLink | None]]:
-    """Yield in pairs the edges of a changed input, or of the order, that are not what they were."""
-    old, new = ([link for link in _edges(t, change) if link.parameter == change.name] for t in (before, trace))
-    for was, now in zip_longest(old, new):
-        if was is None or now is None or link_identity(was) != link_identity(now):
-            yield was, now
+        Those from one step in both runs are a pair wherever they stand, so that one that came or went is told as that.
+        """
+        old, new = ([link for link in _edges(t, change) if link.parameter == change.name] for t in (before, trace))
+
+        def source(link: ParentLink) -> Hashable:
+            return self._partners.get(link.signature), link.leaf
+
+        found: dict[int, int] = {}
+        pair_up(found, old, new, lambda was: (was.signature, was.leaf), source)
+        pair_up(found, old, new, link_identity, link_identity)
+        pair_up(found, old, new, lambda _: None, lambda _: None)
+        for place, now in enumerate(new):
+            was = old[found[place]] if place in found else None
+            if was is None or link_identity(was) != link_identity(now):
+                yield was, now
+        taken = {*found.values()}
+        yield from ((was, None) for place, was in enumerate(old) if place not in taken)
 
 
 def _edges(trace: Trace, change: Change) -> Iterator[ParentLink]:

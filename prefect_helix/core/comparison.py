@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from operator import attrgetter
+from typing import TypeVar
 
 from prefect_helix.core.change import FOLLOWING, Change
 from prefect_helix.core.explain import ComponentChange, changes, component_changes
 from prefect_helix.core.fingerprint import Component
 from prefect_helix.core.lineage import Lineage, Run, Trace
+
+T = TypeVar("T")
 
 _LAST = {"removed": 1, "new": 2}
 
@@ -123,16 +127,16 @@ def version_changes(before: Run, after: Run) -> tuple[Change, ...]:
 def step_pairs(before: Lineage, after: Lineage) -> tuple[Pair, ...]:
     """Return the steps of two runs side by side: in call order of the later one, then those it did not call.
 
-    Calls with equal signatures are the same; the others of a task are paired in call order. What a run that did not
-    complete has not called was not removed, and not called before is not new. Complexity: O(traces).
+    Which call is which, `partners` tells. What a run that did not complete has not called was not removed, and not
+    called before is not new. Complexity: O(traces + edges).
     """
     then, now = Makers(before), Makers(after)
-    partners = _partners(before.traces, after.traces)
-    taken = {id(was) for was in partners.values()}
+    found_at = partners(before.traces, after.traces)
+    taken = {*found_at.values()}
     pairs = []
-    for trace in after.traces:
-        was = partners.get(id(trace))
-        if was is not None:
+    for place, trace in enumerate(after.traces):
+        if place in found_at:
+            was = before.traces[found_at[place]]
             found = [_with_makers(change, was, trace, then, now) for change in changes(was, trace)]
             if was.task != trace.task:
                 found.append(Change("renamed", trace.task, was.task, trace.task))
@@ -140,11 +144,55 @@ def step_pairs(before: Lineage, after: Lineage) -> tuple[Pair, ...]:
         else:
             told = before.run.status == "completed"
             pairs.append(Pair(None, trace, (Change("new", trace.task),) if told else ()))
-    for trace in before.traces:
-        if id(trace) not in taken:
+    for place, trace in enumerate(before.traces):
+        if place not in taken:
             told = after.run.status == "completed"
             pairs.append(Pair(trace, None, (Change("removed", trace.task),) if told else ()))
     return tuple(pairs)
+
+
+def partners(before: Sequence[Trace], after: Sequence[Trace]) -> dict[int, int]:
+    """Return which calls of two runs are paired, as places in `after` and in `before`.
+
+    Calls with one signature are the same. Of the others of a task those come together that were given the same, so that
+    a call which came or went does not shift all that follow; then those that are left, in call order. A task that is
+    called otherwise now goes by its function. Complexity: O(traces + edges).
+    """
+    found: dict[int, int] = {}
+    place_of = {trace.signature: place for place, trace in reversed([*enumerate(after)])}
+
+    def partner(signature: str) -> str:
+        place = found.get(place_of.get(signature, -1))
+        return signature if place is None else before[place].signature
+
+    by_name, by_function = attrgetter("key", "task"), attrgetter("key")
+    for same in (attrgetter("signature", "task"), attrgetter("signature")):
+        pair_up(found, before, after, same, same)
+    pair_up(found, before, after, lambda was: _given(was, str), lambda now: _given(now, partner))
+    for same in (by_name, by_function):
+        pair_up(found, before, after, same, same)
+    return found
+
+
+def pair_up(
+    found: dict[int, int],
+    before: Sequence[T],
+    after: Sequence[T],
+    then: Callable[[T], Hashable],
+    now: Callable[[T], Hashable],
+) -> None:
+    """Add pairs to `found`, which has places in `after`, each with one in `before`: of what has no partner yet.
+
+    Things are paired in their order, those whose `then` is equal to the `now` of the others. Complexity: O(things).
+    """
+    taken = {*found.values()}
+    waiting: defaultdict[Hashable, deque[int]] = defaultdict(deque)
+    for place, one in enumerate(before):
+        if place not in taken:
+            waiting[then(one)].append(place)
+    for place, one in enumerate(after):
+        if place not in found and (alike := waiting.get(now(one))):
+            found[place] = alike.popleft()
 
 
 def run_changes(before: Lineage, after: Lineage) -> dict[tuple[str, Change], int]:
@@ -214,16 +262,7 @@ def _with_makers(change: Change, was: Trace, now: Trace, then: Makers, since: Ma
     return Change("input", change.name) if made_argument(change, was, now, then, since) else change
 
 
-def _partners(before: Sequence[Trace], after: Sequence[Trace]) -> dict[int, Trace]:
-    """Return for the calls of `after`, by identity, those of `before` they are paired with."""
-    by_signature: defaultdict[str, list[Trace]] = defaultdict(list)
-    for trace in reversed(before):
-        by_signature[trace.signature].append(trace)
-    partners = {id(now): by_signature[now.signature].pop() for now in after if by_signature[now.signature]}
-    taken = {id(was) for was in partners.values()}
-    by_task: defaultdict[str, list[Trace]] = defaultdict(list)
-    for trace in reversed(before):
-        if id(trace) not in taken:
-            by_task[trace.key].append(trace)
-    partners |= {id(now): by_task[now.key].pop() for now in after if id(now) not in partners and by_task[now.key]}
-    return partners
+def _given(trace: Trace, name: Callable[[str], str]) -> Hashable:
+    """Return the task of a call and what it was given, the calls whose results it takes by the names given to them."""
+    taken = ((name(link.signature), link.leaf, link.parameter) for link in trace.parents)
+    return trace.key, trace.task, trace.literals, *taken

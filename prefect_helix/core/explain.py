@@ -70,21 +70,29 @@ class Calls:
     """
 
     def __init__(self, traces: Iterable[Trace]) -> None:
+        self._by_literals: dict[tuple[str, str, str], list[Trace]] = {}
+        self._by_task: dict[tuple[str, str], list[Trace]] = {}
         self._by_key: dict[str, list[Trace]] = {}
         self._by_name: dict[str, list[Trace]] = {}
         for trace in traces:
+            self._by_literals.setdefault((trace.key, trace.task, trace.literals), []).append(trace)
+            self._by_task.setdefault((trace.key, trace.task), []).append(trace)
             self._by_key.setdefault(trace.key, []).append(trace)
             self._by_name.setdefault(trace.task, []).append(trace)
 
     def closest(self, after: Trace) -> Trace | None:
         """Return the call of the same task that differs least from `after`, the nearest in call order of several.
 
-        A task that moved to another module goes by its name. Of a task with very many calls, those around the place
-        of `after` are looked at. Complexity: O(arguments + log(calls)).
+        Tasks that one function is made into, each with a name of its own, are several. A task that is called otherwise
+        now goes by its function, and one that moved to another module by its name. Of a task with very many calls
+        those around the place of `after` are looked at; if none has its literal arguments, as where many came or went
+        before it, also those that have. Complexity: O(arguments + log(calls)).
         """
-        same = self._by_key.get(after.key) or self._by_name.get(after.task) or []
-        middle = bisect_left(same, after.call, key=lambda trace: trace.call)
-        near = same[max(0, middle - _COMPARED) : middle + _COMPARED]
+        same = self._by_task.get((after.key, after.task)) or self._by_key.get(after.key)
+        same = same or self._by_name.get(after.task) or []
+        near = _around(after, same)
+        if len(near) < len(same) and all(trace.literals != after.literals for trace in near):
+            near += _around(after, self._by_literals.get((after.key, after.task, after.literals), []))
         return min(near, key=lambda t: (len(changes(t, after)), abs(t.call - after.call)), default=None)
 
 
@@ -211,6 +219,11 @@ def component_changes(before: Iterable[Component], after: Iterable[Component]) -
         if not same:
             found.append(ComponentChange(was, now, _path(now, new_names) if now else _path(was, old_names)))
     return tuple(sorted(_without_parts(found), key=lambda change: change.rank))
+
+
+def _around(after: Trace, calls: list[Trace]) -> list[Trace]:
+    middle = bisect_left(calls, after.call, key=lambda trace: trace.call)
+    return calls[max(0, middle - _COMPARED) : middle + _COMPARED]
 
 
 def _argument_changes(before: Trace, after: Trace) -> Iterable[Change]:

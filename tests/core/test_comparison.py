@@ -9,7 +9,7 @@ from prefect_helix.core.change import Change
 from prefect_helix.core.comparison import Pair, code_changes, run_changes, step_pairs
 from prefect_helix.core.fingerprint import Component, fingerprint
 from prefect_helix.core.graph import Decision
-from prefect_helix.core.lineage import Argument, Lineage, Result, Run, Trace
+from prefect_helix.core.lineage import Argument, Lineage, ParentLink, Result, Run, Trace
 from prefect_helix.views.differences import changed_words
 
 ROWS = 3
@@ -91,6 +91,51 @@ def test_equal_calls_are_paired_one_to_one() -> None:
         ("a", "a", []),
         ("a", None, ["fit is no longer called"]),
     ]
+
+
+def test_a_call_that_came_does_not_shift_those_that_follow() -> None:
+    def mapped(code: str, *numbers: int) -> Lineage:
+        parts = [
+            call("part", f"{code} part {n}", at, fingerprint=code, literals=str(n), arguments=(Argument("n", str(n)),))
+            for at, n in enumerate(numbers)
+        ]
+        scores = [
+            call(
+                "score",
+                part.signature.replace("part", "score"),
+                len(parts) + at,
+                parents=(ParentLink(part.signature, None, part.signature, True, "part"),),
+            )
+            for at, part in enumerate(parts)
+        ]
+        return lineage(*parts, *scores)
+
+    assert told(step_pairs(mapped("old", 1, 2), mapped("new", 0, 1, 2))) == [
+        (None, "new part 0", ["no earlier call of part to compare with"]),
+        ("old part 1", "new part 1", ["the code of part changed"]),
+        ("old part 2", "new part 2", ["the code of part changed"]),
+        (None, "new score 0", ["no earlier call of score to compare with"]),
+        ("old score 1", "new score 1", ["input part changed"]),
+        ("old score 2", "new score 2", ["input part changed"]),
+    ]
+
+
+def test_tasks_that_one_function_is_made_into_are_paired_by_their_names() -> None:
+    def fits(signature: str, names: str) -> Lineage:
+        calls = [
+            call(f"fit {name}", signature.format(name), at, key="flows:fit", fingerprint=signature)
+            for at, name in enumerate(names)
+        ]
+        return lineage(*calls)
+
+    assert told(step_pairs(fits("old {}", "abc"), fits("new {}", "bc"))) == [
+        ("old b", "new b", ["the code of fit b changed"]),
+        ("old c", "new c", ["the code of fit c changed"]),
+        ("old a", None, ["fit a is no longer called"]),
+    ]
+    pairs = step_pairs(fits("same", "ab"), fits("same", "b"))
+    assert told(pairs) == [("same", "same", []), ("same", None, ["fit a is no longer called"])]
+    assert told(step_pairs(fits("same", "a"), fits("same", "b"))) == [("same", "same", ["fit a is called fit b now"])]
 
 
 def given(mark: str, value: str, *, at: int, maker: str = "fit") -> list[Trace]:

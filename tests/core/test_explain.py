@@ -81,6 +81,25 @@ def test_of_very_many_calls_those_around_the_place_are_compared() -> None:
     assert Calls(earlier).closest(call("fit", "x", call=500, arguments=(Argument("reg", "7"),))) is earlier[500]
 
 
+def test_of_very_many_calls_those_with_the_same_arguments_are_compared_wherever_they_are() -> None:
+    def fit(i: int, at: int, code: str) -> Trace:
+        given = (Argument("reg", str(i)),)
+        return call("fit", f"{code} {i}", call=at, arguments=given, literals=str(i), fingerprint=code)
+
+    earlier = [fit(i, i, "old") for i in range(1000)]
+    assert Calls(earlier).closest(fit(7, 500, "new")) is earlier[7]
+    assert Calls(earlier).closest(fit(-1, 500, "new")) is earlier[500]
+
+
+def test_of_tasks_that_one_function_is_made_into_the_one_of_that_name_is_compared() -> None:
+    def fit(name: str, at: int, code: str) -> Trace:
+        return call(f"fit {name}", code, call=at, key="flows:fit", fingerprint=code)
+
+    earlier = [fit("a", 5, "old a"), fit("b", 6, "old b")]
+    assert Calls(earlier).closest(fit("a", 6, "new a")) is earlier[0]
+    assert Calls(earlier).closest(fit("c", 6, "new c")) is earlier[1]
+
+
 @pytest.mark.parametrize(
     ("decision", "equivalent", "mode", "words"),
     [
@@ -281,6 +300,22 @@ def test_an_input_that_did_not_change_is_not_followed() -> None:
 def test_inputs_from_other_steps_are_told(before: list[Trace], after: list[Trace], steps: dict[str, Any]) -> None:
     found = traced([*before, call("join", "j", *before)], [*after, call("join", "j'", *after)])
     assert found == {"input rows changed": steps}
+
+
+def test_an_input_that_came_or_went_leaves_those_beside_it_as_they_are() -> None:
+    def run(*numbers: int, code: str = "old") -> list[Trace]:
+        squares = []
+        for at, n in enumerate(numbers):
+            given = (Argument("n", str(n)),)
+            squares.append(call("square", f"{code} {n}", call=at, fingerprint=code, literals=str(n), arguments=given))
+        return [*squares, call("total", f"total {code} {numbers}", *squares)]
+
+    assert traced(run(1, 2, 3), run(0, 1, 2, 3)) == {"input rows changed": {"old 0": "is taken in addition"}}
+    assert traced(run(0, 1, 2, 3), run(1, 2, 3)) == {"input rows changed": {"old 0": "is not taken any more"}}
+    edited = {"the code of square changed": {}}
+    assert traced(run(1, 2), run(0, 1, 2, code="new")) == {
+        "input rows changed": {"new 0": "is taken in addition", "new 1": edited, "new 2": edited}
+    }
 
 
 def test_another_part_of_a_result_is_told() -> None:
