@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -92,24 +93,33 @@ class Makers:
 
     def __init__(self, run: Lineage) -> None:
         """Index the results of `run`. Complexity: O(traces)."""
-        self._made: defaultdict[str, list[Trace]] = defaultdict(list)
+        self._made: defaultdict[str, defaultdict[str, list[Trace]]] = defaultdict(lambda: defaultdict(list))
         for trace in run.traces:
             if trace.result is not None and trace.result.digest is not None:
-                self._made[trace.result.digest].append(trace)
+                self._made[trace.result.digest][trace.key].append(trace)
 
-    def of(self, trace: Trace, parameter: str) -> list[Trace]:
-        """Return the calls before `trace` whose result is equal to that argument of it, the last one first."""
+    def of(self, trace: Trace, parameter: str) -> dict[str, Trace]:
+        """Return by task the last call before `trace` whose result is equal to that argument of it.
+
+        Complexity: O(tasks * log(calls)).
+        """
         digests = [a.digest for a in trace.arguments if a.parameter == parameter and a.source == "constant"]
-        return [made for digest in digests for made in self._made[digest][::-1] if made.call < trace.call]
+        found: dict[str, Trace] = {}
+        for digest in digests:
+            for task, calls in self._made[digest].items():
+                if earlier := bisect_left(calls, trace.call, key=lambda made: made.call):
+                    found[task] = calls[earlier - 1]
+        return found
 
 
 def made_argument(change: Change, before: Trace, after: Trace, then: Makers, now: Makers) -> tuple[Trace, Trace] | None:
     """Return the calls of one task that made a changed argument in two runs; None if it is no result of a step."""
     if change.kind != "argument":
         return None
-    earlier = {trace.key: trace for trace in reversed(then.of(before, change.name))}
-    made = next((trace for trace in now.of(after, change.name) if trace.key in earlier), None)
-    return (earlier[made.key], made) if made else None
+    earlier = then.of(before, change.name)
+    made = [trace for task, trace in now.of(after, change.name).items() if task in earlier] if earlier else []
+    latest = max(made, key=lambda trace: trace.call, default=None)
+    return (earlier[latest.key], latest) if latest else None
 
 
 def parameter_changes(before: Lineage, after: Lineage) -> tuple[Change, ...]:

@@ -152,6 +152,31 @@ def test_an_argument_that_another_step_made_is_an_input() -> None:
     assert [str(change) for _, change in run_changes(before, after)] == ["the code of fit changed"]
 
 
+class Counted(int):
+    """A number that knows how often such numbers were compared."""
+
+    compared = 0
+
+    def __lt__(self, other: int) -> bool:
+        Counted.compared += 1
+        return super().__lt__(other)
+
+
+def test_who_made_an_argument_is_found_without_a_look_at_all_calls_that_gave_the_same() -> None:
+    many = 300
+
+    def run(value: str) -> Lineage:
+        same = Result(value, True, 1, "builtins:bool")
+        makers = [call("check", f"check {value} {n}", Counted(n), result=same) for n in range(many)]
+        given = (Argument("passed", value, shown=value),)
+        takers = [call("use", f"use {value} {n}", Counted(many + n), arguments=given) for n in range(many)]
+        return lineage(*makers, *takers)
+
+    pairs = step_pairs(run("1"), run("0"))
+    assert {str(change) for pair in pairs for change in pair.changes} == {"input passed changed"}
+    assert Counted.compared < 100 * many
+
+
 def test_an_argument_that_is_a_result_by_chance_is_an_argument() -> None:
     changed = ["argument model changed: 1 → 2"]
     before = lineage(*given("1", "1", at=1))
