@@ -9,7 +9,7 @@ from functools import cached_property
 from prefect_helix.archive import Archive
 from prefect_helix.core.causes import Origin, Step, origins, trace_back
 from prefect_helix.core.comparison import CodeChanges, code_changes
-from prefect_helix.core.explain import changes
+from prefect_helix.core.explain import NOT_STORED, changes
 from prefect_helix.core.graph import Decision
 from prefect_helix.core.lineage import Lineage, Trace
 from prefect_helix.views.differences import each_kind
@@ -145,7 +145,7 @@ def _notes(lineage: Lineage, trace: Trace, before: Trace) -> Iterator[str]:
         yield "It failed in the run before."
     elif before.changed_inputs:
         yield f"It changes its argument {', '.join(before.changed_inputs)} in place, so it is computed in every run."
-    elif lineage.run.mode == "auto" and not before.stored:
+    elif lineage.run.mode == "auto" and trace.reason.endswith(NOT_STORED):
         yield "Nothing changed, but its result was not stored and was needed."
     elif lineage.run.mode == "auto":
         yield f"Nothing of the call changed. The run said: {trace.reason}."

@@ -423,8 +423,20 @@ rescanned = call("scan", digest="other", signature="scan'", fingerprint="new")
             "• fit is declared not to be deterministic",
             id="declared",
         ),
+        *(
+            pytest.param(
+                [call("fit", stored=stored)],
+                [call("fit", reason="unchanged, but not stored")],
+                "• Nothing changed, but its result was not stored and was needed.",
+                id=f"evicted, {stored}",
+            )
+            for stored in (False, True)
+        ),
         pytest.param(
-            [call("fit", stored=False)], [fit], "Nothing changed, but its result was not stored", id="evicted"
+            [call("fit", stored=False)],
+            [call("fit", reason="its earlier result was revoked on 2026-01-02 (bad disk)")],
+            "• Nothing of the call changed. The run said: its earlier result was revoked on 2026-01-02 (bad disk).",
+            id="revoked",
         ),
         pytest.param([call("fit", status="failed")], [fit], "• It failed in the run before.", id="failed"),
         pytest.param(

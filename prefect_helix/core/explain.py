@@ -20,6 +20,9 @@ _COMPARED = 8
 _NAMED = 3
 """Changed inputs that a sentence names."""
 
+NOT_STORED = "not stored"
+"""How the reason ends of a step that was computed for nothing else."""
+
 _KIND_ORDER = ("function", "class", "module", "constant", "state", "dependency", "opaque", "distribution")
 _CODE = ("function", "class", "module", "state")
 _DIFF_CONTEXT = 3
@@ -115,7 +118,7 @@ def reason(
         case Decision.PRUNE:
             return f"{same}, and not needed" if equivalent else "not needed"
     if equivalent:
-        return f"{same}, but {'dearer to load than to compute' if stored else 'not stored'}"
+        return f"{same}, but {'dearer to load than to compute' if stored else NOT_STORED}"
     return changed if mode == "auto" else f"mode {mode!r} computes every step"
 
 
