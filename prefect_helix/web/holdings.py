@@ -17,7 +17,7 @@ class Holdings:
 
     def __init__(self) -> None:
         self._uses = Uses()
-        self._taken: set[tuple[str, int, int | None]] = set()
+        self._taken: set[tuple[str, int, int | None, int]] = set()
         self._lock = threading.Lock()
 
     def read(self, archive: Archive) -> tuple[list[Held], int]:
@@ -32,13 +32,13 @@ class Holdings:
             left = 0
             for lineage in archive.lineages:
                 run = lineage.run
-                key = run.run_id, run.started_us, run.finished_us
+                # a run that goes on, or was killed, is read again when there is more of it, not with each request
+                key = run.run_id, run.started_us, run.finished_us, len(lineage.traces)
                 if key in self._taken:
                     continue
                 if time.monotonic() >= until:
                     left += 1
                     continue
                 self._uses.take(lineage)
-                if run.finished_us is not None:
-                    self._taken.add(key)
+                self._taken.add(key)
             return self._uses.held(blobs), left
