@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from prefect_helix.core.change import Summary
 from prefect_helix.core.errors import ConfigurationError, NotFoundError
@@ -66,8 +67,9 @@ class Archive:
         """
         return _read(self.store, self.catalog)
 
-    def short_ids(self) -> dict[str, str]:
-        """Return for each run id its shortest beginning that names no other run. Complexity: O(n log n)."""
+    @cached_property
+    def short_ids(self) -> Mapping[str, str]:
+        """For each run id its shortest beginning that names no other run."""
         ids = sorted({lineage.run.run_id for lineage in self.lineages})
         short = {}
         for before, run_id, after in zip(["", *ids], ids, [*ids[1:], ""], strict=False):
@@ -100,7 +102,7 @@ class Archive:
             return found[0]  # of a flow run that was retried, the last attempt
         if tag is not None:
             raise NotFoundError(f"{name!r} is a tag of run {tag.run}, which {self.url} does not hold any more.")
-        short = self.short_ids()
+        short = self.short_ids
         if found:
             several = (f"{short[lineage.run.run_id]} ({moment(lineage.run.started_us)})" for lineage in found[:5])
             more = f" and {len(found) - 5} more" if len(found) > 5 else ""
@@ -137,7 +139,7 @@ class Archive:
         later = of_flow[0] if of_flow else self.run(first)
         before = self._before(later.run)
         if not before:
-            name = self.short_ids()[later.run.run_id]
+            name = self.short_ids[later.run.run_id]
             raise NotFoundError(f"There is no run of {later.run.flow} before {name} to compare it with.")
         return before[0], later
 

@@ -15,12 +15,14 @@ from prefect.flows import Flow, load_flow_from_entrypoint
 from typer.testing import CliRunner
 from typer.testing import Result as Outcome
 
+from prefect_helix.archive import read_archive
 from prefect_helix.cli import app
 from prefect_helix.core.digest import digest
 from prefect_helix.core.fingerprint import Component
 from prefect_helix.core.graph import Decision
 from prefect_helix.core.lineage import Argument, Lineage, ParentLink, Result, Run, Trace
 from prefect_helix.core.signature import literals_hash
+from prefect_helix.settings import FlowOptions, resolve
 from prefect_helix.storage.catalog import Catalog
 from prefect_helix.storage.codec import encode
 from prefect_helix.storage.store import open_store
@@ -254,6 +256,13 @@ def test_ids_are_shown_as_long_as_they_must_be(commit: Commit, helix: Helix) -> 
     assert "names 2 runs: 12345678-ab (2026-01-02 12:00:00), 12345678-aa (2026-01-02 12:00:00)." in (
         helix("show", "1234", exit_code=1).stderr
     )
+
+
+def test_what_runs_are_called_is_worked_out_once_for_a_store(commit: Commit, store: Path) -> None:
+    commit(run(OLD, day=1), run(NEW, day=2))
+    archive = read_archive(resolve(FlowOptions(store=store)))
+    assert archive.short_ids is archive.short_ids
+    assert archive.short_ids == {OLD: "0a1b2c3d", NEW: "9f8e7d6c"}
 
 
 def test_a_step_that_is_not_there_is_answered_with_those_that_are(commit: Commit, helix: Helix) -> None:

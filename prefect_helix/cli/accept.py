@@ -132,7 +132,7 @@ def _changes(edit: _Edit, archive: Archive) -> CodeChanges:
 
 
 def _print(edits: Sequence[_Edit], changes: Sequence[CodeChanges], archive: Archive) -> None:
-    out, short = console(), archive.short_ids()
+    out, short = console(), archive.short_ids
     known = Counter((trace.key, trace.computed_by) for trace in computations(archive.lineages))
     for edit, code in zip(edits, changes, strict=True):
         trace = edit.latest

@@ -48,7 +48,7 @@ def checkout(
 
 def _print(value: object, trace: Trace, archive: Archive, to: Path | None) -> None:
     out = console()
-    origin, short = trace.computed_in, archive.short_ids()
+    origin, short = trace.computed_in, archive.short_ids
     by = f" by run {short.get(origin, origin)}" if origin else ""
     told = [
         ("what", kind_of(value)),

@@ -63,7 +63,7 @@ def _runs(archive: Archive, ctx: typer.Context) -> Iterator[Offer]:
     if archive.lineages:
         yield "last", "the latest run"
     yield from _tags(archive, ctx)
-    short = archive.short_ids()
+    short = archive.short_ids
     for lineage in archive.lineages[:OFFERED_RUNS]:
         run = lineage.run
         told = f"{run.flow}, {ago(run.started_us)}"
@@ -74,7 +74,7 @@ def _runs(archive: Archive, ctx: typer.Context) -> Iterator[Offer]:
 
 def _tags(archive: Archive, ctx: typer.Context) -> Iterator[Offer]:
     for name, tag in archive.remarks.tags.items():
-        yield name, f"run {archive.short_ids().get(tag.run, tag.run)}"
+        yield name, f"run {archive.short_ids.get(tag.run, tag.run)}"
 
 
 def _flows(archive: Archive, ctx: typer.Context) -> Iterator[Offer]:

@@ -72,7 +72,7 @@ def _print(found: Difference) -> None:
 
 
 def _heads(found: Difference) -> Table:
-    short = found.archive.short_ids()
+    short = found.archive.short_ids
     table = Table.grid(padding=(0, 2, 0, 0))
     for word, lineage in (("from", found.before), ("to", found.after)):
         run = lineage.run

@@ -116,7 +116,7 @@ def _table(shown: Sequence[Lineage], names: Sequence[str], archive: Archive) -> 
         table.add_column(visible(shorten(name, 20)), justify="right", no_wrap=True)
         table.add_column("", justify="right", no_wrap=True)
     table.add_column("", overflow="fold")
-    short = archive.short_ids()
+    short = archive.short_ids
     before: dict[str, float] = {}
     for lineage in shown:
         run = lineage.run

@@ -110,4 +110,4 @@ def _list(archive: Archive, *, as_json: bool) -> None:
 
 
 def _named(archive: Archive, run_id: str) -> str:
-    return archive.short_ids().get(run_id, run_id)
+    return archive.short_ids.get(run_id, run_id)

@@ -233,7 +233,7 @@ def _criteria(ruling: Revocation, archive: Archive) -> Iterator[str]:
     if ruling.results:
         yield format_count(len(ruling.results), "result")
     if ruling.runs:
-        short = archive.short_ids()
+        short = archive.short_ids
         more = f" and {len(ruling.runs) - SHOWN_RUNS} more" if len(ruling.runs) > SHOWN_RUNS else ""
         yield f"of run {', '.join(short.get(run, run[:SHORT_HASH]) for run in ruling.runs[:SHOWN_RUNS])}{more}"
     if ruling.since_us is not None:

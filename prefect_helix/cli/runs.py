@@ -96,7 +96,7 @@ def _print_runs(lineages: tuple[Lineage, ...], archive: Archive) -> None:
         table.add_column(heading, no_wrap=True, max_width=16)
     for heading in ("compute", "load", "prune", "time", "saved"):
         table.add_column(heading, justify="right", no_wrap=True)
-    short = archive.short_ids()
+    short = archive.short_ids
     for lineage in lineages:
         run, summary = lineage.run, archive.summary(lineage)
         table.add_row(
@@ -130,7 +130,7 @@ def _details(lineage: Lineage, archive: Archive) -> Iterator[Text]:
 
 def _title(lineage: Lineage, archive: Archive) -> Text:
     run = lineage.run
-    title = Text.assemble((archive.short_ids()[run.run_id], "bold cyan"), visible(f"  {run.flow}  {run.name}  "))
+    title = Text.assemble((archive.short_ids[run.run_id], "bold cyan"), visible(f"  {run.flow}  {run.name}  "))
     title.append(run.status, "green" if run.status == "completed" else STYLES["failed"])
     title.append(f"  {moment(run.started_us)}", "dim")
     return title
@@ -157,7 +157,7 @@ def _facts(lineage: Lineage, archive: Archive) -> Iterator[tuple[str, str]]:
 
 def _named(lineage: Lineage | None, archive: Archive) -> str:
     """Return "census 9f8e7d6c"; empty for None."""
-    return "" if lineage is None else f"{lineage.run.flow} {archive.short_ids()[lineage.run.run_id]}"
+    return "" if lineage is None else f"{lineage.run.flow} {archive.short_ids[lineage.run.run_id]}"
 
 
 def _run_json(lineage: Lineage, archive: Archive) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rich.text import Text
@@ -40,7 +40,7 @@ def why(
 
 
 def _print(found: Answer, calls: int) -> None:
-    out, trace, short = console(), found.step.trace, found.archive.short_ids()
+    out, trace, short = console(), found.step.trace, found.archive.short_ids
     run, spent = found.lineage.run, spent_us(trace)
     done = "failed" if trace.status == "failed" else _DONE[trace.decision]
     took = f" in {format_us(spent)}" if spent else ""
@@ -57,7 +57,7 @@ def _print(found: Answer, calls: int) -> None:
     print_lines(out, _route_lines(found))
 
 
-def _spared(found: Answer, short: dict[str, str]) -> Iterator[str]:
+def _spared(found: Answer, short: Mapping[str, str]) -> Iterator[str]:
     """Tell why a step was not computed, and what that saved."""
     trace = found.step.trace
     if trace.decision is Decision.COMPUTE:

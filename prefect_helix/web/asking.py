@@ -37,7 +37,7 @@ class Links:
 
     def __init__(self, archive: Archive) -> None:
         self._archive = archive
-        self._short = archive.short_ids()
+        self._short = archive.short_ids
         self._attempts = Counter(lineage.run.run_id for lineage in archive.lineages)
 
     def short(self, run: Run) -> str:
