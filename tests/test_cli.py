@@ -771,6 +771,15 @@ def test_a_plan_follows_the_parameters_given_and_says_what_may_yet_be_spared(hel
     assert (plan["flow"], plan["prior_run_id"], plan["predicted_us"]) == ("census", OLD, 62 * SECOND_US)
 
 
+def test_a_task_of_another_file_is_no_earlier_version_of_one_with_its_name(
+    helix: Helix, planned: str, commit: Commit
+) -> None:
+    commit(run(NEW, [call("fit", key="evaluation:fit", fingerprint="other code")], day=2))
+    (accepted,) = json.loads(helix("accept", planned, "--yes", "--json").stdout)
+    assert (accepted["task"], accepted["before"]) == ("fit", "code")
+    assert [ruling["before"] for ruling in json.loads(helix("rulings", "--json").stdout)] == ["code"]
+
+
 def test_a_plan_writes_nothing(helix: Helix, planned: str, store: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in store.rglob("*")}
     helix("plan", planned, "-p", "n=3")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -108,11 +108,18 @@ def _latest(flow: str, archive: Archive) -> list[Trace]:
     return list({(trace.key, trace.task): trace for trace in valid}.values())
 
 
-def _edited(traces: Iterable[Trace], flow: Loaded, archive: Archive, *, named: bool) -> Iterator[_Edit]:
-    """Yield the tasks of `traces` whose code changed; all of them must have if they were `named`."""
+def _edited(traces: Sequence[Trace], flow: Loaded, archive: Archive, *, named: bool) -> Iterator[_Edit]:
+    """Yield the tasks of `traces` whose code changed; all of them must have if they were `named`.
+
+    A task that moved goes by its name, unless it has results where it is now: then another file has a flow of the same
+    name with a task of that name, and its results are not those of this one.
+    """
     stands_for = archive.rulings.stands_for
+    keys = {trace.key for trace in traces}
     for trace in traces:
         spec = flow.spec_of(trace.key, trace.task)
+        if spec is not None and spec.key != trace.key and spec.key in keys:
+            continue
         if spec is not None and stands_for(spec.fingerprint) != stands_for(trace.computed_by):
             yield _Edit(spec, trace)
         elif named and spec is None:
