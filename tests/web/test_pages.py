@@ -290,6 +290,19 @@ def test_a_running_flow_is_followed_from_its_journal(site: Any, make_run: Make, 
     assert "live.js" not in site.get("/run", id=run.run_id).text
 
 
+def test_of_tasks_that_one_function_is_made_into_those_to_come_are_named(
+    make_site: Make, make_run: Make, make_trace: Make
+) -> None:
+    site = make_site()
+    fits = [replace(make_trace(f"fit {name}", at, name), key="flows.census:fit") for at, name in enumerate("abc")]
+    prior = make_run(1, fits)
+    site.catalog.commit(prior)
+    run = replace(make_run(2, (), prior).run, status="running", finished_us=None, summary=None)
+    site.catalog.append(run, fits[2:])
+    to_come = site.get("/run", id=run.run_id).text.partition('<details id="to-come">')[2].partition("</details>")[0]
+    assert re.findall("<bdi>(.*?)</bdi>", to_come) == ["fit a", "fit b"]
+
+
 def test_each_attempt_of_a_flow_run_has_an_address(site: Any, make_run: Make, make_trace: Make) -> None:
     started_us = make_run(9, ()).run.started_us
     site.catalog.commit(make_run(3, [make_trace("scan", 0, "scan1")], name="again", started_us=started_us))

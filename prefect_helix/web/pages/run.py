@@ -105,12 +105,12 @@ def progress_of(ask: Ask, lineage: Lineage) -> Progress:
 
 def _to_come(traces: Sequence[Trace], prior: Sequence[Trace]) -> tuple[tuple[str, int | None], ...]:
     """Return the steps of the run before that were not computed so far, with what they take."""
-    done = Counter(trace.key for trace in traces)
+    done = Counter((trace.key, trace.task) for trace in traces)
     names = call_names(prior)
     left = []
     for trace, name in zip(prior, names, strict=True):
-        if done[trace.key]:
-            done[trace.key] -= 1
+        if done[trace.key, trace.task]:
+            done[trace.key, trace.task] -= 1
         else:
             left.append((name, trace.compute_us))
     return tuple(left)
