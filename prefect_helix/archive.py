@@ -22,6 +22,7 @@ from prefect_helix.runtime.session import now_us
 from prefect_helix.settings import Resolved
 from prefect_helix.storage.catalog import Catalog
 from prefect_helix.storage.documents import new_id
+from prefect_helix.storage.index import calls_of
 from prefect_helix.storage.store import Store
 from prefect_helix.views.steps import call_names
 from prefect_helix.views.units import moment
@@ -168,9 +169,17 @@ class Archive:
         return lineage.run.summary or summarise(lineage, next(iter(self.earlier(lineage.run)), None))
 
     def compared(self, run: Run, trace: Trace) -> tuple[Lineage, Trace] | None:
-        """Return the earlier run and call that `trace` is compared with; None if its task was never called before."""
-        found = ((lineage, Calls(lineage.traces).closest(trace)) for lineage in self.earlier(run))
-        return next(((lineage, before) for lineage, before in found if before is not None), None)
+        """Return the earlier run and call that `trace` is compared with; None if its task was never called before.
+
+        In the run to compare with first the task is found by its function, too, should it be called otherwise now. In
+        the others it is found by its name alone, so that no other steps of them need be decoded.
+        """
+        for place, lineage in enumerate(self.earlier(run)):
+            calls = calls_of(lineage, trace.task) if place else lineage.traces
+            before = Calls(calls).closest(trace)
+            if before is not None:
+                return lineage, before
+        return None
 
     def components_of(self, fingerprint: str) -> Sequence[Component] | None:
         """Return what a fingerprint is made of; None where that is not recorded.

@@ -15,6 +15,7 @@ from prefect.flows import Flow, load_flow_from_entrypoint
 from typer.testing import CliRunner
 from typer.testing import Result as Outcome
 
+from prefect_helix.answers import answer
 from prefect_helix.archive import read_archive
 from prefect_helix.cli import app
 from prefect_helix.core.digest import digest
@@ -583,6 +584,16 @@ def test_a_step_that_the_prior_run_did_not_call_is_compared_with_an_earlier_run(
     other = run("88", [fit], day=2, flow="genomics")
     commit(run(OLD, [fit], day=1), run("77", [scan], day=2), other, run(NEW, [fit], day=3, prior_run_id="77"))
     assert json.loads(helix("why", "last", "fit", "--json").stdout)["compared_with"] == OLD
+
+
+def test_a_step_that_no_run_has_called_is_told_without_a_look_at_their_other_steps(commit: Commit, store: Path) -> None:
+    others = [call("scan"), call("clean", call=1)]
+    earlier = [run(f"{number:08}", others, started_us=NEW_YEAR_US + number) for number in range(40)]
+    commit(*earlier, run(NEW, [call("fit")], day=2))
+    archive = read_archive(resolve(FlowOptions(store=store)))
+    lineage = archive.run("last")
+    assert answer(archive, lineage, lineage.traces[0]).notes == ("No earlier run of census called it.",)
+    assert archive.catalog.decoded == 0
 
 
 @pytest.mark.parametrize("decision", [LOAD, PRUNE])
