@@ -198,7 +198,7 @@ class Archive:
             ConfigurationError: If no run can have that name.
             StoreError: If the store refuses.
         """
-        self.catalog.remark(Tag(new_id(), now_us(), checked_tag(name), lineage.run.run_id))
+        self.catalog.remark(Tag(new_id(), self._later(name), checked_tag(name), lineage.run.run_id))
 
     def untag(self, name: str) -> str:
         """Take a name from the run that has it, and return that run's id.
@@ -210,8 +210,13 @@ class Archive:
         tag = self.remarks.tags.get(name)
         if tag is None:
             raise NotFoundError(f"No run has the tag {name!r}{suggestion(name, self.remarks.tags)}")
-        self.catalog.remark(Tag(new_id(), now_us(), name, ""))
+        self.catalog.remark(Tag(new_id(), self._later(name), name, ""))
         return tag.run
+
+    def _later(self, name: str) -> int:
+        """Return the time of a tag that replaces all of that name, also those of machines whose clocks are ahead."""
+        given = (one.at_us for one in self.remarks.all if isinstance(one, Tag) and one.name == name)
+        return max([now_us(), *(at_us + 1 for at_us in given)])
 
     def note(self, lineage: Lineage, text: str) -> Note:
         """Write a note on a run.

@@ -6,9 +6,11 @@ import json
 
 import pytest
 
+from prefect_helix.core.remarks import Tag
+from prefect_helix.runtime.session import now_us
 from prefect_helix.storage.catalog import Catalog
 
-from .test_cli import NEW, OLD, Commit, Helix, call, commit, helix, run, store, words
+from .test_cli import NEW, OLD, SECOND_US, Commit, Helix, call, commit, helix, run, store, words
 
 __all__ = ["commit", "helix", "store"]
 
@@ -30,6 +32,14 @@ def test_a_tag_names_a_run_until_another_one_gets_it(helix: Helix) -> None:
     assert helix("untag", "best").stdout == "best is no run any more; it was run 9f8e7d6c.\n"
     assert "There is no run 'best'" in helix("show", "best", exit_code=1).stderr
     assert "No run has the tag 'best'." in helix("untag", "best", exit_code=1).stderr
+
+
+def test_a_tag_moves_though_the_clock_of_who_gave_it_before_was_ahead(helix: Helix, two_runs: Catalog) -> None:
+    two_runs.remark(Tag("t1", now_us() + 3_600 * SECOND_US, "best", OLD))
+    assert helix("tag", "last", "best").stdout == "best is run 9f8e7d6c now; it was run 0a1b2c3d.\n"
+    assert found(helix, "best") == NEW
+    helix("untag", "best")
+    assert "There is no run 'best'" in helix("show", "best", exit_code=1).stderr
 
 
 @pytest.mark.parametrize("verb", [("show",), ("why", "", "fit"), ("diff",), ("tag", "", "again"), ("note", "", "hm")])
