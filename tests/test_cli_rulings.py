@@ -229,6 +229,12 @@ def test_the_beginning_of_a_name_must_name_one_ruling(helix: Helix, store: Path)
     assert (undone["id"], undone["undone"] is not None) == ("ab", True)
 
 
+def test_no_name_is_the_beginning_of_none(helix: Helix, store: Path) -> None:
+    Catalog(open_store(store)).rule(Revocation("ab", NOON_US, ("fit",)))
+    assert helix("undo", "", exit_code=1).stderr.startswith("error: '' is no ruling. See `prefect-helix rulings`.")
+    assert not made(store).withdrawn
+
+
 def test_several_rulings_are_taken_back_together_or_none_is(helix: Helix, store: Path) -> None:
     for name in ("aa", "bb", "cc"):
         Catalog(open_store(store)).rule(Acceptance(name, NOON_US, f"task {name}", "0" * 10, "1" * 10))

@@ -119,7 +119,7 @@ def _in_force(name: str, rulings: Rulings) -> Acceptance | Revocation:
         NotFoundError: If there is none, or more than one, or if it was taken back.
     """
     known = [one for one in rulings.all if not isinstance(one, Withdrawal)]
-    found = [one for one in known if one.id.startswith(name)]
+    found = [one for one in known if name and one.id.startswith(name)]
     if len(found) != 1:
         problem = "names more than one ruling." if found else f"is no ruling{suggestion(name, [o.id for o in known])}"
         raise NotFoundError(f"{name!r} {problem} See `prefect-helix rulings`.")
