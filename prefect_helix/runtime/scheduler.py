@@ -326,6 +326,8 @@ class Scheduler:
         with self.lock:
             node.failed, node.decision, node.error = True, Decision.COMPUTE, error
             node.failure = hash_parts("failed", told or repr(error))
+            if not node.done:  # what it has are the times of an earlier run
+                node.compute_us = node.computed_at_us = None
             trace = self._world.facts(node)
             replan(self._world, [node, *(child for child, _ in self._world.spread(node))])
         self._keeper.record(trace)

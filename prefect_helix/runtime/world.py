@@ -219,6 +219,7 @@ class World:
             node.spec.by_digest or self.history.ambiguous(node.signature) or any(i.undetermined for i in inputs)
         )
         node.standing, node.trace, node.result, node.reason = Standing.ORIGINAL, None, None, ""
+        node.compute_us = node.computed_at_us = None
         if self._mode != "auto" or not node.spec.deterministic:
             return
         # What was used already was so before anything that it waits for had to be computed after all.

@@ -18,6 +18,7 @@ import pytest
 from prefect_helix.core import renting
 from prefect_helix.core.errors import NondeterministicTaskError, VerificationError
 from prefect_helix.core.graph import Decision
+from prefect_helix.core.summary import saved_us
 from prefect_helix.runtime.nodes import Node
 from prefect_helix.runtime.standin import is_stand_in, is_touched
 from prefect_helix.runtime.world import World
@@ -427,6 +428,43 @@ def test_failed_traces_make_nothing_equivalent(lab):
     with pytest.raises(ValueError, match="first"):
         lab.run(lambda: task())
     assert lab.run(lambda: task()).value == 7
+
+
+@pytest.mark.parametrize("argument", [5, 6], ids=["result not stored", "other argument"])
+def test_a_step_that_fails_has_no_times_of_an_earlier_run(lab, argument):
+    given, failing, runs = [5], [], []
+
+    def body(k):
+        if failing:
+            raise ValueError("no room")
+        return bytes(100_000)
+
+    fit = lab.task(body, name="fit")
+
+    def flow():
+        runs.append(lab.current)
+        return fit(given[0])
+
+    lab.run(flow, policy="never")
+    given[0], failing[:] = argument, [True]
+    with pytest.raises(ValueError, match="no room"):
+        lab.run(flow, policy="never")
+    (trace,) = runs[1].lineage.traces
+    assert (trace.status, trace.compute_us, trace.computed_at_us) == ("failed", None, None)
+
+
+def test_a_lazy_call_that_nobody_asks_for_saves_nothing_whatever_was_expected_of_it(lab):
+    part = lab.task(lambda k: bytes(100_000), name="part", lazy=True)
+    given = [5]
+
+    def flow(asks):
+        made = part.submit(given[0])
+        return len(made.result()) if asks else 0
+
+    lab.run(flow, asks=True, policy="never")
+    given[0] = 6
+    (trace,) = lab.run(flow, asks=False, policy="never").lineage.traces
+    assert (trace.decision, trace.compute_us, saved_us(trace)) == (Decision.PRUNE, None, 0)
 
 
 # -- options -----------------------------------------------------------------------------------------------------
