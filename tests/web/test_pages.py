@@ -290,6 +290,19 @@ def test_a_running_flow_is_followed_from_its_journal(site: Any, make_run: Make, 
     assert "live.js" not in site.get("/run", id=run.run_id).text
 
 
+def test_a_run_in_progress_goes_on_being_measured_when_a_step_has_failed(
+    make_site: Make, make_run: Make, make_trace: Make
+) -> None:
+    site = make_site()
+    scan = make_trace("scan", 0, "scan")
+    failed = make_trace("fit", 1, "fit", [scan], status="failed", result=None, compute_us=None)
+    run = make_run(1, (), status="running", finished_us=None, predicted_us=4 * SECOND_US).run
+    site.catalog.append(run, [scan, failed])
+    page = site.get("/run", id=run.run_id).text
+    assert "2 steps computed in 1.0 s; about 3.0 s of computing and loading are left" in words(page)
+    assert 'max="100" value="25"' in page
+
+
 def test_of_tasks_that_one_function_is_made_into_those_to_come_are_named(
     make_site: Make, make_run: Make, make_trace: Make
 ) -> None:
