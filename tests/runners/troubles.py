@@ -516,9 +516,10 @@ def an_edit_beside_workers() -> list[Any]:
 
     write_helping(2)
     found = [turned(1)]
-    write_helping(100)
-    found += [turned(2), turned(2)]
     with Client(make_runner().address) as client:
+        client.run(exec, "import helping")  # on each of them
+        write_helping(100)
+        found += [turned(2), turned(2)]
         client.restart()
     return [*found, turned(2), turned(2)]
 
