@@ -80,9 +80,7 @@ def test_a_large_object_on_azure_is_replaced_by_a_second_write(monkeypatch: pyte
         assert store.read("x") == content
 
 
-def test_small_objects_need_no_place_for_files_on_this_machine(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_small_objects_need_no_place_for_files_on_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As in a container whose own file system is full, or cannot be written."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "absent"))
     store = open_store(f"memory://helix-{uuid.uuid4().hex}/store")
