@@ -8,7 +8,6 @@ import functools
 import io
 import itertools
 import os
-import pickle
 import random
 import tempfile
 import threading
@@ -23,6 +22,7 @@ import fsspec
 from fsspec.asyn import AsyncFileSystem
 from fsspec.dircache import DirCache
 
+from prefect_helix.core.recent import Recent
 from prefect_helix.storage.backend import Data, Entry, write_all
 from prefect_helix.storage.blob import Chunk
 from prefect_helix.storage.verified import Stamp
@@ -45,7 +45,6 @@ _SLOWEST_BYTES_PER_S = 1 << 20
 _PASSING = frozenset({errno.EBUSY, errno.EIO, errno.EAGAIN, errno.ECONNRESET, errno.ETIMEDOUT, errno.EPIPE})
 _PASSING_NAMES = ("Timeout", "Connect", "Incomplete", "ServerDisconnected", "ClientPayload", "SlowDown", "Throttl")
 _UPLOAD = " upload "
-_MOST_KNOWN = 8
 _FOLDERS_OF_LARGE = ("blobs", "index", "lineage", "results")
 _TIMES = ("LastModified", "mtime", "updated", "last_modified", "created")
 
@@ -222,12 +221,15 @@ class Remote:
 
 def _arrived(url: str, options: Mapping[str, Any]) -> Remote:
     """Return a place in the process that it was sent to: a worker that is handed it with each task connects once."""
-    return _known(os.getpid(), cloudpickle.dumps((url, options)))
+    place = os.getpid(), cloudpickle.dumps((url, options))  # a connection is of no use to a child of the process
+    known = _known.get(place)
+    if known is None:
+        known = Remote(url, options)
+        _known.put(place, known)
+    return known
 
 
-@functools.lru_cache(maxsize=_MOST_KNOWN)
-def _known(process: int, place: bytes) -> Remote:  # a connection is of no use to a child of the process
-    return Remote(*pickle.loads(place))
+_known: Recent[tuple[int, bytes], Remote] = Recent(8)
 
 
 def _is_passing(error: Exception) -> bool:

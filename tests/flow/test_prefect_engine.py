@@ -724,12 +724,12 @@ SHAPES = "class Shape:\n    def area(self, size):\n        return size * {by}\n"
     [
         """
         @helix_task
-        def area(shape, size, ready):
+        def area(shape, size):
             return shape.area(size)
         """,
         """
         @helix_task(depends_on=[shapes.Shape])
-        def area(shape, size, ready):
+        def area(shape, size):
             return importlib.import_module(NAME).Shape().area(size)
         """,
     ],
@@ -748,16 +748,12 @@ def test_what_a_process_computes_with_code_from_after_the_call_is_not_kept(
         from prefect_helix import helix_flow, helix_task
 
         NAME = "shapes"
-
-        @helix_task
-        def prepare():  # before the process has loaded the module
-            if "EDITED" in os.environ:
-                (Path(__file__).parent / "shapes.py").write_text(os.environ["EDITED"])
-            return 1
         {task}
         @helix_flow(store=str(Path(__file__).parent / "store"), task_runner=ProcessPoolTaskRunner(max_workers=1))
         def main():
-            return area.submit({shape}, 3, prepare.submit()).result()
+            if "EDITED" in os.environ:  # after this process has loaded the module, and before the pool's does
+                (Path(__file__).parent / "shapes.py").write_text(os.environ["EDITED"])
+            return area.submit({shape}, 3).result()
         """
     shape = "shapes.Shape()" if "shape.area" in task else "None"
     shaping = project(pipeline=pipeline.format(task=task, shape=shape), shapes=SHAPES.format(by=2))

@@ -12,6 +12,7 @@ import threading
 import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import cloudpickle
@@ -375,6 +376,25 @@ def test_code_in_another_place_is_compared(
     other.load()
 
     assert disagreement(there) == told
+
+
+def test_what_passes_for_a_module_is_no_hindrance(
+    project: Callable[[str], Project], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Library:
+        """As cffi makes one."""
+
+        __slots__ = ()
+        __class__ = property(lambda self: ModuleType)
+
+    monkeypatch.setitem(sys.modules, "agreeing_library", Library())
+    one = project("one")
+    one.write()
+    one.load()
+    there = one.takes("calls")
+    one.load()
+
+    assert disagreement(there) == ""
 
 
 def test_a_process_without_a_module_does_not_agree(project: Callable[[str], Project]) -> None:

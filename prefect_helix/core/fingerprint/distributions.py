@@ -90,11 +90,14 @@ def owner_of_class(cls: type) -> Owner:
 
 
 def module_file(module: ModuleType) -> str | None:
-    """Return the path of the module's file, None for built-in and namespace modules.
+    """Return the path of the module's file, None for built-in and namespace modules, and for what passes for a module.
 
     One that is to be loaded when it is first used is not loaded for that.
     """
-    file = object.__getattribute__(module, "__dict__").get("__file__")
+    try:
+        file = object.__getattribute__(module, "__dict__").get("__file__")
+    except AttributeError:  # a library that cffi has loaded
+        return None
     return file if isinstance(file, str) else None
 
 
