@@ -708,56 +708,11 @@ def test_what_is_made_of_what_prefects_own_cache_gave_is_not_what_the_code_gives
         """
     )
     kept = {"PREFECT_LOCAL_STORAGE_PATH": str(cached.folder / "prefect")}
-    assert cached.run(**kept) == ('"2!"', ["double", "shown"])
+    plain = {"PREFECT_INTEGRATIONS_HELIX_MODE": "off"}
+    assert cached.run(**kept, **plain) == ('"2!"', ["double", "shown"])
     cached.edit("pipeline", "2 * x", "3 * x")
+    assert cached.run(**kept) == ('"2!"', ["shown"])
     assert cached.run(**kept) == ('"2!"', [])
     shutil.rmtree(cached.folder / "prefect")
     assert cached.run(**kept) == ('"3!"', ["double", "shown"])
     assert cached.run(**kept) == ('"3!"', [])
-
-
-SHAPES = "class Shape:\n    def area(self, size):\n        return size * {by}\n"
-
-
-@pytest.mark.parametrize(
-    "task",
-    [
-        """
-        @helix_task
-        def area(shape, size):
-            return shape.area(size)
-        """,
-        """
-        @helix_task(depends_on=[shapes.Shape])
-        def area(shape, size):
-            return importlib.import_module(NAME).Shape().area(size)
-        """,
-    ],
-    ids=["class of an argument", "depends_on"],
-)
-def test_what_a_process_computes_with_code_from_after_the_call_is_not_kept(
-    task: str, project: Callable[..., Any]
-) -> None:
-    pipeline = """
-        import importlib
-        import os
-        from pathlib import Path
-
-        import shapes
-        from prefect.task_runners import ProcessPoolTaskRunner
-        from prefect_helix import helix_flow, helix_task
-
-        NAME = "shapes"
-        {task}
-        @helix_flow(store=str(Path(__file__).parent / "store"), task_runner=ProcessPoolTaskRunner(max_workers=1))
-        def main():
-            if "EDITED" in os.environ:  # after this process has loaded the module, and before the pool's does
-                (Path(__file__).parent / "shapes.py").write_text(os.environ["EDITED"])
-            return area.submit({shape}, 3).result()
-        """
-    shape = "shapes.Shape()" if "shape.area" in task else "None"
-    shaping = project(pipeline=pipeline.format(task=task, shape=shape), shapes=SHAPES.format(by=2))
-
-    assert shaping.run(EDITED=SHAPES.format(by=100))[0] == "300"  # as with plain Prefect
-    shaping.write(shapes=SHAPES.format(by=2))
-    assert shaping.run()[0] == "6"
