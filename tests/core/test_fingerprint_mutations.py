@@ -393,13 +393,17 @@ def _hash(files: Mapping[str, str], folder: Path) -> str | None:
         (folder / file).write_text(source)
     sys.path.insert(0, str(folder))
     importlib.invalidate_caches()
-    loaded = set(sys.modules)
+    _forget()  # another test may have left one
     try:
         return fingerprint(importlib.import_module("project").task).hash
     except Exception:  # the change makes no sense
         return None
     finally:
         sys.path.remove(str(folder))
-        for name in set(sys.modules) - loaded:
-            if name.partition(".")[0] in ("project", "pkg"):
-                del sys.modules[name]
+        _forget()
+
+
+def _forget() -> None:
+    for name in list(sys.modules):
+        if name.partition(".")[0] in ("project", "pkg"):
+            del sys.modules[name]

@@ -13,10 +13,10 @@ from typing import Any, cast
 from uuid import UUID
 
 import pytest
-from prefect import task
 from prefect.futures import wait
 from prefect.task_runners import ProcessPoolTaskRunner
 
+from prefect_helix import helix_task
 from prefect_helix.elsewhere import ProcessEngine
 from prefect_helix.engine import Call, PrefectEngine
 from prefect_helix.futures import HelixFuture, Ref
@@ -105,8 +105,10 @@ def test_a_node_that_a_pool_does_not_take_has_failed() -> None:
             raise
 
     engine, node = ProcessEngine(ProcessPoolTaskRunner(max_workers=1)), node_of(submitted=True)
+    called = helix_task(lambda: 1)
+    node.spec = called.spec()
     engine.session = cast("Any", SimpleNamespace(failing=failing, reference=lambda value: None))
-    engine.calls[node.key] = Call(task(lambda: 1), None, None, contextvars.Context())
+    engine.calls[node.key] = Call(called, None, None, contextvars.Context())
     with pytest.raises(RuntimeError, match="not started"):
         engine.run(node)
     with pytest.raises(RuntimeError, match="not started"):
