@@ -51,27 +51,21 @@ class Journals:
         self._begun: dict[str, _Journal] = {}
 
     def append(self, run: Run, traces: Sequence[Trace]) -> None:
-        """Write one more segment, and remove those that are not needed any more.
-
-        Args:
-            run: The run as it is now.
-            traces: What is new; a later trace of the same call and signature replaces an earlier one.
-
-        Raises:
-            StoreError: If the store refuses.
-        """
+        """Write one more segment, and remove those that are not needed any more; see `Catalog.append`."""
         with self._lock:
             journal = self._begun.get(run.run_id) or self._begin(run.run_id)
             path = f"journal/{run.run_id}/{journal.next:08}.jsonl"
             journal.next += 1
             journal.single.append((path, traces))
-            gone: list[str] = []
+            joined: list[str] = []
             if len(journal.single) == JOINED:
-                gone, journal.joined = journal.joined, [single for single, _ in journal.single[:-1]]
+                joined = [single for single, _ in journal.single[:-1]]
                 traces = [trace for _, some in journal.single for trace in some]
                 journal.single.clear()
         self._store.write(path, encode_segment(run, traces))
-        self._store.delete_all(gone)
+        if joined:  # and held by what was just written, so that they may go next time
+            gone, journal.joined = journal.joined, joined
+            self._store.delete_all(gone)
 
     def first(self, run_id: str) -> int:
         """Return the number of the first segment that this process wrote for a run; 0 if it wrote none."""

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import threading
@@ -155,6 +156,22 @@ def test_a_long_journal_is_kept_in_few_segments_and_holds_all(store: Store, cata
     (found,) = Catalog(store).read().lineages
     assert [trace.call for trace in found.traces] == list(range(3 * JOINED))
     assert found.traces[0].compute_us == 3 * JOINED - 1
+
+
+def test_what_a_segment_that_failed_was_to_hold_again_stays(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    catalog = Catalog(store)
+
+    def refuse(path: str, chunks: object) -> int:
+        raise StoreError(store.url, "write", "no space is left")
+
+    for call in range(2 * JOINED):
+        with monkeypatch.context() as patched, contextlib.ExitStack() as expected:
+            if call == JOINED - 1:
+                patched.setattr(store, "write", refuse)
+                expected.enter_context(pytest.raises(StoreError))
+            catalog.append(make_run(status="running"), [make_trace(call)])
+    (found,) = Catalog(store).read().lineages
+    assert {*range(JOINED - 1)} <= {trace.call for trace in found.traces}
 
 
 def test_commit_replaces_the_journal_of_its_run_only(store: Store, catalog: Catalog) -> None:
