@@ -253,6 +253,12 @@ class Project:
             for name in SOURCES:
                 importlib.import_module(name)
 
+    def sends(self, task: str, edit: tuple[str, str, str] | None = None) -> tuple[Taken, ...]:
+        """What a task takes in a process that begins now, with all modules written anew, one after an edit."""
+        self.write(edit)
+        self.load()
+        return self.takes(task)
+
     def takes(self, task: str) -> tuple[Taken, ...]:
         """What a task takes, on its way to another process."""
         found: tuple[Taken, ...] = pickle.loads(pickle.dumps(taken(getattr(sys.modules["agreeing_steps"], task).fn)))
@@ -275,9 +281,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
 @pytest.mark.parametrize("task", TASKS)
 def test_a_process_that_begins_with_the_same_code_agrees(task: str, project: Callable[[str], Project]) -> None:
     one = project("one")
-    one.write()
-    one.load()
-    there = one.takes(task)
+    there = one.sends(task)
     one.load()
 
     assert disagreement(there) == ""
@@ -312,9 +316,7 @@ def test_a_process_with_code_from_before_an_edit_does_not(
     task: str, module: str, old: str, new: str, told: str, is_on_disk: bool, project: Callable[[str], Project]
 ) -> None:
     one = project("one")
-    one.write((module, old, new))
-    one.load()
-    there = one.takes(task)
+    there = one.sends(task, (module, old, new))
     one.write()
     one.load()
     if is_on_disk:
@@ -337,9 +339,7 @@ def test_an_edit_of_what_is_not_taken_there_does_not_matter(
     task: str, module: str, old: str, new: str, project: Callable[[str], Project]
 ) -> None:
     one = project("one")
-    one.write((module, old, new))
-    one.load()
-    there = one.takes(task)
+    there = one.sends(task, (module, old, new))
     one.write()
     one.load()
 
@@ -349,9 +349,7 @@ def test_an_edit_of_what_is_not_taken_there_does_not_matter(
 @pytest.mark.parametrize("task", TASKS)
 def test_code_may_be_in_another_place(task: str, project: Callable[[str], Project]) -> None:
     one, other = project("one"), project("other")
-    one.write()
-    one.load()
-    there = one.takes(task)
+    there = one.sends(task)
     other.write()
     other.load()
 
@@ -369,9 +367,7 @@ def test_code_in_another_place_is_compared(
     task: str, old: str, new: str, told: str, project: Callable[[str], Project]
 ) -> None:
     one, other = project("one"), project("other")
-    one.write()
-    one.load()
-    there = one.takes(task)
+    there = one.sends(task)
     other.write(("agreeing_tools", old, new))
     other.load()
 
@@ -389,9 +385,7 @@ def test_what_passes_for_a_module_is_no_hindrance(
 
     monkeypatch.setitem(sys.modules, "agreeing_library", Library())
     one = project("one")
-    one.write()
-    one.load()
-    there = one.takes("calls")
+    there = one.sends("calls")
     one.load()
 
     assert disagreement(there) == ""
@@ -399,9 +393,7 @@ def test_what_passes_for_a_module_is_no_hindrance(
 
 def test_a_process_without_a_module_does_not_agree(project: Callable[[str], Project]) -> None:
     one = project("one")
-    one.write()
-    one.load()
-    there = one.takes("calls")
+    there = one.sends("calls")
     forget()
 
     assert disagreement(there) == "agreeing_tools:weight"
@@ -411,9 +403,7 @@ def test_what_running_tasks_changed_is_no_difference_until_the_module_is_loaded_
     project: Callable[[str], Project], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one = project("one")
-    one.write()
-    one.load()
-    there = one.takes("lasts")
+    there = one.sends("lasts")
     tools: Any = sys.modules["agreeing_tools"]
 
     assert disagreement(there) == ""
@@ -527,9 +517,7 @@ def test_a_constant_is_looked_at_again_when_its_module_is_loaded_again(
     project: Callable[[str], Project], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one = project("one")
-    one.write()
-    one.load()
-    there = one.takes("reads")
+    there = one.sends("reads")
 
     assert disagreement(there) == ""
     one.write(("agreeing_tools", "RATE = 2", "RATE = 22"))
@@ -650,9 +638,7 @@ def test_a_module_that_is_to_be_loaded_at_its_first_use_is_left_alone(
     project: Callable[[str], Project], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one = project("one")
-    one.write()
-    one.load()
-    there = one.takes("calls")
+    there = one.sends("calls")
     one.load()
     (tmp_path / "agreeing_unused.py").write_text("raise ImportError('what it needs is not installed')")
     spec = importlib.util.spec_from_file_location("agreeing_unused", tmp_path / "agreeing_unused.py")
