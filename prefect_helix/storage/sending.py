@@ -11,6 +11,7 @@ import functools
 import importlib
 import io
 import sys
+from importlib.abc import Loader
 from types import BuiltinFunctionType, FunctionType
 from typing import Any
 
@@ -77,6 +78,8 @@ class _Copier(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no 
         self.named: list[Any] = []
 
     def reducer_override(self, obj: Any) -> Any:
+        if issubclass(type(obj), Loader):  # a module that is copied brings along what loaded it: no code of a task
+            return object, ()
         reduced = super().reducer_override(obj)
         if reduced is not NotImplemented:
             self.copied += [obj] if isinstance(obj, FunctionType) else []

@@ -11,6 +11,7 @@ import sys
 import threading
 import types
 from collections.abc import Callable, Iterator
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -226,6 +227,10 @@ TASKS = [
     "calls", "reads", "looks_up", "caches", "limits", "makes", "imports", "imports_below", "wrapped", "places", "roots",
     "sources", "lasts", "lasts_too", "holds", "alone", "called",
 ]  # fmt: skip
+
+
+class HookedLoader(SourceFileLoader):
+    """As what libraries that hook into imports load modules by."""
 
 
 class Project:
@@ -614,6 +619,25 @@ def test_what_is_in_a_module_that_somebody_has_copied_comes_along(project: Calla
         cloudpickle.unregister_pickle_by_value(tools)
     # What its functions take, which come along with it; the one with a cache in front pickle takes by name.
     assert names == {"agreeing_lower:base", "agreeing_lazy:", "agreeing_tools:cached"}
+
+
+def test_what_loaded_a_module_that_somebody_has_copied_is_no_code_of_it(project: Callable[[str], Project]) -> None:
+    one = project("one")
+    one.write()
+    one.load()
+    tools: Any = sys.modules["agreeing_tools"]
+    tools.__loader__ = tools.__spec__.loader = HookedLoader(tools.__name__, tools.__file__)  # as beartype's is, by name
+
+    def root(x: int) -> Any:
+        return tools.RATE * x
+
+    cloudpickle.register_pickle_by_value(tools)
+    try:
+        names = {one.name for one in taken(root)}
+    finally:
+        cloudpickle.unregister_pickle_by_value(tools)
+    assert "agreeing_tools:cached" in names
+    assert not [name for name in names if name.endswith("HookedLoader")]
 
 
 def test_what_cannot_be_looked_at_stops_nobody(project: Callable[[str], Project]) -> None:
