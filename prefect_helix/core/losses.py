@@ -14,7 +14,7 @@ ancestors up to the next stored ones are looked at again.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
 
@@ -220,6 +220,10 @@ class Losses:
         change = self._weight(changes) / sum(self._weights)
         return 1 / (1 - (1 - END) * (1 - change))
 
+    def compute_us(self, key: str) -> int:
+        """Return what computing a step takes."""
+        return self._steps[self._numbers[key]].compute_us
+
     def recreate_us(self, key: str) -> int:
         """Return what computing a step and all its ancestors takes. Complexity: O(ancestors)."""
         return sum(self._steps[number].compute_us for number in self._above(self._numbers[key], past_stored=True))
@@ -237,17 +241,26 @@ class Losses:
                 return True
         return False
 
-    def remake_exceeds(self, key: str, us: int) -> bool:
+    def remake_exceeds(self, key: str, us: int, had: Callable[[str], bool] = lambda key: False) -> bool:
         """Return whether computing a step, and having what it takes from what is stored, takes longer than that.
 
         Complexity: O(ancestors up to the next stored ones), but no more of them than take so long, and none where all
         steps together take less.
+
+        Args:
+            key: The step.
+            us: That.
+            had: Whether the result of a step can be loaded although it does not count as stored.
         """
         if self._cost_us <= us and not self.stored(key):
             return False
-        for number in self._above(self._numbers[key]):
+        own = self._numbers[key]
+        for number in self._above(own, had=had):
             step = self._steps[number]
-            us -= step.compute_us if number == self._numbers[key] else step.cost_us
+            if number == own:
+                us -= step.compute_us
+            else:
+                us -= step.load_us if had(self._keys[number]) else step.cost_us
             if us < 0:
                 return True
         return False
@@ -318,14 +331,16 @@ class Losses:
             self._known[scenarios] = weight
         return weight
 
-    def _above(self, number: int, *, past_stored: bool = False) -> Iterator[int]:
-        """Yield a step and its ancestors, up to the next stored ones or past them."""
+    def _above(
+        self, number: int, *, past_stored: bool = False, had: Callable[[str], bool] = lambda key: False
+    ) -> Iterator[int]:
+        """Yield a step and its ancestors, up to the next that are stored or `had`, or past them."""
         seen = {number}
         stack = [number]
         while stack:
             one = stack.pop()
             yield one
-            if one == number or past_stored or not self._steps[one].stored:
+            if one == number or past_stored or not (self._steps[one].stored or had(self._keys[one])):
                 new = [parent for parent in self._steps[one].parents if parent not in seen]
                 seen.update(new)
                 stack += new

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from prefect_helix.core.habits import FADE
 from prefect_helix.core.losses import Losses
@@ -56,6 +56,10 @@ class Prospects:
         """Return how many runs there are to be, of whatever kind, until these results are not valid any more."""
         return max(self._losses[run].runs(steps) / self._share(run) for run, steps in _by_run(keys))
 
+    def compute_us(self, key: Key) -> int:
+        """Return what computing a step takes."""
+        return self._losses[key[0]].compute_us(key[1])
+
     def recreate_us(self, key: Key) -> int:
         """Return what computing a step and all its ancestors takes."""
         return self._losses[key[0]].recreate_us(key[1])
@@ -64,9 +68,16 @@ class Prospects:
         """Return whether computing a step and all its ancestors takes longer than that."""
         return self._losses[key[0]].recreate_exceeds(key[1], us)
 
-    def remake_exceeds(self, key: Key, us: int) -> bool:
-        """Return whether computing a step, and having what it takes from what is stored, takes longer than that."""
-        return self._losses[key[0]].remake_exceeds(key[1], us)
+    def remake_exceeds(self, key: Key, us: int, had: Callable[[Key], bool] = lambda key: False) -> bool:
+        """Return whether computing a step, and having what it takes from what is stored, takes longer than that.
+
+        Args:
+            key: The step.
+            us: That.
+            had: Whether the result of a step can be loaded although it does not count as stored.
+        """
+        run, step = key
+        return self._losses[run].remake_exceeds(step, us, lambda one: had((run, one)))
 
     def affected(self) -> list[Key]:
         """Return the stored steps whose losses may not be what they were when this was last asked."""

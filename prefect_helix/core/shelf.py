@@ -71,6 +71,7 @@ class Shelf:
         self._prospects = prospects
         self._elsewhere = elsewhere
         self._refusals = _Refusals()
+        self._unspent_us = 0
 
     # -- what is there -------------------------------------------------------------------------------------------
 
@@ -143,6 +144,10 @@ class Shelf:
     def lodge(self, parcel: Parcel, at_us: int) -> tuple[str, ...] | None:
         """Decide whether a computed result that is not worth storing is stored for now, where nothing of worth goes.
 
+        It is if making it again from what is stored by then would take no less than writing and loading it. A step that
+        many are made from counts for each of them there. So all these writes together take no longer than the steps did
+        whose results came to this: a run does not take several times what its steps take.
+
         Args:
             parcel: The result.
             at_us: When it was computed.
@@ -150,24 +155,32 @@ class Shelf:
         Returns:
             The blobs that go for it; None if it is not stored.
 
-        Complexity: O(idle blobs), and of the ancestors no more than take as long as writing it.
+        Complexity: O(idle blobs), and of the ancestors no more than take as long as writing and loading it.
         """
-        if not may_stay_for_now(self._policy, parcel.choice):
+        self._unspent_us += self._prospects.compute_us(parcel.key)
+        if parcel.write_us > self._unspent_us or not may_stay_for_now(self._policy, parcel.choice):
             return None
         short_bytes = self.size_bytes + self._lots.new_bytes(parcel) - self._budget_bytes
         if short_bytes > 0 and short_bytes > sum(map(self.blobs.__getitem__, self.idle)):
             return None
-        if not self._prospects.remake_exceeds(parcel.key, parcel.write_us):
+        keeping_us = parcel.write_us + parcel.load_us
+        if not self._prospects.remake_exceeds(parcel.key, keeping_us - 1, self._is_lodged):
             return None
         choice = self._idle(short_bytes, parcel.blobs)
         if choice.short_bytes > 0:
             return None
         self._last_used_us.update(dict.fromkeys(parcel.blobs, at_us))
         self.lodged[parcel.key] = parcel
+        self._unspent_us -= parcel.write_us
         gone = self._remove(choice)
         self.lent.update(parcel.blobs.keys() - self.blobs.keys())
         self._lots.put(parcel)
         return gone
+
+    def _is_lodged(self, key: Key) -> bool:
+        """Return whether the result of a step is stored for now, and still there."""
+        parcel = self.lodged.get(key)
+        return parcel is not None and self.holds(parcel)
 
     def _count(self, key: Key, *, stored: bool) -> None:
         if self._prospects.stored(key) is not stored:

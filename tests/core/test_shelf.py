@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -199,6 +200,44 @@ def test_what_would_not_be_worth_its_write_if_all_steps_had_to_be_made_again_is_
     monkeypatch.setattr(Losses, "_flip", refused)
     last = Parcel(key("s999"), {"s999": 100}, load_us=1_000_000, write_us=1_000_000)
     assert (shelf.offer(last), shelf.lodge(last, 7)) == (None, None)
+
+
+def lodged(*steps: Expected) -> list[str]:
+    """Compute steps whose results are not worth storing, and take as long to write as to load; tell what is lodged."""
+    prospects = Prospects()
+    prospects.add(NOW, 1, Losses(STEADY, steps))
+    shelf = Shelf(Worth({100: 0.0}), 100 * len(steps), prospects, {}, {})
+    for step in steps:
+        one = Parcel(key(step.key), {step.key: 100}, load_us=step.load_us, write_us=step.load_us)
+        assert shelf.offer(one) is None
+        shelf.lodge(one, 7)
+    return [step for _, step in shelf.lodged]
+
+
+def test_a_result_is_stored_for_now_if_making_it_again_from_what_is_so_far_takes_longer() -> None:
+    chain = [Expected(f"s{n}", f"s{n}", (f"s{n - 1}",) if n else (), 10, 15) for n in range(10)]
+    assert lodged(*chain) == ["s2", "s4", "s6", "s8"], "one more step is made again sooner than it is written"
+    dear = [Expected("dear", "dear", (), 1000, 15), *(replace(step, parents=("dear",)) for step in chain[:1])]
+    assert lodged(*dear) == ["dear"], "it is loaded sooner than what is made from it is written"
+
+
+def test_what_is_stored_for_now_and_gone_has_to_be_made_again() -> None:
+    chain = [Expected(f"s{n}", f"s{n}", (f"s{n - 1}",) if n else (), 100, 80) for n in range(3)]
+    prospects = Prospects()
+    prospects.add(NOW, 1, Losses(STEADY, chain))
+    shelf = Shelf(Worth({100: 0.0}), 300, prospects, {}, {})
+    parcels = [Parcel(key(step.key), {step.key: 100}, load_us=80, write_us=80) for step in chain]
+    assert [shelf.lodge(one, 7) for one in parcels[:2]] == [None, ()]
+    shelf.forget("s1")
+    assert shelf.lodge(Parcel(key("s2"), {"s2": 100}, load_us=80, write_us=200), 7) == (), "all three are made again"
+
+
+def test_what_is_stored_for_now_takes_no_longer_to_write_than_the_steps_took() -> None:
+    source = Expected("source", "source", (), 100, 50)
+    wide = [Expected(f"f{n:02}", f"f{n:02}", ("source",), 1, 10) for n in range(1, 31)]
+    fit = Expected("fit", "fit", tuple(step.key for step in wide), 500, 10)
+    found = lodged(source, *wide, fit)
+    assert found == ["source", "f01", "f02", "f03", "f04", "f05", "f10", "f20", "f30", "fit"]
 
 
 def test_what_is_stored_stays_if_it_is_worth_that_and_is_idle_else() -> None:

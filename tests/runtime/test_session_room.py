@@ -72,7 +72,7 @@ def test_a_policy_that_fails_costs_what_is_not_kept(lab, monkeypatch):
 
 def test_what_was_only_stored_for_now_may_be_gone_at_the_end(lab):
     early = [lab.task(lambda i=i: i, name=f"early{i}", cost_us=1) for i in range(10)]
-    lodged = lab.task(lambda: frame(1.0), name="lodged", cost_us=1500)
+    lodged = lab.task(lambda: frame(1.0), name="lodged", cost_us=1700)
     dear = lab.task(lambda d: d + 1, name="dear", cost_us=60_000_000)
     waiting = lab.task(lambda d: d + 2, name="waiting", cost_us=1_000_000)
     late = [lab.task(lambda d, i=i: total(d) + i, name=f"late{i}", cost_us=1) for i in range(8)]
@@ -90,6 +90,33 @@ def test_what_was_only_stored_for_now_may_be_gone_at_the_end(lab):
     assert run.warnings == {}
     assert len(lab.store.list("lineage")) == 1
     assert lab.store.list("leases") == []
+
+
+class Worthless:
+    """A policy to which nothing is worth anything."""
+
+    name = "worthless"
+
+    def worth(self, candidate: Any) -> float:
+        return 0.0
+
+
+def test_steps_that_are_made_sooner_than_written_are_stored_now_and_then_in_case_the_run_is_killed(lab, monkeypatch):
+    monkeypatch.setitem(POLICIES, "worthless", Worthless())
+    first = lab.task(lambda: frame(), name="step0", cost_us=500)
+    steps = [lab.task(lambda d: d + 1, name=f"step{i}", cost_us=500) for i in range(1, 9)]
+
+    def flow() -> float:
+        found = first()
+        for step in steps:
+            found = step(found)
+        return total(found)
+
+    with lab.open("flow", {}, policy="worthless") as run:
+        flow()
+        lab.kill(run)
+    assert len(lab.store.blobs()) == 3, "of step3, step5 and step7: writing one takes 0.8 ms"
+    assert lab.run(flow, policy="worthless").bodies == ["step8"]
 
 
 class Fading:
