@@ -27,6 +27,7 @@ class Parcel:
         load_us: What loading it takes.
         write_us: What writing all of it takes.
         choice: What its task asks for.
+        lasting: Whether a later run may load it.
     """
 
     key: Key
@@ -34,6 +35,7 @@ class Parcel:
     load_us: int
     write_us: int
     choice: Choice = "auto"
+    lasting: bool = True
 
     @property
     def name(self) -> Name:
@@ -64,8 +66,8 @@ class Lot:
 
     @property
     def keys(self) -> list[Key]:
-        """Their steps."""
-        return [*self.parcels]
+        """Their steps, as far as a later run may load what they have."""
+        return [key for key, parcel in self.parcels.items() if parcel.lasting]
 
     @property
     def parcel(self) -> Parcel:
@@ -209,14 +211,23 @@ class Lots:
         for name in self._stale:
             lot = self._lots[name]
             lot.own_bytes = sum(self.blobs[blob] for blob in name if len(self._held_by[blob]) == 1)
-            lot.worth = self.worth(lot.parcel, lot.keys, lot.own_bytes)
-            if lot.worth == inf and all(run != NOW for run, _ in lot.keys):
+            lot.worth = self.worth(lot.parcel, lot.parcels.values(), lot.own_bytes)
+            if lot.worth == inf and all(run != NOW for run, _ in lot.parcels):
                 lot.worth = 0.0
             self.rank(lot)
         self._stale.clear()
 
-    def worth(self, parcel: Parcel, keys: Collection[Key], size_bytes: int) -> float:
-        """Return what it is worth to have the result of these steps stored, in so many bytes of its own."""
+    def worth(self, parcel: Parcel, sharing: Collection[Parcel], size_bytes: int) -> float:
+        """Return what it is worth to have a result stored, in so many bytes of its own.
+
+        What no later run loads makes none of them shorter.
+
+        Args:
+            parcel: The result.
+            sharing: It, and all others that are made of the same blobs.
+            size_bytes: How many.
+        """
+        keys = [one.key for one in sharing if one.lasting]
         candidate = Candidate(
             load_us=parcel.load_us,
             write_us=0 if self.holds(parcel) else parcel.write_us,
@@ -225,6 +236,6 @@ class Lots:
             exceeds=lambda us: self._prospects.recreate_exceeds(parcel.key, us),
             loss=lambda: self._prospects.loss_us(keys),
             most_loss=lambda: self._prospects.most_loss_us(keys),
-            runs=lambda: self._prospects.runs(keys),
+            runs=lambda: self._prospects.runs(one.key for one in sharing),
         )
         return worth(self._policy, parcel.choice, candidate)

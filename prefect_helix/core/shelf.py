@@ -123,11 +123,11 @@ class Shelf:
         size_bytes = self._lots.new_bytes(parcel)
         gone: tuple[str, ...] | None = ()
         if size_bytes:
-            worth_it = size_bytes <= self._budget_bytes and self._lots.worth(parcel, [parcel.key], size_bytes) > 0
+            worth_it = size_bytes <= self._budget_bytes and self._lots.worth(parcel, [parcel], size_bytes) > 0
             gone = self._displace(parcel, size_bytes) if worth_it else None
             if worth_it and gone is None:
                 self.wanted.add(parcel.key)
-        self._count(parcel.key, stored=gone is not None)
+        self._count(parcel, stored=gone is not None)
         if gone is not None and parcel.blobs:
             self._lots.put(parcel)
             self.expect(parcel)
@@ -135,8 +135,8 @@ class Shelf:
 
     def admit(self, parcel: Parcel) -> bool:
         """Decide whether a result that is stored is worth staying, and take note that it may be needed if it is."""
-        stays = self.holds(parcel) and self._lots.worth(parcel, [parcel.key], parcel.size_bytes) > 0
-        self._count(parcel.key, stored=stays)
+        stays = self.holds(parcel) and self._lots.worth(parcel, [parcel], parcel.size_bytes) > 0
+        self._count(parcel, stored=stays)
         if stays:
             self.expect(parcel)
         return stays
@@ -178,13 +178,14 @@ class Shelf:
         return gone
 
     def _is_lodged(self, key: Key) -> bool:
-        """Return whether the result of a step is stored for now, and still there."""
+        """Return whether a later run could load the result of a step that is stored for now."""
         parcel = self.lodged.get(key)
-        return parcel is not None and self.holds(parcel)
+        return parcel is not None and parcel.lasting and self.holds(parcel)
 
-    def _count(self, key: Key, *, stored: bool) -> None:
-        if self._prospects.stored(key) is not stored:
-            self._prospects.flip([key])
+    def _count(self, parcel: Parcel, *, stored: bool) -> None:
+        """Take note of whether a later run can load a result."""
+        if self._prospects.stored(parcel.key) is not (stored and parcel.lasting):
+            self._prospects.flip([parcel.key])
 
     # -- what goes -----------------------------------------------------------------------------------------------
 
@@ -206,7 +207,7 @@ class Shelf:
         if short_bytes <= 0:
             return ()
         self._look_elsewhere()
-        worth = self._lots.worth(parcel, [parcel.key], size_bytes)
+        worth = self._lots.worth(parcel, [parcel], size_bytes)
         if self._refusals.cover(size_bytes, worth, len(self.idle)):
             return None
         choice = self._choose(short_bytes, _DEAREST, parcel.blobs)

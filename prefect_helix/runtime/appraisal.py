@@ -67,7 +67,7 @@ class Appraiser:
             compute_us=compute_us or 0,
             load_us=self._world.history.costs.load(result, node.spec.key) if result else 0,
             demanded=node.demanded,
-            stored=self._stored(node.result) if node.result else prior is not None and prior.stored,
+            stored=_lasts(node) and (self._stored(node.result) if node.result else prior is not None and prior.stored),
         )
 
     def loss_us(self, node: Node) -> float:
@@ -87,6 +87,7 @@ class Appraiser:
             load_us=self._world.expected_load_us(node) or 0,
             write_us=self._world.history.costs.write(sum(sizes.values()), len(sizes)),
             choice=node.spec.materialize,
+            lasting=_lasts(node),
         )
 
     def take(self, step: Expected) -> None:
@@ -169,6 +170,7 @@ class Appraiser:
         steps: list[Expected] = []
         parcels: list[Parcel] = []
         for number, trace in enumerate(lineage.traces):
+            lasting = trace.deterministic and not trace.changed_inputs
             step = Expected(
                 key=str(number),
                 task=trace.key,
@@ -176,12 +178,12 @@ class Appraiser:
                 compute_us=costs.compute(trace.key, trace) or 0,
                 load_us=costs.load(trace.result, trace.key) if trace.result else 0,
                 demanded=trace.demanded,
-                stored=trace.result is not None and self._stored(trace.result),
+                stored=lasting and trace.result is not None and self._stored(trace.result),
             )
             keys.setdefault(trace.signature, step.key)
             steps.append(step)
             if sizes := self._sizes(trace.result, blobs):
-                parcels.append(Parcel((name, step.key), sizes, step.load_us, 0))
+                parcels.append(Parcel((name, step.key), sizes, step.load_us, 0, lasting=lasting))
         prospects.add(name, share, Losses(self._chances(lineage.run.flow, steps), steps))
         return parcels
 
@@ -200,3 +202,9 @@ class Appraiser:
         if result is None or not result.kept or not self._stored(result):
             return {}
         return {name: blobs[name] for name in result.kept if name in blobs}
+
+
+def _lasts(node: Node) -> bool:
+    """Return whether a later run may load the result of a node, and does not compute it in any case."""
+    known = node if node.done or node.prior is None else node.prior
+    return node.spec.deterministic and not known.changed_inputs

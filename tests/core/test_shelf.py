@@ -240,6 +240,31 @@ def test_what_is_stored_for_now_takes_no_longer_to_write_than_the_steps_took() -
     assert found == ["source", "f01", "f02", "f03", "f04", "f05", "f10", "f20", "f30", "fit"]
 
 
+@pytest.mark.parametrize("lasting", [False, True])
+def test_what_no_later_run_loads_takes_no_room_from_what_one_may(lasting: bool) -> None:
+    steps = [Expected("a", "a", (), 1000, 1, demanded=True), Expected("b", "b", (), 500, 1, demanded=True)]
+    prospects = Prospects()
+    prospects.add(NOW, 1, Losses(STEADY, steps))
+    shelf = Shelf(POLICIES["auto"], 100, prospects, {}, {})
+    first = replace(parcel("a"), lasting=lasting)
+    assert shelf.offer(first) == (() if lasting else None)
+    assert shelf.offer(parcel("b")) == (None if lasting else ())
+    assert [prospects.stored(key(name)) for name in ("a", "b")] == [lasting, not lasting]
+
+
+def test_a_result_that_no_later_run_loads_stands_for_no_equal_one() -> None:
+    steps = [Expected("a", "a", (), 1000, 1), Expected("b", "b", ("a",), 10, 1, demanded=True)]
+    prospects = Prospects()
+    prospects.add(NOW, 1, Losses(STEADY, steps))
+    shelf = Shelf(POLICIES["auto"], 100, prospects, {}, {})
+    assert shelf.offer(parcel("a", "one")) == ()
+    before = prospects.loss_us([key("a")])
+    assert shelf.offer(replace(parcel("b", "one"), lasting=False)) == ()
+    assert prospects.loss_us([key("a")]) == before > 0
+    shelf.forget("one")
+    assert [prospects.stored(key(name)) for name in ("a", "b")] == [False, False]
+
+
 def test_what_is_stored_stays_if_it_is_worth_that_and_is_idle_else() -> None:
     shelf = shelf_of(Worth({100: 1.0, 50: 0.0}), 500, "a", "b", blobs={"a": 100, "b": 50})
     assert shelf.admit(parcel("a"))

@@ -92,6 +92,26 @@ def test_what_was_only_stored_for_now_may_be_gone_at_the_end(lab):
     assert lab.store.list("leases") == []
 
 
+@pytest.mark.parametrize("declared", [True, False], ids=["not deterministic", "changes its argument"])
+def test_what_every_run_computes_in_any_case_takes_no_room_from_what_is_reused(lab, declared):
+    def draw(seen: list[int]) -> pd.DataFrame:
+        if not declared:
+            seen.append(1)
+        return frame(1.0)
+
+    drawn = lab.task(draw, name="drawn", cost_us=90_000_000, deterministic=not declared)
+    other = lab.task(lambda: frame(2.0), name="other", cost_us=50_000_000)
+    fit = lab.task(lambda one, two: total(one) + total(two), name="fit", cost_us=1)
+
+    def flow() -> float:
+        return fit(drawn([]), other())
+
+    lab.run(flow, policy="auto", budget=ONE + 1000)
+    fit.edit()
+    assert lab.run(flow, policy="auto", budget=ONE + 1000).bodies == ["drawn", "fit"]
+    assert lab.blob_bytes() <= ONE + 1000
+
+
 class Worthless:
     """A policy to which nothing is worth anything."""
 
