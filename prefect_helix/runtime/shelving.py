@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from typing import NamedTuple, TypeAlias
 
 from prefect_helix.core.errors import NotStorableError
@@ -15,6 +17,9 @@ from prefect_helix.storage.blob import ChangedWhileWritingError
 
 WAITING_BYTES = 256 * 1024 * 1024
 """Bytes of results that are held until the run ends, because they may find room then."""
+
+LARGE_BYTES = 4 * 1024 * 1024
+"""Blobs of so many bytes and more tell how fast writing is; with smaller ones it may be the latency that takes long."""
 
 Put: TypeAlias = "Callable[[Collection[str]], None]"
 """Writes the blobs of those names, wherever the value is that they are made of."""
@@ -58,6 +63,7 @@ class Shelving:
         self._shelf = appraiser.shelf(stock.blobs, stock.strangers, self._spared)
         self._waiting: list[_Offer] = []
         self._waiting_bytes = 0
+        self._us_per_byte = 0.0
 
     def expect(self, step: Expected) -> None:
         """Take note of a step that is new or known better."""
@@ -106,6 +112,7 @@ class Shelving:
             lodging: Whether it may be stored for now, in case the run is killed.
         """
         shelf, (trace, parcel, put) = self._shelf, offer
+        parcel = replace(parcel, write_us=max(parcel.write_us, round(self._us_per_byte * parcel.size_bytes)))
         if parcel.blobs:
             self._stock.look_if_worth_it()
             self._fill()
@@ -125,8 +132,10 @@ class Shelving:
                 shelf.wanted.add(parcel.key)
                 return
             while missing:
+                began_us = clock_us()
                 put(missing[:1])
                 name = missing.pop(0)
+                self._learn(parcel.blobs[name], clock_us() - began_us)
                 self._stock.put(name, parcel.blobs[name])
                 self.wrote = True
         except ChangedWhileWritingError:
@@ -140,6 +149,12 @@ class Shelving:
         finally:
             for name in missing:
                 shelf.forget(name)
+
+    def _learn(self, size_bytes: int, us: int) -> None:
+        """Take note of what a write took: others in this run are taken to be no faster than the fastest so far."""
+        if size_bytes >= LARGE_BYTES:
+            us_per_byte = us / size_bytes
+            self._us_per_byte = min(us_per_byte, self._us_per_byte or us_per_byte)
 
     def _fill(self) -> None:
         """Tell the shelf what was found when somebody last looked, which any thread may do."""
@@ -157,3 +172,8 @@ class Shelving:
     def _spared(self) -> Collection[str]:
         """Return what the run may still load, and what other running flows need."""
         return {*self._in_use()}.difference(self._stock.unreadable) | {*self._needed_by_others()}
+
+
+def clock_us() -> int:
+    """Return the time in microseconds since some moment."""
+    return time.perf_counter_ns() // 1000

@@ -121,7 +121,8 @@ KILLED = """
     @helix_task
     def features(frame: pd.DataFrame) -> pd.DataFrame:
         RAN.info("features")
-        return frame.assign(b=frame["a"].sample(frac=1, random_state=0).rank(), c=np.sin(frame["a"]))
+        ranks = sum(frame["a"].sample(frac=1, random_state=seed).rank() for seed in range(10))
+        return frame.assign(b=ranks, c=np.sin(frame["a"]))
 
     @helix_task(code_version="1")
     def fit(frame: pd.DataFrame, kill: bool) -> float:
