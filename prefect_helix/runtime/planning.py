@@ -63,7 +63,7 @@ def _decide(world: World, made: Plan) -> None:
     for key, decision in made.decisions.items():
         node = world[key]
         if not node.done and not node.failed:
-            world.decide(node, decision)
+            world.decide(node, Decision.COMPUTE if node.started else decision)  # what has begun goes on
 
 
 class _Planned:

@@ -307,6 +307,33 @@ def test_a_call_that_another_thread_cannot_start_fails_with_what_stopped_it(lab,
         lab.run(flow)
 
 
+def test_what_has_begun_is_waited_for_though_the_call_that_it_was_for_is_spared(lab, outcomes):
+    gate = threading.Event()
+    gate.set()
+
+    def cut() -> pd.DataFrame:
+        gate.wait()
+        return frame(next(outcomes))
+
+    split = lab.task(cut, name="split", materialize="never")
+    fit = lab.task(lambda df, fast: total(df), name="fit")
+    scale = lab.task(lambda df: df + 1, name="scale")
+
+    def flow(debug: bool) -> float:
+        rows = split.submit()
+        fit.submit(rows, False)  # which is `debug` by its value
+        scaled = scale.submit(rows)
+        if debug:
+            node = rows.__helix_handle__().node
+            assert (node.started, node.decision) == (True, Decision.COMPUTE)
+            gate.set()
+        return total(scaled.result())
+
+    lab.run(flow, debug=False)
+    gate.clear()
+    assert lab.run(flow, debug=True).value == total(frame(5.0) + 1)
+
+
 def test_what_comes_out_otherwise_while_a_result_is_loaded_stops_the_run(lab, outcomes):
     split = lab.task(lambda: frame(next(outcomes)), name="split", materialize="never")
     fit = lab.task(lambda df: df * 2, name="fit")
