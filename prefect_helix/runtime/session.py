@@ -161,7 +161,8 @@ class Session:
                 self.keeper.expect(self._appraiser.step(node))
             if node.standing is Standing.ORIGINAL and not spec.lazy and not self.world.expecting:
                 self.world.decide(node, Decision.COMPUTE)  # there is nothing to choose
-            elif changed:
+                changed = [one for one in changed if one is not node]
+            if changed:
                 replan(self.world, changed)
             return node
 

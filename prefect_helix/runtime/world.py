@@ -85,7 +85,7 @@ class World:
         """Enter a call that was made.
 
         Returns:
-            Its node, and the nodes that are not what was expected; none where all is.
+            Its node, and the nodes that are not what was expected, or not taken by it after all; none where all is.
         """
         literals = literals_hash(arguments)
         key = self._history_key(spec, literals, [e.input() for e in edges], [n.signature for n in wait_for])
@@ -97,6 +97,7 @@ class World:
         node.spec, node.call, node.called = spec, next(self._calls), True
         node.parameters, node.wait_for = parameters, wait_for
         node.arguments, node.literals = arguments, literals
+        expected = dict.fromkeys(node.parents)
         self._connect(node, edges)
         was_original = node.original
         try:
@@ -107,7 +108,8 @@ class World:
         changed: list[Node] = []
         if departed:
             node.demanded = False
-            changed = [node, *(child for child, _ in self.spread(node))]
+            takes = {*node.parents}
+            changed = [node, *(one for one in expected if one not in takes), *(child for child, _ in self.spread(node))]
         elif node.original != was_original:  # an equal call of this run has been computed meanwhile
             changed = [node]
         return node, changed

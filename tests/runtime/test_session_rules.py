@@ -334,6 +334,26 @@ def test_what_has_begun_is_waited_for_though_the_call_that_it_was_for_is_spared(
     assert lab.run(flow, debug=True).value == total(frame(5.0) + 1)
 
 
+@pytest.mark.parametrize("last", [False, True])
+def test_what_a_call_was_expected_to_take_and_does_not_is_not_computed_for_it(lab, last):
+    split = lab.task(lambda: frame(), name="split", materialize="never")
+    other = lab.task(lambda: frame(1.0), name="other")
+    scale = lab.task(lambda df: df + 1, name="scale")
+    fit = lab.task(total, name="fit")
+    swapped = False
+
+    def flow() -> float:
+        rows, others = split(), other()
+        scaled = scale(rows) if last else None
+        score = fit(others if swapped else rows)
+        return score + total(scaled if last else scale(rows))
+
+    lab.run(flow)
+    swapped = True
+    fit.edit()
+    assert lab.run(flow).bodies == ["fit"]
+
+
 def test_what_comes_out_otherwise_while_a_result_is_loaded_stops_the_run(lab, outcomes):
     split = lab.task(lambda: frame(next(outcomes)), name="split", materialize="never")
     fit = lab.task(lambda df: df * 2, name="fit")
