@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection
 from dataclasses import replace
+from math import inf
 from typing import NamedTuple, TypeAlias
 
 from prefect_helix.core.errors import NotStorableError
@@ -20,6 +21,9 @@ WAITING_BYTES = 256 * 1024 * 1024
 
 LARGE_BYTES = 4 * 1024 * 1024
 """Blobs of so many bytes and more tell how fast writing is; with smaller ones it may be the latency that takes long."""
+
+SMALL_BYTES = 64 * 1024
+"""Blobs of so many bytes and less tell what the latency of a write is."""
 
 Put: TypeAlias = "Callable[[Collection[str]], None]"
 """Writes the blobs of those names, wherever the value is that they are made of."""
@@ -63,7 +67,7 @@ class Shelving:
         self._shelf = appraiser.shelf(stock.blobs, stock.strangers, self._spared)
         self._waiting: list[_Offer] = []
         self._waiting_bytes = 0
-        self._us_per_byte = 0.0
+        self._us_per_byte = self._us_per_blob = 0.0
 
     def expect(self, step: Expected) -> None:
         """Take note of a step that is new or known better."""
@@ -112,7 +116,7 @@ class Shelving:
             lodging: Whether it may be stored for now, in case the run is killed.
         """
         shelf, (trace, parcel, put) = self._shelf, offer
-        parcel = replace(parcel, write_us=max(parcel.write_us, round(self._us_per_byte * parcel.size_bytes)))
+        parcel = replace(parcel, write_us=max(parcel.write_us, self._least_us(parcel)))
         if parcel.blobs:
             self._stock.look_if_worth_it()
             self._fill()
@@ -151,10 +155,15 @@ class Shelving:
                 shelf.forget(name)
 
     def _learn(self, size_bytes: int, us: int) -> None:
-        """Take note of what a write took: others in this run are taken to be no faster than the fastest so far."""
+        """Take note of what writing a blob took."""
         if size_bytes >= LARGE_BYTES:
-            us_per_byte = us / size_bytes
-            self._us_per_byte = min(us_per_byte, self._us_per_byte or us_per_byte)
+            self._us_per_byte = min(us / size_bytes, self._us_per_byte or inf)
+        elif size_bytes <= SMALL_BYTES:
+            self._us_per_blob = min(us, self._us_per_blob or inf)
+
+    def _least_us(self, parcel: Parcel) -> int:
+        """Return what writing a result takes at least: none is faster than the fastest that this run has written."""
+        return round(self._us_per_blob * len(parcel.blobs) + self._us_per_byte * parcel.size_bytes)
 
     def _fill(self) -> None:
         """Tell the shelf what was found when somebody last looked, which any thread may do."""

@@ -141,18 +141,19 @@ def test_steps_that_are_made_sooner_than_written_are_stored_now_and_then_in_case
     assert lab.run(flow, policy="worthless").bodies == ["step8"]
 
 
-def test_a_store_that_is_slow_to_write_shows_as_it_is_written(lab, monkeypatch):
+@pytest.mark.parametrize(("rows", "write_us"), [(MANY, 480_000), (5_000, 100_000)], ids=["bandwidth", "latency"])
+def test_a_store_that_is_slow_to_write_shows_as_it_is_written(lab, rows, write_us, monkeypatch):
     monkeypatch.setitem(POLICIES, "worthless", Worthless())
     clock, put_blob = [0], Store.put_blob
 
     def put_slowly(store: Store, encoded: Encoded) -> None:
-        clock[0] += encoded.size_bytes // 10  # 10 MB/s
+        clock[0] += write_us
         put_blob(store, encoded)
 
     monkeypatch.setattr(shelving, "clock_us", lambda: clock[0])
     monkeypatch.setattr(Store, "put_blob", put_slowly)
-    steps = [lab.task(lambda i=i: frame(float(i), MANY), name=f"step{i}", cost_us=50_000) for i in range(5)]
-    dear = lab.task(lambda: frame(5.0, MANY), name="dear", cost_us=60_000_000)
+    steps = [lab.task(lambda i=i: frame(float(i), rows), name=f"step{i}", cost_us=50_000) for i in range(5)]
+    dear = lab.task(lambda: frame(5.0, rows), name="dear", cost_us=60_000_000)
 
     def flow() -> float:
         return sum(total(step()) for step in (*steps, dear))
@@ -160,7 +161,7 @@ def test_a_store_that_is_slow_to_write_shows_as_it_is_written(lab, monkeypatch):
     with lab.open("flow", {}, policy="worthless") as run:
         flow()
         lab.kill(run)
-    assert len(lab.store.blobs()) == 2, "writing what took 50 ms took 480 ms: after the first of them only what is dear"
+    assert len(lab.store.blobs()) == 2, "after the first, which took longer than its step, only what is dear"
     assert lab.run(flow, policy="worthless").bodies == ["step1", "step2", "step3", "step4"]
 
 
