@@ -55,7 +55,8 @@ def affected(graph: Planned, changed: Iterable[str]) -> list[PlanNode]:
     waiting = list(changed)
     for key in waiting[:]:
         if look(key) is None:  # what takes its value may be cheaper now, and what it was made from needed no more
-            waiting += (*graph.parents(key), *_hanging_on(graph, key, look))
+            waiting += (one for one in graph.parents(key) if look(one) and not _needed_anyway(graph, one, look))
+            waiting += _hanging_on(graph, key, look)
     while waiting:
         key = waiting.pop()
         node = look(key)
@@ -75,6 +76,15 @@ def affected(graph: Planned, changed: Iterable[str]) -> list[PlanNode]:
         )
         for key, node in found.items()
     ]
+
+
+def _needed_anyway(graph: Planned, key: str, look: Look) -> bool:
+    """Return whether something that computes in every plan takes the value of a node.
+
+    Of a map the last elements are looked at first: those before are more likely to have ended.
+    """
+    children = map(look, reversed([*graph.children(key)]))
+    return any(child is not None and _always_computes(child) for child in children)
 
 
 def _hanging_on(graph: Planned, key: str, look: Look) -> Iterable[str]:

@@ -103,6 +103,18 @@ def test_a_change_of_one_element_of_a_map_leaves_the_others_alone() -> None:
     assert sorted(each.key for each in affected(graph, ["e7"])) == ["e7", "source"]
 
 
+def test_an_element_of_a_map_that_was_computed_leaves_the_others_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    elements = {f"e{i}": PlanNode(f"e{i}", ("source",), 10, original=True, demanded=True) for i in range(100)}
+    graph = Graph({"source": PlanNode("source", (), 50, 5), **elements})
+    graph.decisions = graph.whole()
+    graph.there = {f"e{i}" for i in range(50)}
+    open_node, looked = graph.open_node, list[str]()
+    monkeypatch.setattr(graph, "open_node", lambda key: looked.append(key) or open_node(key))
+
+    assert affected(graph, ["e49"]) == []
+    assert len(looked) < 5
+
+
 def test_elements_of_a_map_that_nobody_needs_are_left_alone_as_others_are_asked_for_one_by_one() -> None:
     elements = {f"e{i}": PlanNode(f"e{i}", ("source",), 1, 10) for i in range(100)}
     graph = Graph({"source": PlanNode("source", (), 500), **elements})
