@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from math import inf
 from sys import float_info
 
+from prefect_helix.core.losses import END
 from prefect_helix.core.lots import Lot, Lots, Parcel
 from prefect_helix.core.materialization import Policy, may_stay_for_now
 from prefect_helix.core.prospects import Key, Prospects
@@ -71,7 +72,7 @@ class Shelf:
         self._prospects = prospects
         self._elsewhere = elsewhere
         self._refusals = _Refusals()
-        self._unspent_us = 0
+        self._unspent_us = 0  # what the steps took so far, less what writing took what is lodged
 
     # -- what is there -------------------------------------------------------------------------------------------
 
@@ -118,6 +119,7 @@ class Shelf:
 
         Complexity: that of a few losses, and where room is short, of those of all that goes, and O(idle blobs).
         """
+        self._unspent_us += self._prospects.compute_us(parcel.key)
         self._lots.leave(parcel.key)
         self.wanted.discard(parcel.key)
         size_bytes = self._lots.new_bytes(parcel)
@@ -144,9 +146,10 @@ class Shelf:
     def lodge(self, parcel: Parcel, at_us: int) -> tuple[str, ...] | None:
         """Decide whether a computed result that is not worth storing is stored for now, where nothing of worth goes.
 
-        It is if making it again from what is stored by then would take no less than writing and loading it. A step that
-        many are made from counts for each of them there. So all these writes together take no longer than the steps did
-        whose results came to this: a run does not take several times what its steps take.
+        It is if making it again from what is stored by then would take longer than writing it, and than loading it by so
+        much that the write would pay if the result turned out to be worth staying. What several results are made from
+        counts for each of them there. So all these writes together take no longer than the steps did so far, and no run
+        takes several times what its steps do.
 
         Args:
             parcel: The result.
@@ -157,14 +160,13 @@ class Shelf:
 
         Complexity: O(idle blobs), and of the ancestors no more than take as long as writing and loading it.
         """
-        self._unspent_us += self._prospects.compute_us(parcel.key)
         if parcel.write_us > self._unspent_us or not may_stay_for_now(self._policy, parcel.choice):
             return None
         short_bytes = self.size_bytes + self._lots.new_bytes(parcel) - self._budget_bytes
         if short_bytes > 0 and short_bytes > sum(map(self.blobs.__getitem__, self.idle)):
             return None
-        keeping_us = parcel.write_us + parcel.load_us
-        if not self._prospects.remake_exceeds(parcel.key, keeping_us - 1, self._is_lodged):
+        least_us = max(parcel.write_us, parcel.load_us + int(END * parcel.write_us))
+        if not self._prospects.remake_exceeds(parcel.key, least_us, self._is_lodged):
             return None
         choice = self._idle(short_bytes, parcel.blobs)
         if choice.short_bytes > 0:

@@ -216,20 +216,22 @@ def lodged(*steps: Expected) -> list[str]:
 
 def test_a_result_is_stored_for_now_if_making_it_again_from_what_is_so_far_takes_longer() -> None:
     chain = [Expected(f"s{n}", f"s{n}", (f"s{n - 1}",) if n else (), 10, 15) for n in range(10)]
-    assert lodged(*chain) == ["s2", "s4", "s6", "s8"], "one more step is made again sooner than it is written"
-    dear = [Expected("dear", "dear", (), 1000, 15), *(replace(step, parents=("dear",)) for step in chain[:1])]
-    assert lodged(*dear) == ["dear"], "it is loaded sooner than what is made from it is written"
+    assert lodged(*chain) == ["s1", "s2", "s4", "s5", "s7", "s8"], "all writes take no longer than the steps so far"
+    dear, cheap = Expected("dear", "dear", (), 1000, 15), Expected("cheap", "cheap", ("dear",), 1, 15)
+    assert lodged(dear, cheap) == ["dear"], "the other is made from it again as soon as it is loaded"
 
 
-def test_what_is_stored_for_now_and_gone_has_to_be_made_again() -> None:
-    chain = [Expected(f"s{n}", f"s{n}", (f"s{n - 1}",) if n else (), 100, 80) for n in range(3)]
+@pytest.mark.parametrize("gone", [False, True])
+def test_what_was_stored_for_now_and_is_gone_has_to_be_made_again(gone: bool) -> None:
     prospects = Prospects()
-    prospects.add(NOW, 1, Losses(STEADY, chain))
+    steps = [Expected("dear", "dear", (), 1000, 80), Expected("cheap", "cheap", ("dear",), 1, 80)]
+    prospects.add(NOW, 1, Losses(STEADY, steps))
     shelf = Shelf(Worth({100: 0.0}), 300, prospects, {}, {})
-    parcels = [Parcel(key(step.key), {step.key: 100}, load_us=80, write_us=80) for step in chain]
-    assert [shelf.lodge(one, 7) for one in parcels[:2]] == [None, ()]
-    shelf.forget("s1")
-    assert shelf.lodge(Parcel(key("s2"), {"s2": 100}, load_us=80, write_us=200), 7) == (), "all three are made again"
+    dear, cheap = (Parcel(key(step.key), {step.key: 100}, load_us=80, write_us=80) for step in steps)
+    assert (shelf.offer(dear), shelf.lodge(dear, 7)) == (None, ())
+    if gone:
+        shelf.forget("dear")
+    assert (shelf.offer(cheap), shelf.lodge(cheap, 8)) == (None, () if gone else None)
 
 
 def test_what_is_stored_for_now_takes_no_longer_to_write_than_the_steps_took() -> None:
@@ -285,7 +287,8 @@ def test_a_result_does_not_make_room_for_itself_out_of_what_it_is_made_of() -> N
     assert (set(shelf.blobs), shelf.size_bytes) == ({"same", "new"}, 200)
     policy = Worth({100: 0.0, 200: 0.0})
     shelf = shelf_of(policy, 250, "a", blobs={"same": 100, "other": 100}, last_used_us={"other": 1})
-    assert shelf.lodge(parcel("a", "same", "new", write_us=1), 7) == ("other",)
+    both = parcel("a", "same", "new", write_us=1)
+    assert (shelf.offer(both), shelf.lodge(both, 7)) == (None, ("other",))
     assert shelf.lent == {"new"}, "the other was there before"
 
 
