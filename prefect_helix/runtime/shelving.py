@@ -155,7 +155,12 @@ class Shelving:
                 shelf.forget(name)
 
     def _learn(self, size_bytes: int, us: int) -> None:
-        """Take note of what writing a blob took."""
+        """Take note of what writing a blob took.
+
+        To a disk of this machine it goes in no time, and what took some is that others were computing meanwhile.
+        """
+        if not self._stock.is_far:
+            return
         if size_bytes >= LARGE_BYTES:
             self._us_per_byte = min(us / size_bytes, self._us_per_byte or inf)
         elif size_bytes <= SMALL_BYTES:

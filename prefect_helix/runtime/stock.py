@@ -78,6 +78,11 @@ class Stock:
         """Return whether a blob is there and was not found to be unreadable."""
         return name in self._blobs and name not in self._unreadable
 
+    @property
+    def is_far(self) -> bool:
+        """Whether another machine may keep it, as far as can be told: large blobs are not mapped."""
+        return not self._store.maps(1 << 40)
+
     # -- what changes --------------------------------------------------------------------------------------------
 
     def look(self, seconds: float = 0.0) -> None:
