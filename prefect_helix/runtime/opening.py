@@ -196,7 +196,7 @@ def look_ahead(store: Store, order: Order, warn: Callable[[str, str], None]) -> 
             spec_of=lambda trace: order.spec_of(trace.key, trace.task) or _past(trace),
             parameters=head.parameters,
             shown=head.shown_parameters,
-            file_digest=_file_digest,
+            file_now=_file_now,
         )
         _tell_lost(prior, keeper, warn)
         made = plan(world)
@@ -308,12 +308,14 @@ def _not_loaded(*_: object, **__: object) -> None:
     raise AssertionError("an expected task is not called before its call is made")
 
 
-def _file_digest(path: str) -> str | None:
+def _file_now(path: str) -> tuple[str, int | None] | None:
+    """Return the digest of a file and its size, as far as known; None where there is none."""
+    file = File(path)
     try:
-        content = try_digest(File(path))
+        content = try_digest(file)
+        return (content.hex, file.size_bytes()) if content else None
     except Exception:  # of the many file systems; whoever calls the task with it is told
         return None
-    return content.hex if content else None
 
 
 def _tell_lost(prior: Lineage, keeper: Keeper, warn: Callable[[str, str], None]) -> None:

@@ -18,7 +18,7 @@ def predict(
     spec_of: Callable[[Trace], TaskSpec],
     parameters: Mapping[str, str],
     shown: Mapping[str, str],
-    file_digest: Callable[[str], str | None],
+    file_now: Callable[[str], tuple[str, int | None] | None],
 ) -> None:
     """Enter into `world` the calls that the prior run makes us expect, and classify them.
 
@@ -30,14 +30,14 @@ def predict(
         spec_of: The task of a trace, with today's fingerprint.
         parameters: Digests of today's flow parameters.
         shown: The same for people.
-        file_digest: Digest of the file at a path; None where there is none.
+        file_now: Digest of the file at a path, and its size in bytes if that is known; None where there is none.
     """
     nodes: dict[str, Node] = {}
     for trace in prior.traces:
         if any(link.signature not in nodes for link in trace.parents):
             continue
         edges = tuple(Edge(nodes[link.signature].cell(link.leaf), link.parameter) for link in trace.parents)
-        arguments = tuple(_argument_now(a, parameters, shown, file_digest) for a in trace.arguments)
+        arguments = tuple(_argument_now(a, parameters, shown, file_now) for a in trace.arguments)
         node = world.expect(spec_of(trace), trace, edges, arguments)
         node.wait_for = tuple(nodes[s] for s in trace.wait_for if s in nodes)
         nodes[trace.signature] = node
@@ -48,10 +48,11 @@ def _argument_now(
     argument: Argument,
     parameters: Mapping[str, str],
     shown: Mapping[str, str],
-    file_digest: Callable[[str], str | None],
+    file_now: Callable[[str], tuple[str, int | None] | None],
 ) -> Argument:
     if argument.source == "flow_parameter" and parameters.get(argument.origin):
         return replace(argument, digest=parameters[argument.origin], shown=shown[argument.origin])
-    if argument.source == "file":
-        return replace(argument, digest=file_digest(argument.origin) or argument.digest, size_bytes=None)
+    if argument.source == "file" and (found := file_now(argument.origin)) is not None:
+        digest, size_bytes = found
+        return replace(argument, digest=digest, size_bytes=size_bytes)
     return argument

@@ -334,6 +334,22 @@ def test_what_has_begun_is_waited_for_though_the_call_that_it_was_for_is_spared(
     assert lab.run(flow, debug=True).value == total(frame(5.0) + 1)
 
 
+def test_a_file_that_has_grown_is_expected_to_take_longer(lab, tmp_path):
+    path = tmp_path / "rows"
+    path.write_bytes(bytes(1_000))
+    scan = lab.task(lambda file, labels: len(Path(file).read_bytes()) + len(labels), name="scan", cost_us=1_000_000)
+    read = lab.task(lambda: "a" * 1_000, name="read", cost_us=1)
+
+    def flow() -> int:
+        return scan(File(path), read.submit())
+
+    taken = lab.run(flow).lineage.traces[0].result.size_bytes
+    path.write_bytes(bytes(4_000 + 3 * taken))
+    run = lab.run(flow)
+    assert (run.value, run.bodies) == (5_000 + 3 * taken, ["scan"])
+    assert run.lineage.run.predicted_us == 4_000_000, "with the other input it takes four times as many bytes"
+
+
 @pytest.mark.parametrize("last", [False, True])
 def test_what_a_call_was_expected_to_take_and_does_not_is_not_computed_for_it(lab, last):
     split = lab.task(lambda: frame(), name="split", materialize="never")
