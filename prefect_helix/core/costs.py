@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from statistics import median_low
+from statistics import median_high, median_low
 from typing import TypeVar
 
 from prefect_helix.core.amounts import total
@@ -129,7 +129,7 @@ class Costs:
     def _bytes_per_us(self) -> float:
         large = [one for one in self._loads if one.size_bytes >= _LARGE_BYTES]
         rates = [one.size_bytes / max(one.us - one.blobs * self._latency_us, one.us / 2, 1) for one in large]
-        return median_low(rates) if rates else DEFAULT_BYTES_PER_US
+        return median_high(rates) if rates else DEFAULT_BYTES_PER_US  # which is the low median of the times
 
     @property
     def _loads(self) -> Iterable[Loaded]:

@@ -123,6 +123,12 @@ def test_bandwidth_and_latency_are_learned_from_loads() -> None:
     assert costs.load(result(100 * MB, blobs=3)) == 3 * 2100 + 2 * MB
 
 
+def test_one_slow_load_does_not_tell_how_fast_a_store_is_beside_a_quick_one() -> None:
+    costs = Costs(sample([load(20 * MB, 10 * MB, key="cold"), load(MB // 10, 10 * MB, key="warm")]))
+    assert costs.load(result(10 * MB)) == pytest.approx(MB // 10, rel=0.01)
+    assert costs.write(10 * MB, 1) == pytest.approx(MB // 10, rel=0.01)
+
+
 def test_what_a_task_gives_takes_as_long_to_load_as_before() -> None:
     costs = Costs(sample([load(5 * MB, 10 * MB, key="objects"), load(10_000, 10 * MB, key="array")]))
     assert costs.load(result(10 * MB), "objects") == 5 * MB
