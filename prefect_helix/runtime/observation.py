@@ -58,6 +58,7 @@ class Observer:
         self.mismatched: list[str] = []
         self.differences: list[str] = []
         self._unlike: dict[str, Result] = {}
+        self._told: set[str] = set()
         self._world = world
         self._objects = objects
         self._keeper = keeper
@@ -155,7 +156,8 @@ class Observer:
                 f"{task} returned None. A helix task is skipped when nothing changed, and whatever else it does is not "
                 "done then; make it a plain @task if it has effects.",
             )
-        if task in self.mismatched:
+        if task in self.mismatched and key not in self._told:
+            self._told.add(key)  # what follows looks at all results of such calls
             accepted = self._world.accepted(node)
             self._warn(
                 f"mismatch:{key}",

@@ -253,7 +253,9 @@ class World:
     def equivalents(self, node: Node) -> list[Trace]:
         """Return the traces that make the node equivalent, newest first: it may have been computed several times."""
         inputs, waits = [edge.input() for edge in node.edges], [n.signature for n in node.wait_for]
-        return [trace for trace in self.candidates(node) if match(trace, inputs, waits) is Match.YES]
+        same = self.history.matching(self._stands_for(node.spec), node.literals, node.history_key, inputs, waits)
+        found = {id(trace): trace for trace in same if match(trace, inputs, waits) is Match.YES}
+        return [*found.values()]
 
     def accepted(self, node: Node) -> Acceptance | None:
         """Return the acceptance by which the node's code stands for that of an earlier result of it; None without."""

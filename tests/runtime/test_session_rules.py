@@ -591,6 +591,19 @@ def test_mode_verify_names_what_does_not_repeat_itself(lab, outcomes):
     assert f"task ({how})" in str(VerificationError(run.session.mismatched, run.session.differences))
 
 
+def test_earlier_results_of_a_task_that_does_not_repeat_itself_are_looked_at_once(lab, outcomes, monkeypatch):
+    accepted, looked = World.accepted, list[str]()
+    monkeypatch.setattr(World, "accepted", lambda world, node: looked.append(node.spec.name) or accepted(world, node))
+    draw = lab.task(lambda number: next(outcomes), name="draw")
+
+    def flow() -> list[float]:
+        return [draw(number) for number in range(2)]
+
+    lab.run(flow)
+    run = lab.run(flow, mode="verify")
+    assert (run.session.mismatched, looked) == (["draw", "draw"], ["draw"])
+
+
 def test_mode_verify_compares_with_what_an_index_holds(lab, outcomes, monkeypatch):
     monkeypatch.setattr(known, "COVERED_LINEAGES", 2)
     task = lab.task(lambda: next(outcomes), name="task")
