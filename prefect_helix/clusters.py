@@ -26,7 +26,7 @@ from prefect_helix.futures import failed
 from prefect_helix.runtime.execution import digest_of
 from prefect_helix.runtime.nodes import Cell, Node
 from prefect_helix.runtime.results import SMALL_BYTES
-from prefect_helix.runtime.scheduler import is_open
+from prefect_helix.runtime.scheduler import freeze, is_open
 from prefect_helix.storage.store import Store
 from prefect_helix.visiting import cells_in, visit
 from prefect_helix.workers import (
@@ -153,7 +153,8 @@ class ClusterEngine(ApartEngine):
         if self._is_ready(node):
             self._hand_over(node, place)
         else:
-            self._threads.submit(self._hand_over, node, place)
+            freeze(node)  # the flow goes on meanwhile, and may change them
+            self._threads.submit(self._hand_over, node, place, late=True)
 
     def give_up(self, node: Node) -> bool:
         """Cancel a node; what a worker is at goes on there, as when Prefect leaves it."""
@@ -190,7 +191,7 @@ class ClusterEngine(ApartEngine):
         handed_over = all(place is None or place.done() for place in places)
         return handed_over and all(map(self._has, cells)) and not any(one.provisional for one in node.wait_for)
 
-    def _hand_over(self, node: Node, promise: Future[Handle]) -> None:
+    def _hand_over(self, node: Node, promise: Future[Handle], *, late: bool = False) -> None:
         call = self.calls[node.key]
         inputs = Inputs()
         try:
@@ -202,6 +203,8 @@ class ClusterEngine(ApartEngine):
             if call.taken_back:
                 promise.cancel()
                 return
+            if late:
+                self.session.check_arguments(node)
             place = self._submitted(node, call, parameters, waits)
         except BaseException as error:
             promise.set_exception(error)

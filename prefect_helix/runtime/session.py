@@ -271,6 +271,10 @@ class Session:
             if node.original or node.decision is Decision.COMPUTE:
                 self._dispatcher.start(node)
 
+    def check_arguments(self, node: Node) -> None:
+        """Make sure that a node that is computed late has the arguments it was called with; see `Observer`."""
+        self._observer.check_arguments(node)
+
     def load(self, cell: Cell) -> None:
         """Load the object of a cell; raises `StoreError`."""
         self._objects.load(cell)

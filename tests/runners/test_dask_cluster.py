@@ -24,6 +24,7 @@ STORIES = (
     "late",
     "all_threads_are_taken",
     "an_allowed_failure",
+    "an_argument_is_changed_meanwhile",
     "a_cluster_of_its_own",
     "a_flow_fails",
     "an_interrupt",
@@ -166,6 +167,14 @@ def test_the_flow_goes_on_while_it_is_open_whether_an_input_fails(stories: dict[
 
     assert run["result"] == repr(("x", "x", "['x']"))
     assert (run["ran"], warnings(run)) == (["patient", "text", "text"], [])
+
+
+def test_a_late_call_is_computed_of_what_it_was_called_with_or_not_at_all(stories: dict[str, list[Any]]) -> None:
+    (run,) = stories["an_argument_is_changed_meanwhile"]
+
+    told = "Task 'joined' has to"  # be computed after all, but its argument was changed
+    assert run["result"] == repr([told, "['x', 1, 2]", told])
+    assert run["ran"] == ["joined", "patient", "text"]
 
 
 def test_a_run_that_begins_with_loads_starts_one_cluster(stories: dict[str, list[Any]]) -> None:

@@ -434,6 +434,32 @@ def an_allowed_failure() -> list[Any]:
     return [run(submitting)]
 
 
+@helix_task
+def joined(first: str, values: Any) -> list[Any]:
+    ran("joined")
+    return [first, *map(int, values)]
+
+
+def an_argument_is_changed_meanwhile() -> list[Any]:
+    """The flow changes what it gave to calls that are not on their way yet."""
+    gate, end = gate_at("meanwhile")
+
+    def submitting() -> Any:
+        first = patient.submit(gate)
+        second = text.submit(allow_failure(first))
+        batch, array = [1, 2], np.arange(2)
+        taking = [joined.submit(allow_failure(first), batch), joined.submit(second, batch), joined.submit(second, array)]
+        batch.clear()
+        array[:] = 7
+        os.write(end, b"x")
+        wait(taking)
+        return [str(one.result(raise_on_failure=False))[:20] for one in taking]
+
+    found = [run(submitting)]
+    os.close(end)
+    return found
+
+
 def a_cluster_of_its_own() -> list[Any]:
     """A run that begins with loads has its task runner start a cluster."""
     from prefect_dask import DaskTaskRunner  # noqa: PLC0415
