@@ -80,8 +80,8 @@ class Stock:
 
     @property
     def is_far(self) -> bool:
-        """Whether another machine may keep it, as far as can be told: large blobs are not mapped."""
-        return not self._store.maps(1 << 40)
+        """Whether another machine keeps what is written, as far as can be told."""
+        return self._store.is_far
 
     # -- what changes --------------------------------------------------------------------------------------------
 

@@ -46,6 +46,10 @@ class Backend(Protocol):
 
     is_remote: bool
 
+    @property
+    def is_far(self) -> bool:
+        """Whether another machine keeps the objects, as far as can be told."""
+
     def is_there(self) -> bool:
         """Return whether there is such a place, as far as that is known without asking over a network."""
 

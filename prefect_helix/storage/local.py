@@ -58,6 +58,11 @@ class Local:
     def __reduce__(self) -> tuple[object, ...]:
         return type(self), (self._root, self._guarded)
 
+    @functools.cached_property
+    def is_far(self) -> bool:
+        """Whether its file system is one that other machines may be changing, too."""
+        return _kind_of_mount(self._root).startswith(_SHARED_KINDS)
+
     def is_there(self) -> bool:
         """Return whether the folder exists."""
         return self._root.exists()
@@ -95,7 +100,7 @@ class Local:
 
     def maps(self, size_bytes: int) -> bool:
         """Return whether an object of that size is mapped: it is large, and no other machine can cut it short."""
-        return size_bytes >= MAP_FROM_BYTES and self._is_own
+        return size_bytes >= MAP_FROM_BYTES and not self.is_far
 
     def read_range(self, path: str, start: int, stop: int) -> bytes:
         """Return a part of an object."""
@@ -147,10 +152,6 @@ class Local:
     @functools.cached_property
     def _verified(self) -> Verified:
         return Verified(str(self._root))
-
-    @functools.cached_property
-    def _is_own(self) -> bool:
-        return not _kind_of_mount(self._root).startswith(_SHARED_KINDS)
 
     @functools.cached_property
     def _swept_aside(self) -> Path:

@@ -61,6 +61,7 @@ class Remote:
     """
 
     is_remote = True
+    is_far = True
 
     def __init__(self, url: str, options: Mapping[str, Any]) -> None:
         self._url = url

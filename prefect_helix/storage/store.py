@@ -53,6 +53,11 @@ class Store:
         self._compression = compression
         self._key = key
 
+    @property
+    def is_far(self) -> bool:
+        """Whether another machine keeps it, as far as can be told: a bucket, or a folder of a network drive."""
+        return self._backend.is_far
+
     def is_there(self) -> bool:
         """Return whether the store exists; of a remote one, that is not asked."""
         return self._backend.is_there()

@@ -12,7 +12,7 @@ from prefect_helix.core.materialization import POLICIES
 from prefect_helix.runtime import shelving
 from prefect_helix.storage.blob import Encoded
 from prefect_helix.storage.files import File
-from prefect_helix.storage.store import Store
+from prefect_helix.storage.store import Store, open_store
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -141,10 +141,8 @@ def test_steps_that_are_made_sooner_than_written_are_stored_now_and_then_in_case
     assert lab.run(flow, policy="worthless").bodies == ["step7"]
 
 
-@pytest.mark.parametrize(("rows", "write_us"), [(MANY, 480_000), (5_000, 100_000)], ids=["bandwidth", "latency"])
-def test_a_store_that_is_slow_to_write_shows_as_it_is_written(lab, rows, write_us, monkeypatch):
-    monkeypatch.setitem(POLICIES, "worthless", Worthless())
-    lab.url = f"memory://slow-{rows}/store"
+def write_slowly(monkeypatch: pytest.MonkeyPatch, write_us: int) -> None:
+    """Let each write take so long, by the clock of whoever stores results."""
     clock, put_blob = [0], Store.put_blob
 
     def put_slowly(store: Store, encoded: Encoded) -> None:
@@ -153,6 +151,13 @@ def test_a_store_that_is_slow_to_write_shows_as_it_is_written(lab, rows, write_u
 
     monkeypatch.setattr(shelving, "clock_us", lambda: clock[0])
     monkeypatch.setattr(Store, "put_blob", put_slowly)
+
+
+@pytest.mark.parametrize(("rows", "write_us"), [(MANY, 480_000), (5_000, 100_000)], ids=["bandwidth", "latency"])
+def test_a_store_that_is_slow_to_write_shows_as_it_is_written(lab, rows, write_us, monkeypatch):
+    monkeypatch.setitem(POLICIES, "worthless", Worthless())
+    lab.url = f"memory://slow-{rows}/store"
+    write_slowly(monkeypatch, write_us)
     steps = [lab.task(lambda i=i: frame(float(i), rows), name=f"step{i}", cost_us=50_000) for i in range(5)]
     dear = lab.task(lambda: frame(5.0, rows), name="dear", cost_us=60_000_000)
 
@@ -164,6 +169,28 @@ def test_a_store_that_is_slow_to_write_shows_as_it_is_written(lab, rows, write_u
         lab.kill(run)
     assert len(lab.store.blobs()) == 2, "after the first, which took longer than its step, only what is dear"
     assert lab.run(flow, policy="worthless").bodies == ["step1", "step2", "step3", "step4"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "stored"), [("plain", 5), ("compressed", 5), ("of a kind that other machines may change", 1)]
+)
+def test_what_a_write_to_a_disk_of_this_machine_took_tells_nothing(lab, kind, stored, monkeypatch):
+    """Others were computing meanwhile."""
+    monkeypatch.setitem(POLICIES, "worthless", Worthless())
+    if kind == "compressed":
+        monkeypatch.setattr(type(lab), "store", property(lambda lab: open_store(lab.url, compression="zstd")))
+    elif kind != "plain":
+        monkeypatch.setattr("prefect_helix.storage.local._kind_of_mount", lambda folder: "nfs4")
+    write_slowly(monkeypatch, 480_000)
+    steps = [lab.task(lambda i=i: frame(float(i), MANY), name=f"step{i}", cost_us=50_000) for i in range(5)]
+
+    def flow() -> float:
+        return sum(total(step()) for step in steps)
+
+    with lab.open("flow", {}, policy="worthless") as run:
+        flow()
+        lab.kill(run)
+    assert len(lab.store.blobs()) == stored
 
 
 class Fading:
