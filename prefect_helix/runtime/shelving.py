@@ -20,10 +20,7 @@ WAITING_BYTES = 256 * 1024 * 1024
 """Bytes of results that are held until the run ends, because they may find room then."""
 
 LARGE_BYTES = 4 * 1024 * 1024
-"""Blobs of so many bytes and more tell how fast writing is; with smaller ones it may be the latency that takes long."""
-
-SMALL_BYTES = 64 * 1024
-"""Blobs of so many bytes and less tell what the latency of a write is."""
+"""Blobs of so many bytes and more tell how fast writing is; of smaller ones each takes long, whatever its size."""
 
 Put: TypeAlias = "Callable[[Collection[str]], None]"
 """Writes the blobs of those names, wherever the value is that they are made of."""
@@ -163,12 +160,12 @@ class Shelving:
             return
         if size_bytes >= LARGE_BYTES:
             self._us_per_byte = min(us / size_bytes, self._us_per_byte or inf)
-        elif size_bytes <= SMALL_BYTES:
+        else:
             self._us_per_blob = min(us, self._us_per_blob or inf)
 
     def _least_us(self, parcel: Parcel) -> int:
         """Return what writing a result takes at least: none is faster than the fastest that this run has written."""
-        return round(self._us_per_blob * len(parcel.blobs) + self._us_per_byte * parcel.size_bytes)
+        return round(max(self._us_per_blob * len(parcel.blobs), self._us_per_byte * parcel.size_bytes))
 
     def _fill(self) -> None:
         """Tell the shelf what was found when somebody last looked, which any thread may do."""

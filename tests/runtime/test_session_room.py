@@ -153,7 +153,11 @@ def write_slowly(monkeypatch: pytest.MonkeyPatch, write_us: int) -> None:
     monkeypatch.setattr(Store, "put_blob", put_slowly)
 
 
-@pytest.mark.parametrize(("rows", "write_us"), [(MANY, 480_000), (5_000, 100_000)], ids=["bandwidth", "latency"])
+@pytest.mark.parametrize(
+    ("rows", "write_us"),
+    [(MANY, 480_000), (5_000, 100_000), (125_000, 100_000)],
+    ids=["bandwidth", "latency", "latency of some bytes"],
+)
 def test_a_store_that_is_slow_to_write_shows_as_it_is_written(lab, rows, write_us, monkeypatch):
     monkeypatch.setitem(POLICIES, "worthless", Worthless())
     lab.url = f"memory://slow-{rows}/store"
