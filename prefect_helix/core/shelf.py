@@ -160,7 +160,9 @@ class Shelf:
 
         Complexity: O(idle blobs), and of the ancestors no more than take as long as writing and loading it.
         """
-        if parcel.write_us > self._unspent_us or not may_stay_for_now(self._policy, parcel.choice):
+        if not parcel.lasting or not may_stay_for_now(self._policy, parcel.choice):
+            return None
+        if parcel.write_us > self._unspent_us:
             return None
         short_bytes = self.size_bytes + self._lots.new_bytes(parcel) - self._budget_bytes
         if short_bytes > 0 and short_bytes > sum(map(self.blobs.__getitem__, self.idle)):
@@ -180,9 +182,9 @@ class Shelf:
         return gone
 
     def _is_lodged(self, key: Key) -> bool:
-        """Return whether a later run could load the result of a step that is stored for now."""
+        """Return whether the result of a step is stored for now, and still there."""
         parcel = self.lodged.get(key)
-        return parcel is not None and parcel.lasting and self.holds(parcel)
+        return parcel is not None and self.holds(parcel)
 
     def _count(self, parcel: Parcel, *, stored: bool) -> None:
         """Take note of whether a later run can load a result."""

@@ -254,6 +254,13 @@ def test_what_no_later_run_loads_takes_no_room_from_what_one_may(lasting: bool) 
     assert [prospects.stored(key(name)) for name in ("a", "b")] == [lasting, not lasting]
 
 
+def test_what_no_later_run_loads_is_not_stored_for_now() -> None:
+    shelf = shelf_of(Worth({100: 0.0}), 150, "a")
+    one = replace(parcel("a", write_us=1), lasting=False)
+    assert (shelf.offer(one), shelf.lodge(one, 7)) == (None, None)
+    assert (dict(shelf.blobs), shelf.lent) == ({}, set())
+
+
 def test_a_result_that_no_later_run_loads_stands_for_no_equal_one() -> None:
     steps = [Expected("a", "a", (), 1000, 1), Expected("b", "b", ("a",), 10, 1, demanded=True)]
     prospects = Prospects()
