@@ -206,5 +206,5 @@ class Appraiser:
 
 def _lasts(node: Node) -> bool:
     """Return whether a later run may load the result of a node, and does not compute it in any case."""
-    known = node if node.done or node.prior is None else node.prior
-    return node.spec.deterministic and not known.changed_inputs
+    changed = node.prior.changed_inputs if node.original and node.prior is not None else node.changed_inputs
+    return node.spec.deterministic and not changed

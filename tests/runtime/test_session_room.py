@@ -114,6 +114,31 @@ def test_what_every_run_computes_in_any_case_takes_no_room_from_what_is_reused(l
     assert lab.blob_bytes() <= ONE + 1000
 
 
+def test_what_is_reused_again_once_a_task_does_not_change_its_argument_any_more_is_worth_its_room(lab):
+    def draw(seen: list[int]) -> pd.DataFrame:
+        return frame(1.0)
+
+    def draw_and_note(seen: list[int]) -> pd.DataFrame:
+        seen.append(1)
+        return frame(3.0)
+
+    drawn = lab.task(draw, name="drawn", cost_us=90_000_000)
+    other = lab.task(lambda: frame(2.0), name="other", cost_us=10_000_000)
+    fit = lab.task(lambda one, two: total(one) + total(two), name="fit", cost_us=1)
+
+    def flow() -> float:
+        return fit(drawn([]), other())
+
+    lab.run(flow, policy="auto")
+    drawn.edit(draw_and_note, version="2")
+    lab.run(flow, policy="auto")
+    drawn.edit(draw, version="1")
+    other.edit(lambda: frame(4.0))
+    for _ in range(2):
+        fit.edit()
+        assert lab.run(flow, policy="auto", budget=ONE + 1000).bodies == ["other", "fit"]
+
+
 class Worthless:
     """A policy to which nothing is worth anything."""
 
