@@ -7,7 +7,7 @@ with the decisions outside it is the plan of least cost for the whole graph.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Protocol
 
@@ -79,12 +79,27 @@ def affected(graph: Planned, changed: Iterable[str]) -> list[PlanNode]:
 
 
 def _needed_anyway(graph: Planned, key: str, look: Look) -> bool:
-    """Return whether something that computes in every plan takes the value of a node.
+    """Return whether the value of a node is needed in every plan: by what cannot be loaded, and is needed itself.
 
     Of a map the last elements are looked at first: those before are more likely to have ended.
     """
-    children = map(look, reversed([*graph.children(key)]))
-    return any(child is not None and _always_computes(child) for child in children)
+
+    def takers(key: str) -> Iterator[str]:
+        return reversed([*graph.children(key)])
+
+    seen, stack = {key}, [takers(key)]
+    while stack:
+        child = next(stack[-1], None)
+        if child is None:
+            stack.pop()
+        elif child not in seen:
+            seen.add(child)
+            node = look(child)
+            if node is not None and (node.original or node.load_us is None):
+                if node.demanded:
+                    return True
+                stack.append(takers(child))
+    return False
 
 
 def _hanging_on(graph: Planned, key: str, look: Look) -> Iterable[str]:

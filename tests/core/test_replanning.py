@@ -103,9 +103,13 @@ def test_a_change_of_one_element_of_a_map_leaves_the_others_alone() -> None:
     assert sorted(each.key for each in affected(graph, ["e7"])) == ["e7", "source"]
 
 
-def test_an_element_of_a_map_that_was_computed_leaves_the_others_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    elements = {f"e{i}": PlanNode(f"e{i}", ("source",), 10, original=True, demanded=True) for i in range(100)}
-    graph = Graph({"source": PlanNode("source", (), 50, 5), **elements})
+@pytest.mark.parametrize("original", [True, False], ids=["changed", "never stored"])
+def test_an_element_of_a_map_that_was_computed_leaves_the_others_alone(
+    original: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elements = {f"e{i}": PlanNode(f"e{i}", ("source",), 10, original=original, demanded=original) for i in range(100)}
+    last = PlanNode("sum", tuple(elements), 1, original=True, demanded=True)
+    graph = Graph({"source": PlanNode("source", (), 50, 5), **elements, "sum": last})
     graph.decisions = graph.whole()
     graph.there = {f"e{i}" for i in range(50)}
     open_node, looked = graph.open_node, list[str]()
