@@ -62,7 +62,8 @@ class Catalog(Documents):
         self._lock = threading.Lock()
         self._journals = Journals(store)
         self._backlog = Backlog()
-        # These do not change once they are written, and the run that writes an index has read all before.
+        # These do not change once they are written, and the run that writes an index has read all before. A read puts
+        # dicts in their place that leave out what is gone, while others may read: so each is asked once for a thing.
         self._segments: dict[str, Segment] = {}
         self._opened: dict[str, StoredIndex] = {}
 
@@ -283,7 +284,8 @@ class Catalog(Documents):
         unread: list[str] = []
         replaced: set[str] = set()
         entries = self._index_entries()
-        self._opened = {entry.path: self._opened[entry.path] for entry in entries if entry.path in self._opened}
+        opened = self._opened
+        self._opened = {entry.path: opened[entry.path] for entry in entries if entry.path in opened}
         for entry in sorted(entries, key=lambda entry: entry.path, reverse=True):
             if entry.path in replaced:
                 continue
@@ -304,17 +306,19 @@ class Catalog(Documents):
         return found, problems, useless, unread
 
     def _index(self, entry: Entry) -> StoredIndex:
-        if entry.path not in self._opened:
-            self._opened[entry.path] = StoredIndex(self._store, entry.path, entry.size_bytes)
-        return self._opened[entry.path]
+        index = self._opened.get(entry.path)
+        if index is None:
+            index = self._opened[entry.path] = StoredIndex(self._store, entry.path, entry.size_bytes)
+        return index
 
     def _index_entries(self) -> list[Entry]:
         return [entry for entry in self._store.list("index") if entry.path.endswith(".index")]
 
     def _read_segment(self, path: str) -> Segment | None:
         """Return what `path` holds; None if it was deleted since it was listed."""
-        if path in self._segments:
-            return self._segments[path]
+        known = self._segments.get(path)
+        if known is not None:
+            return known
         try:
             segment = parse_segment(path, self._store.read(path))
         except BlobMissingError:

@@ -534,3 +534,47 @@ def test_the_runs_of_an_index_are_listed_without_a_look_at_their_traces(
     known = Catalog(store).read()
     assert [lineage.run for lineage in known.lineages] == [lineage.run for lineage in made]
     assert all(lineage.run.summary for lineage in known.lineages)
+
+
+class Meanwhile(dict[str, Any]):
+    """What a catalog remembers, where something happens as soon as somebody has found something in it, once."""
+
+    def __init__(self, remembered: dict[str, Any], happens: Callable[[], object]) -> None:
+        super().__init__(remembered)
+        self._happens = happens
+        self._first = threading.Lock()
+
+    def __contains__(self, key: object) -> bool:
+        return bool(self._then(super().__contains__(key)))
+
+    def get(self, key: str, default: Any = None) -> Any:
+        return self._then(super().get(key, default))
+
+    def _then(self, found: Any) -> Any:
+        if found and self._first.acquire(blocking=False):
+            self._happens()
+        return found
+
+
+@pytest.mark.parametrize("what", ["_segments", "_opened"])
+def test_what_a_reader_has_found_stays_while_another_thread_reads_that_it_is_gone(what: str, store: Store) -> None:
+    past, catalog, gone = Past(1), Catalog(store), []
+    made = [past.run() for _ in range(4)]
+    for lineage in made:
+        Catalog(store).commit(lineage)
+    if what == "_opened":
+        Catalog(store).compact()
+    catalog.read()
+
+    def it_goes() -> None:
+        if what == "_opened":
+            store.delete_all(entry.path for entry in store.list("index"))
+        else:
+            Catalog(store).compact()  # what an index covers is not read any more
+        with ThreadPoolExecutor(1) as another:
+            another.submit(catalog.read).result()
+        gone.append(what)
+
+    setattr(catalog, what, Meanwhile(getattr(catalog, what), it_goes))
+    assert [lineage.run for lineage in catalog.read().lineages] == [lineage.run for lineage in made]
+    assert gone == [what]
