@@ -44,7 +44,7 @@ NOT_OF_A_STORE = {
     "core.fingerprint.distributions:_record": "what the installer wrote of a package",
     "core.fingerprint.modules:_bytes": "code that is imported",
     "core.fingerprint.stored:stored_code": "what Python itself would run, from beside the source",
-    "runtime.agreement:_content_of": "code that is imported",
+    "runtime.imports:_content_of": "code that is imported",
     "storage.local:_kind_of_mount": "what the kernel tells of the disks",
     "storage.watched:_Watch._scan": "what the kernel answers",
 }
