@@ -165,7 +165,10 @@ def load_storage(store: str | Path) -> HelixStorage:
     try:
         return HelixStorage.load(name, _sync=True)  # type: ignore[call-arg,return-value]
     except Exception as error:  # there is none, or no server answers
-        remedy = f"Save a HelixStorage block of that name first ({type(error).__name__}: {error})."
+        remedy = (
+            "Save a HelixStorage block of that name, and make sure that the Prefect server which has it answers "
+            f"({type(error).__name__}: {error})."
+        )
         raise ConfigurationError("store", os.fspath(store), remedy) from error
 
 
@@ -180,7 +183,10 @@ def load_key(name: str | None) -> bytes | None:
     try:
         value = Secret.load(name, _sync=True).get()  # type: ignore[call-arg,union-attr]
     except Exception as error:  # there is none, or no server answers
-        remedy = f"Save a Secret block of that name first ({type(error).__name__}: {error})."
+        remedy = (
+            "Save a Secret block of that name, and make sure that the Prefect server which has it answers "
+            f"({type(error).__name__}: {error})."
+        )
         raise ConfigurationError("signing_key", name, remedy) from error
     return str(value).encode()
 

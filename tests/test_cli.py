@@ -168,7 +168,8 @@ def test_older_runs_than_asked_for_are_counted(commit: Commit, helix: Helix) -> 
 
 
 def test_a_store_without_runs_is_no_error(helix: Helix, store: Path) -> None:
-    assert helix("runs").stderr == f"The store {store} holds no runs yet.\n"
+    told = f"The store {store} holds no runs yet. If a flow has a store of its own, name that with --store.\n"
+    assert helix("runs").stderr == told
     assert helix("runs", "--json").stdout == "[]\n"
 
 

@@ -217,4 +217,6 @@ def test_which_flow_is_meant_has_to_be_clear(commit: Commit, helix: Helix) -> No
     assert "holds no runs." in helix("metrics", exit_code=1).stderr
     commit(run(OLD), run(NEW, flow="shop"))
     assert "has runs of census and shop: name one." in helix("metrics", exit_code=1).stderr
-    assert "No run of shop reported a metric" in helix("metrics", "shop", exit_code=1).stderr
+    told = helix("metrics", "shop", exit_code=1).stderr
+    assert "No run of shop reported a metric" in told
+    assert "log_metric()" in told

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from prefect_helix.archive import Archive, suggestion
 from prefect_helix.cli.changes import code_json, code_lines, print_lines
-from prefect_helix.cli.finding import JsonOption, StoreOption, archive_of
+from prefect_helix.cli.finding import FlowStoreOption, JsonOption, archive_of
 from prefect_helix.cli.output import ago, console, print_json, visible
 from prefect_helix.cli.rulings import NoteOption, YesOption, ask, done, ruling_json
 from prefect_helix.core.change import Change
@@ -52,7 +52,7 @@ def accept(
     ] = None,
     note: NoteOption = "",
     yes: YesOption = False,
-    store: StoreOption = None,
+    store: FlowStoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Accept that changed code computes what it did before: results of before the change are used as today's."""

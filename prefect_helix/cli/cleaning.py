@@ -104,7 +104,7 @@ def rm(
 ) -> None:
     """Remove stored results; what is needed of them is computed again.
 
-    What other flows, tasks or runs gave as well stays, and so does what a running flow may load. Results of up to 4 kB
+    What other flows, tasks or runs gave as well stays, and so does what a running flow may load. Results of up to 4 KiB
     are in the lineage and stay, too: `revoke` has them computed again.
     """
     if not (flow or task or run):

@@ -14,7 +14,19 @@ from prefect_helix.settings import FlowOptions, Resolved, resolve
 
 StoreOption = Annotated[
     str | None,
-    typer.Option("--store", metavar="URL", help="The store: fsspec URL, local path or helix-storage/NAME."),
+    typer.Option(
+        "--store",
+        metavar="URL",
+        help="The store: fsspec URL, local path or helix-storage/NAME; else the one of the settings.",
+    ),
+]
+FlowStoreOption = Annotated[
+    str | None,
+    typer.Option(
+        "--store",
+        metavar="URL",
+        help="The store: fsspec URL, local path or helix-storage/NAME; else the flow's own, or that of the settings.",
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 FlowArgument = Annotated[

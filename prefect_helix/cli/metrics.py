@@ -43,7 +43,9 @@ def metrics(
     flow = flow or _only_flow(archive)
     found = [lineage for lineage in reversed(archive.of_flow(flow)) if lineage.run.metrics]
     if not found:
-        raise NotFoundError(f"No run of {flow} reported a metric: no task of it returned a dict of numbers.")
+        raise NotFoundError(
+            f"No run of {flow} reported a metric. Return a small dict of numbers from a task, or call log_metric()."
+        )
     names = _names(found, metric or [])
     if as_csv is not None:
         _write_csv(found, names, archive, as_csv)

@@ -13,7 +13,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from prefect_helix.cli.finding import JsonOption, StoreOption
+from prefect_helix.cli.finding import FlowStoreOption, JsonOption
 from prefect_helix.cli.output import STYLES, complain, console, print_json, steps_json, steps_table, warn
 from prefect_helix.core.amounts import total
 from prefect_helix.core.errors import ConfigurationError
@@ -38,7 +38,7 @@ def plan(
         list[str] | None,
         typer.Option("--param", "-p", metavar="NAME=VALUE", help="A parameter of the flow; the value is JSON or text."),
     ] = None,
-    store: StoreOption = None,
+    store: FlowStoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Plan the next run of a flow and predict its time. The flow is not run and nothing is written."""

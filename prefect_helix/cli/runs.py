@@ -55,7 +55,8 @@ def runs(
     if as_json:
         print_json([_run_json(lineage, archive) for lineage in chosen])
     elif not chosen:
-        complain(f"The store {archive.url} holds no runs yet.")
+        told = "If a flow has a store of its own, name that with --store."
+        complain(f"The store {archive.url} holds no runs yet. {told}")
     else:
         _print_runs(chosen, archive)
         if len(found) > limit:

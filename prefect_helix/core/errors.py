@@ -228,7 +228,7 @@ class VerificationError(HelixError):
         told = ", ".join([*known, *self.tasks[len(known) :]][:_TOLD_RESULTS])
         more = f" and {len(self.tasks) - _TOLD_RESULTS} more" if len(self.tasks) > _TOLD_RESULTS else ""
         super().__init__(
-            f"{len(self.tasks)} recorded results are not what their tasks compute: {told}{more}. "
-            "Seed these tasks, declare them with @helix_task(deterministic=False), or name what they depend on "
+            f"Results came out otherwise than recorded: {told}{more}. "
+            "Seed their tasks, declare them with @helix_task(deterministic=False), or name what they depend on "
             "with depends_on=; a run with mode='recompute' refreshes the store."
         )

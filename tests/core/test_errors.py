@@ -35,3 +35,20 @@ def test_an_error_keeps_its_message_and_fields_when_it_is_pickled(error: HelixEr
     copy = pickle.loads(pickle.dumps(error))
 
     assert (type(copy), str(copy), vars(copy)) == (type(error), str(error), vars(error))
+
+
+@pytest.mark.parametrize(
+    ("tasks", "differences", "told"),
+    [
+        (["scan"], ["recorded 1, now 2"], "scan (recorded 1, now 2)."),
+        (["scan", "fit"], [], "scan, fit."),
+        ([f"fit{n}" for n in range(21)], [], "fit18, fit19 and 1 more."),
+    ],
+)
+def test_results_that_came_out_otherwise_are_named_however_many_there_are(
+    tasks: list[str], differences: list[str], told: str
+) -> None:
+    message = str(VerificationError(tasks, differences))
+
+    assert message.startswith(f"Results came out otherwise than recorded: {tasks[0]}")
+    assert told in message
