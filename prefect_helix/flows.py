@@ -77,14 +77,15 @@ def helix_flow(
         fn: The function.
         store: Where results and lineage are kept: an fsspec URL, a local path, or a saved block as
             ``"helix-storage/NAME"``. Default: ``helix/`` in Prefect's home.
-        budget: What the store may hold, in bytes or as ``"20GB"``. Default: 10 GB, or less where a
+        budget: What the store may hold in results, in bytes or as ``"20GB"``. Default: 10 GB, or less where a
             local store's disk has little room: a tenth of what is free there when the run begins.
         policy: ``"auto"``, ``"helix"``, ``"always"``, ``"never"``, or an object with a `name` and a method `worth`.
         mode: ``"auto"``; ``"off"`` for plain Prefect; ``"recompute"`` to compute all and refresh the store;
             ``"verify"`` to compute all and fail if a result differs from the recorded one.
         verify: Share of the reused results that is computed again beside the flow and compared, such as 0.01 for one
-            in a hundred. One that differs is told with its difference, and not used again. Default: 0.
-        storage_options: Options of the store's fsspec file system.
+            in a hundred. One that differs is told with its difference, and not used again unless another system
+            computed it. Default: 0.
+        storage_options: Options of the store's fsspec file system, such as credentials and endpoint.
         **flow_options: Every option of `prefect.flow`.
 
     Raises:

@@ -105,7 +105,7 @@ class RunRecord:
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """What the run found wrong, in sentences."""
+        """What was found wrong with results that the run reused and computed again (`verify=`), in sentences."""
         return self._lineage.run.problems
 
     @property

@@ -53,7 +53,7 @@ class HelixOptions:
         lazy: Whether even a first call waits until something needs its result.
         materialize: ``auto`` leaves it to the policy.
         ignore: Parameters that do not matter to the result.
-        depends_on: Further objects whose change changes the code.
+        depends_on: Further objects that count as code.
         max_age: Age after which a result is computed anew.
     """
 
@@ -177,15 +177,15 @@ def helix_task(
 
     Args:
         fn: The function.
-        code_version: A name for the code that replaces its fingerprint. (Prefect's `version` is only a label.)
-        deterministic: False computes the task anew whenever its result is demanded; its children are still spared
+        code_version: Stands for the code, which is then not looked at. (Prefect's `version` is only a label.)
+        deterministic: False computes the task anew whenever its result is needed; steps after it are still spared
             where the new result equals the old one.
-        lazy: True computes even a first call only when something demands its result. Annotate the return type, so
+        lazy: True computes even a first call only when something needs its result. Annotate the return type, so
             that the flow gets a stand-in of the right class.
         materialize: ``"always"`` or ``"never"`` overrule the policy.
         ignore: Names of parameters that do not matter to the result (``n_jobs``, a logger).
-        depends_on: Further functions, classes, modules, `File`s, values or names of environment variables whose
-            change changes the code.
+        depends_on: Further functions, classes, modules, `File`s, values or names of environment variables that count
+            as code: if one changes, the task is computed anew.
         max_age: Age after which a result is computed anew.
         **task_options: Every option of `prefect.task`.
 
