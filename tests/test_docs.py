@@ -25,8 +25,8 @@ _COMMAND = re.compile(r"(make|prefect-helix) (\w+)")
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 
 
-def blocks(page: Path, *languages: str) -> list[str]:
-    """Return the lines of `page`, those outside of code blocks in these languages empty."""
+def blocks(page: Path, *languages: str | None) -> list[str]:
+    """Return the lines of `page`, those outside of code blocks in these languages empty; None is what is no code."""
     lines, language = [], None
     for line in page.read_text().splitlines():
         fence = _FENCE.match(line)
@@ -63,6 +63,25 @@ def test_the_python_of_a_page_runs_from_top_to_bottom(
 def test_links_lead_to_files(page: Path) -> None:
     targets = [target for target, _ in _LINK.findall(page.read_text()) if target]
     assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+def anchors(page: Path) -> set[str]:
+    """Return what GitHub calls the headings of `page` in links."""
+    headings = (line.partition(" ")[2] for line in blocks(page, None) if line.startswith("#"))
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@each_page
+def test_links_lead_to_headings(page: Path) -> None:
+    links = _LINK.findall(page.read_text())
+    named = [(page.parent / target if target else page, anchor[1:]) for target, anchor in links if anchor]
+    assert [f"{path.name}#{anchor}" for path, anchor in named if anchor not in anchors(path)] == []
+
+
+def test_headings_are_called_as_github_calls_them() -> None:
+    called = anchors(ROOT / "docs" / "escape-hatches.md")
+    names = ("escape-hatches", "depends_on-more-counts-as-code", "deterministicfalse-computed-whenever-it-is-needed")
+    assert called.issuperset(names)
 
 
 # -- what changes when a task is switched, and what is promised: each row names, in a comment, the tests that show it --
