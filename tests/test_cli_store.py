@@ -329,7 +329,7 @@ def test_rm_says_what_it_does_not_know(helix: Helix) -> None:
 
 def test_rm_leaves_what_a_running_flow_may_load(helix: Helix, store: Store) -> None:
     leases.beat(store, Lease("running", frozenset(store.blobs())))
-    assert "1 result that a running flow may load" in helix("rm", "--task", "plot", "--yes").stderr
+    assert "Left in place: 1 result that a running flow may load." in helix("rm", "--task", "plot", "--yes").stderr
     assert kept(store) == {"old", "sha", "big"}
 
 

@@ -143,7 +143,7 @@ def test_why_a_result_cannot_be_had_is_told_with_what_to_do(commit: Commit, keep
         "gone": "has been removed since or made room for others. Run the flow again",
         "failed": "the step failed. Ask for another run.",
         "spared": "was never computed. Use its result in the flow.",
-        "open": "cannot be serialised, so it was never stored",
+        "open": "cannot be serialised, so it was never stored. Have the step give what can be pickled",
         "revoked": "it was revoked on 2026-01-01 (bad disk). Take that back with `prefect-helix undo r1`",
     }
     for task, sentence in told.items():

@@ -117,7 +117,7 @@ def rm(
     named = [*of(held, flow=flow, task=task, runs=runs)]
     blobs = [one for one in named if one.held.name not in leased]
     if len(blobs) < len(named):
-        complain(f"{format_count(len(named) - len(blobs), 'result')} that a running flow may load stay.")
+        complain(f"Left in place: {format_count(len(named) - len(blobs), 'result')} that a running flow may load.")
     _clean(archive, Litter(blobs), dry_run=dry_run, yes=yes, as_json=as_json)
 
 

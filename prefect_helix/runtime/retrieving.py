@@ -47,7 +47,8 @@ def retrieve(trace: Trace, name: str, run_id: str, *, store: Store, rulings: Rul
         undo = f"Take that back with `prefect-helix undo {revocation.id}`, or run the flow again."
         raise unavailable(f"it was revoked {noted(revocation)}", undo)
     if result.blobs is None:
-        raise unavailable(f"a part of this {result.type_name} cannot be serialised, so it was never stored", _ANEW)
+        cause = f"a part of this {result.type_name} cannot be serialised, so it was never stored"
+        raise unavailable(cause, "Have the step give what can be pickled, and run the flow again.")
     if missing := _not_importable(result):
         path = "Put the folder of the flow's code on the path (PYTHONPATH or sys.path), and ask again."
         raise unavailable(f"it holds a {missing}, which cannot be imported here", path)
