@@ -8,7 +8,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol
 from uuid import UUID
@@ -23,7 +22,7 @@ from prefect_helix.core.lineage import Result
 from prefect_helix.elsewhere import ApartEngine
 from prefect_helix.engine import Call, Dependencies, Submit
 from prefect_helix.futures import failed
-from prefect_helix.runtime.execution import digest_of
+from prefect_helix.inputs import Handle, Inputs, Luggage
 from prefect_helix.runtime.nodes import Cell, Node
 from prefect_helix.runtime.results import SMALL_BYTES
 from prefect_helix.runtime.scheduler import freeze, is_open
@@ -43,9 +42,6 @@ from prefect_helix.workers import (
     waited_there,
 )
 
-Handle = Any
-"""What a cluster calls a value that is on it: a Dask future, a Ray object reference."""
-
 
 class Cluster(Protocol):
     """Workers that keep values: Dask's or Ray's.
@@ -55,6 +51,9 @@ class Cluster(Protocol):
     """
 
     shares_objects: bool
+
+    def luggage(self) -> Luggage | None:
+        """Return what takes the arguments that a call brings along; None if they are read as the call is submitted."""
 
     def open(self) -> None:
         """Make sure that there are workers; called where the flow first needs them, before anything else."""
@@ -91,36 +90,6 @@ class Cluster(Protocol):
 
     def cancel(self, handle: Handle) -> None:
         """Cancel a call that has not begun."""
-
-
-@dataclass
-class Inputs:
-    """What a task run is given from the memory of workers.
-
-    Attributes:
-        parameters: Where each goes.
-        handles: What each is.
-        sources: What gave each, and its digest as far as that was known.
-    """
-
-    parameters: list[str] = field(default_factory=list)
-    handles: list[Handle] = field(default_factory=list)
-    sources: list[tuple[Cell | PlainResult, str | None]] = field(default_factory=list)
-
-    def add(self, parameter: str, handle: Handle, source: Cell | PlainResult) -> None:
-        """Take note of one."""
-        self.parameters.append(parameter)
-        self.handles.append(handle)
-        self.sources.append((source, _digest_of(source)))
-
-    def made(self) -> list[tuple[str | None, int | None]]:
-        """Return the digest that each had when it was made; if None, its state tells it, by the leaf that was taken.
-
-        What was not known yet is asked again: a state that Dask made once more would tell of something else.
-        """
-        leaves = [source.leaf if isinstance(source, Cell) else None for source, _ in self.sources]
-        digests = [digest or _digest_of(source) for source, digest in self.sources]
-        return list(zip(digests, leaves, strict=True))
 
 
 class ClusterEngine(ApartEngine):
@@ -176,7 +145,7 @@ class ClusterEngine(ApartEngine):
         assert self._submit is not None, "the task runner was adopted"
         self._cluster.open()
         self._supply(parameters)
-        sent = {name: self._given_there(value, name, Inputs()) for name, value in parameters.items()}
+        sent = {name: self._given_there(value, name, Inputs(), None) for name, value in parameters.items()}
         return self._submit(task, sent, self._waited_there(wait_for), self._edges(parameters, dependencies))
 
     # -- the way there -------------------------------------------------------------------------------------------
@@ -198,7 +167,9 @@ class ClusterEngine(ApartEngine):
             for waited in node.wait_for:
                 if waited.provisional:
                     waited.settled.wait()
-            parameters = {name: self._given_there(value, name, inputs) for name, value in node.parameters.items()}
+            luggage = self._cluster.luggage()
+            given = partial(self._given_there, inputs=inputs, luggage=luggage)
+            parameters = {name: given(value, name) for name, value in node.parameters.items()}
             waits = self._waited_there(call.wait_for)
             if call.taken_back:
                 promise.cancel()
@@ -268,7 +239,9 @@ class ClusterEngine(ApartEngine):
 
     # -- inputs --------------------------------------------------------------------------------------------------
 
-    def _given_there(self, value: Any, parameter: str, inputs: Inputs, *, allowed: bool = False) -> Any:
+    def _given_there(
+        self, value: Any, parameter: str, inputs: Inputs, luggage: Luggage | None, *, allowed: bool = False
+    ) -> Any:
         """Return an argument as a worker takes it: results that are on the cluster as futures.
 
         Dask looks for futures in the built-in containers only, and takes annotations apart; what is in anything else
@@ -280,17 +253,19 @@ class ClusterEngine(ApartEngine):
         if cell is not None and allowed and self._has_failed(cell.node):
             return self._failure(cell.node)
         if cell is not None:
-            return self._cell_there(cell, parameter, inputs)
+            return self._cell_there(cell, parameter, inputs, luggage)
+        given = partial(self._given_there, parameter=parameter, inputs=inputs, luggage=luggage, allowed=allowed)
         if type(value) in (list, tuple):
-            return type(value)(self._given_there(part, parameter, inputs, allowed=allowed) for part in value)
+            return type(value)(map(given, value))
         if type(value) is dict:
-            return {key: self._given_there(part, parameter, inputs, allowed=allowed) for key, part in value.items()}
+            return {key: given(part) for key, part in value.items()}
         if isinstance(value, PlainResult):
             inputs.add(parameter, value.future.wrapped_future, value)
             return value.future
-        return self.replaced(visit(value, _brought), lambda cell: self.session.value(cell))
+        brought = self.replaced(visit(value, _brought), lambda cell: self.session.value(cell))
+        return brought if luggage is None else luggage.add(brought)
 
-    def _cell_there(self, cell: Cell, parameter: str, inputs: Inputs) -> Any:
+    def _cell_there(self, cell: Cell, parameter: str, inputs: Inputs, luggage: Luggage | None) -> Any:
         node = cell.node
         self.session.reach(cell, self._has, self._load)
         if node.failed:
@@ -309,7 +284,7 @@ class ClusterEngine(ApartEngine):
         else:
             value = self.session.value(cell)
             if self._is_small(cell):
-                return value
+                return value if luggage is None else luggage.add(value)
             with self._lock:
                 if cell not in self._sent:
                     self._sent[cell] = self._cluster.put(value)
@@ -452,16 +427,6 @@ class ClusterEngine(ApartEngine):
         """Take note that workers do not see the store."""
         self._cannot_share = True
         self._is_unshared()
-
-
-def _digest_of(source: Cell | PlainResult) -> str | None:
-    """Return the digest of what a task gave, or of a part of it; None where that is not known, or it has none."""
-    if isinstance(source, PlainResult):
-        return source.content
-    result, leaf = source.node.result, source.leaf
-    if result is None or (leaf is not None and leaf >= len(result.leaves)):
-        return None
-    return digest_of(result, leaf)
 
 
 def _brought(part: Any, _: dict[str, Any]) -> Any:

@@ -14,10 +14,11 @@ from uuid import UUID, uuid4
 from prefect.futures import PrefectFuture
 from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner, ThreadPoolTaskRunner
 
-from prefect_helix.clusters import ClusterEngine, Handle
+from prefect_helix.clusters import ClusterEngine
 from prefect_helix.core.errors import HelixError
 from prefect_helix.elsewhere import ProcessEngine
 from prefect_helix.engine import PrefectEngine
+from prefect_helix.inputs import Handle, Luggage
 from prefect_helix.workers import ask_there, ended_there, given_there, look_there
 
 _FIRST = 10
@@ -57,6 +58,10 @@ class DaskCluster:
         with self._opening:
             self._client = self._runner.client
 
+    def luggage(self) -> Luggage:
+        """Return what takes the arguments that a call brings along."""
+        return Luggage(sys.modules["distributed.protocol.pickle"])
+
     def call(self, function: Callable[..., Any], *args: Any) -> Handle:
         """Have a function called, beside its largest argument as a rule."""
         key = f"{function.__name__}-{uuid4().hex}"
@@ -89,7 +94,7 @@ class DaskCluster:
 
     def put(self, value: Any) -> Handle:
         """Bring a value to a worker, as an argument: what is scattered goes with its worker, and starts none."""
-        return self.call(given_there, value)
+        return self.call(given_there, self.luggage().add(value))
 
     def then(self, handle: Handle, done: Callable[[], object]) -> None:
         """Call `done` once there is a value or an error."""
@@ -121,6 +126,9 @@ class RayCluster:
 
     def open(self) -> None:
         """Do nothing: the task runner connected when the flow run began."""
+
+    def luggage(self) -> None:
+        """Return None: Ray copies arguments as a call is submitted."""
 
     def look(self, handle: Handle, function: Callable[..., Any], *args: Any) -> Any:
         """Return what a function gives of a value."""

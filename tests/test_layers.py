@@ -18,7 +18,7 @@ MODULES = sorted(ROOT.rglob("*.py"))
 
 
 PREFECT_LAYER = (
-    "answers archive blocks clones clusters compat difference elsewhere engine flows frames futures helix_run metrics "
+    "answers archive blocks clones clusters compat difference elsewhere engine flows frames futures helix_run inputs metrics "
     "outlooks preview progress records repeating reporting runners runs settings tasks terminal verifying visiting "
     "workers"
 )

@@ -25,6 +25,7 @@ STORIES = (
     "all_threads_are_taken",
     "an_allowed_failure",
     "an_argument_is_changed_meanwhile",
+    "an_argument_is_changed_at_once",
     "a_cluster_of_its_own",
     "a_flow_fails",
     "an_interrupt",
@@ -175,6 +176,14 @@ def test_a_late_call_is_computed_of_what_it_was_called_with_or_not_at_all(storie
     told = "Task 'joined' has to"  # be computed after all, but its argument was changed
     assert run["result"] == repr([told, "['x', 1, 2]", told])
     assert run["ran"] == ["joined", "patient", "text"]
+
+
+def test_what_the_flow_changes_after_a_call_does_not_show_in_it(stories: dict[str, list[Any]]) -> None:
+    first, again = stories["an_argument_is_changed_at_once"]
+
+    assert first["result"] == repr([(200_000.0, True), (831_072.0, False)])
+    assert first["ran"] == ["large", "summed", "summed"]
+    assert (again["result"], again["ran"]) == (first["result"], [])
 
 
 def test_a_run_that_begins_with_loads_starts_one_cluster(stories: dict[str, list[Any]]) -> None:

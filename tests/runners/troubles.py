@@ -460,6 +460,34 @@ def an_argument_is_changed_meanwhile() -> list[Any]:
     return found
 
 
+@helix_task
+def summed(gate: str, first: Any, second: Any) -> tuple[float, bool]:
+    ran("summed")
+    passed(gate)
+    return float(first["x"].sum() + second.sum()), first["x"] is second
+
+
+def an_argument_is_changed_at_once() -> list[Any]:
+    """The flow changes arrays right after it gave them to calls: one of its own, and one that a task gave it."""
+    gate, end = gate_at("at_once")
+
+    def submitting() -> Any:
+        own = np.ones(100_000)
+        taking = [summed.submit(gate, {"x": own}, own)]
+        own[:] = 7
+        given = large(1)
+        taking.append(summed.submit(gate, {"x": own}, given))
+        given *= 7
+        own[:] = 1
+        for _ in taking:
+            os.write(end, b"x")
+        return [one.result() for one in taking]
+
+    found = [run(submitting), run(submitting)]
+    os.close(end)
+    return found
+
+
 def a_cluster_of_its_own() -> list[Any]:
     """A run that begins with loads has its task runner start a cluster."""
     from prefect_dask import DaskTaskRunner  # noqa: PLC0415

@@ -1,0 +1,100 @@
+"""What a call is given on a cluster: what is in the memory of workers, and what it brings along."""
+
+from __future__ import annotations
+
+import operator
+import pickle
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from types import ModuleType
+from typing import Any, TypeAlias
+
+from prefect_helix.runtime.arguments import immutable
+from prefect_helix.runtime.execution import digest_of
+from prefect_helix.runtime.nodes import Cell
+from prefect_helix.workers import PlainResult
+
+Handle: TypeAlias = Any
+"""What a cluster calls a value that is on it: a Dask future, a Ray object reference."""
+
+
+@dataclass
+class Inputs:
+    """What a task run is given from the memory of workers.
+
+    Attributes:
+        parameters: Where each goes.
+        handles: What each is.
+        sources: What gave each, and its digest as far as that was known.
+    """
+
+    parameters: list[str] = field(default_factory=list)
+    handles: list[Handle] = field(default_factory=list)
+    sources: list[tuple[Cell | PlainResult, str | None]] = field(default_factory=list)
+
+    def add(self, parameter: str, handle: Handle, source: Cell | PlainResult) -> None:
+        """Take note of one."""
+        self.parameters.append(parameter)
+        self.handles.append(handle)
+        self.sources.append((source, _digest_of(source)))
+
+    def made(self) -> list[tuple[str | None, int | None]]:
+        """Return the digest that each had when it was made; if None, its state tells it, by the leaf that was taken.
+
+        What was not known yet is asked again: a state that Dask made once more would tell of something else.
+        """
+        leaves = [source.leaf if isinstance(source, Cell) else None for source, _ in self.sources]
+        digests = [digest or _digest_of(source) for source, digest in self.sources]
+        return list(zip(digests, leaves, strict=True))
+
+
+class Luggage:
+    """What a call brings along, copied as the call is submitted.
+
+    Dask reads the memory of arrays some time after that, when the flow may have changed them. All goes in one copy, so
+    that what two arguments share is shared where they arrive.
+
+    Args:
+        pickler: The module whose `dumps` makes the copy, and whose `loads` unpacks it.
+    """
+
+    def __init__(self, pickler: ModuleType) -> None:
+        self._pickler = pickler
+        self._values: list[object] = []
+
+    def add(self, value: object) -> object:
+        """Return what arrives as the value, or the value itself if nobody can change it."""
+        if immutable(value):
+            return value
+        self._values.append(value)
+        return _Packed(self, len(self._values) - 1)
+
+    @cached_property
+    def _copy(self) -> bytes:
+        copied: bytes = self._pickler.dumps(self._values)
+        return copied
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        return self._pickler.loads, (pickle.PickleBuffer(self._copy),)
+
+
+class _Packed:
+    """A value in the luggage of a call; where it arrives, it is that value."""
+
+    def __init__(self, luggage: Luggage, position: int) -> None:
+        self._luggage = luggage
+        self._position = position
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        return operator.getitem, (self._luggage, self._position)
+
+
+def _digest_of(source: Cell | PlainResult) -> str | None:
+    """Return the digest of what a task gave, or of a part of it; None where that is not known, or it has none."""
+    if isinstance(source, PlainResult):
+        return source.content
+    result, leaf = source.node.result, source.leaf
+    if result is None or (leaf is not None and leaf >= len(result.leaves)):
+        return None
+    return digest_of(result, leaf)
