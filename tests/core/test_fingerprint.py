@@ -128,6 +128,9 @@ def test_a_global_that_reached_code_writes_is_state_with_a_note(load: Load, text
         "import typing\nclass P(typing.Protocol):\n    def f(self): ...\nclass M(P):\n    def f(self): return 1\n"
         "def task(k): return M().f()\n",
         "import enum\nclass F(enum.Flag):\n    A = 1\n    B = 2\ndef task(k): return F.A | F.B\n",
+        "import enum\nclass F(enum.Flag):\n    A = 1\n    B = 2\ndef task(k): return ~F.A\n",
+        "import enum, functools\nclass E(enum.Enum):\n    A = 1\n    @functools.cached_property\n"
+        "    def f(self): return [1]\ndef task(k): return E.A.f\n",
     ],
 )
 def test_writing_state_does_not_move_the_fingerprint(load: Load, text: str) -> None:

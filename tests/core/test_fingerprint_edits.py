@@ -1512,6 +1512,29 @@ EDITS = parse(r"""
 -    def f(self): return 1
 +    def f(self): return 2
  def task(): return E.A.f()
+== change: attribute that the constructor of an enum sets on a member
+ import enum
+ class Metric(str, enum.Enum):
+     RMSE = 'rmse', 1.0
+-    MAE = 'mae', 0.5
++    MAE = 'mae', 0.25
+     def __new__(cls, value, weight):
+         member = str.__new__(cls, value)
+         member._value_ = value
+         member.weight = weight
+         return member
+ def task(): return Metric.MAE.weight
+== change: function that the constructor of an enum sets on a member
+ import enum
+ class Scale(enum.Enum):
+-    HALF = 1, lambda x: x / 2
++    HALF = 1, lambda x: x / 3
+     def __new__(cls, number, scale):
+         member = object.__new__(cls)
+         member._value_ = number
+         member.scale = scale
+         return member
+ def task(x): return Scale.HALF.scale(x)
 == change: enum order
  import enum
  class E(enum.Enum):

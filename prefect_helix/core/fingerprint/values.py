@@ -7,6 +7,7 @@ import contextvars
 import copyreg
 import datetime
 import decimal
+import enum
 import fractions
 import functools
 import io
@@ -241,6 +242,8 @@ def reduced_parts(value: object, ordered: bool) -> tuple[str, list[tuple[str, ob
     elif state is not None:
         parts.append(("state", state))
     parts += [("items", list(items or ())), ("entries", list(entries or ()))]
+    if isinstance(value, enum.Enum):
+        parts += arranged(_set_on_member(value).items())
     if type(value).__module__.partition(".")[0] == "pydantic":
         parts = [(name, part) for name, part in parts if name not in _DERIVED]
     return "object", parts
@@ -250,6 +253,20 @@ def _attributes(value: object) -> dict[str, object]:
     slots = [name for cls in type(value).__mro__ for name in getattr(cls, "__slots__", ())]
     held = {name: getattr(value, name) for name in slots if hasattr(value, name)}
     return {**held, **getattr(value, "__dict__", {})}
+
+
+def _set_on_member(member: enum.Enum) -> dict[str, object]:
+    """Return what the class of an enum sets on a member, which pickle takes by its value.
+
+    What Python sets is left out, and what a cached property keeps: that is there once it has been asked for.
+    """
+    cls = type(member)
+    return {
+        name: held
+        for name, held in vars(member).items()
+        if not (name.startswith("_") and name.endswith("_"))
+        and not isinstance(getattr(cls, name, None), functools.cached_property)
+    }
 
 
 def is_named_type(value: object) -> bool:
