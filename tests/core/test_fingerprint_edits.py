@@ -211,6 +211,21 @@ EDITS = parse(r"""
 +def p95(s): return 1
 -def task(df): return df.agg([p90])
 +def task(df): return df.agg([p95])
+== change: name that a function is given
+ def percentile(n):
+     def f(s): return s.quantile(n / 100)
+-    f.__name__ = f'p{n}'
++    f.__name__ = f'q{n}'
+     return f
+ AGGREGATES = [percentile(90)]
+ def task(df): return df.agg(AGGREGATES)
+== change: name that a partial is given
+ import functools
+ def quantile(s, q): return s.quantile(q)
+ p90 = functools.partial(quantile, q=0.9)
+-p90.__name__ = 'p90'
++p90.__name__ = 'q90'
+ def task(df): return df.agg([p90])
 == keep: local next to an attribute of that name
  def task(d):
 -    mean = d.mean
@@ -273,6 +288,13 @@ EDITS = parse(r"""
 +    'b'
      return x
  def task(xs): return list(map(h, xs))
+== change: docstring that a function passed to foreign code is given
+ import pydantic
+-TEXT = 'a'
++TEXT = 'b'
+ def h(x): return x
+ h.__doc__ = TEXT
+ def task(): return pydantic.TypeAdapter(h)
 == change: annotation in a class body
  import pydantic
  class M(pydantic.BaseModel):

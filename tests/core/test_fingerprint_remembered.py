@@ -233,6 +233,7 @@ def changes(folder: Path) -> dict[str, Change]:
         "keyword defaults": lambda h, t, r: setattr(h.scale, "__kwdefaults__", {"shift": r.randrange(3)}),
         "a default in place": lambda h, t, r: t.task.__defaults__[1]["a"].append(r.random()),
         "an attribute of a function": put(lambda h, t: h.scale, "unit", "m", "s"),
+        "a name of a function": put(lambda h, t: h.scale, "__name__", "scale", "scaled"),
         "a qualified name": put(lambda h, t: h.scale, "__qualname__", "scale", "scaled"),
         "a closure cell": lambda h, t, r: (
             setattr(h.adder.__closure__[0], "cell_contents", r.randrange(3)) if hasattr(h.adder, "__closure__") else 0

@@ -23,7 +23,7 @@ MISSING: Any = object()
 HEAP_TYPE = 1 << 9
 """Among the flags of a class: that it is made at run time, not by the compiler of C."""
 
-_FUNCTION_PARTS = ("__code__", "__defaults__", "__kwdefaults__", "__dict__", "__qualname__")
+_FUNCTION_PARTS = ("__code__", "__defaults__", "__kwdefaults__", "__dict__", "__name__", "__qualname__")
 _EQUAL_MEANS_SAME: frozenset[type] = frozenset({str, bytes, int, Distribution})
 
 

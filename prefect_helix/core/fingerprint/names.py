@@ -244,9 +244,14 @@ def names_among(namespace: dict[str, Any], names: set[str]) -> list[str]:
     return sorted(names & namespace.keys())
 
 
+def docstring(function: FunctionType) -> str:
+    """Return the docstring of a function as text; it may have been set after the function was made."""
+    return without_addresses(repr(function.__doc__))
+
+
 def documentation(function: FunctionType) -> str:
     """Return the docstring and the annotations of a function as text."""
-    return without_addresses(f"{function.__doc__!r}{sorted(map(str, annotations_of(function)))!r}")
+    return docstring(function) + without_addresses(f"{sorted(map(str, annotations_of(function)))!r}")
 
 
 def without_addresses(text: str) -> str:

@@ -23,6 +23,7 @@ from prefect_helix.core.fingerprint.names import (
     annotations_of,
     chains_in,
     default_values,
+    docstring,
     documentation,
     held_value,
     is_found_by_name,
@@ -290,8 +291,11 @@ class Reach:
         node.kind, node.own = "function", form.text
         node.name = f"{module_label(self.live, function.__globals__)}.{function.__qualname__}"
         node.file, node.line, node.source = code.co_filename, code.co_firstlineno, read.source
-        if documented and read.source is None:
-            node.own += self.live.repeat(documentation, function)
+        if function.__name__ != code.co_name:  # a data frame labels by it
+            node.own += f"called {function.__name__!r};"
+        if documented:
+            shown = documentation if read.source is None else docstring
+            node.own += self.live.repeat(shown, function)
         annotations = self.live.repeat(annotations_of, function) if documented else ()
         package = self.package_of(function.__globals__)
         bindings = [resolve(self.live, function, chain) for chain in form.references]

@@ -67,7 +67,9 @@ BUILTIN_CALLABLES = (
 
 # Of the last call of a method; `self` is an argument.
 _SET_BY_PREFECT = frozenset({"__prefect_self__", "__prefect_cls__"})
-_SET_BY_PYTHON = frozenset({*functools.WRAPPER_ASSIGNMENTS, "cache_parameters", "attrname", "lock"})
+_SET_BY_PYTHON = frozenset({*functools.WRAPPER_ASSIGNMENTS, "cache_parameters", "attrname", "lock"}) - {"__name__"}
+"""But for the name, by which a data frame labels what it computes."""
+
 _SHOWING_OTHERS = (types.MethodType, types.GenericAlias)  # their attributes are those of what they bind
 _IDENTIFIER = re.compile(r"[^\W\d]\w*")
 _PROXY_MODULES = frozenset({"wrapt", "_wrappers"})  # proxies refuse to be pickled
