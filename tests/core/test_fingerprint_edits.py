@@ -1717,6 +1717,29 @@ EDITS = parse(r"""
      @classmethod
      def v(cls, x): return x
  def task(d): return M(**d)
+== change: configuration of a data class of pydantic
+ import pydantic.dataclasses
+-@pydantic.dataclasses.dataclass(config={'str_to_lower': False})
++@pydantic.dataclasses.dataclass(config={'str_to_lower': True})
+ class M:
+     x: str
+ def task(): return M('A')
+== change: configuration of a typed dict for pydantic
+ import pydantic, typing_extensions as typing
+ class D(typing.TypedDict):
+-    __pydantic_config__ = {'str_to_lower': False}
++    __pydantic_config__ = {'str_to_lower': True}
+     x: str
+ def task(): return pydantic.TypeAdapter(D).validate_python({'x': 'A'})
+== change: what a model does with its subclasses
+ import pydantic
+ class B(pydantic.BaseModel):
+     @classmethod
+-    def __pydantic_init_subclass__(cls, **more): cls.rate = 1
++    def __pydantic_init_subclass__(cls, **more): cls.rate = 2
+ def task():
+     class M(B): pass
+     return M.rate
 == keep: local next to a model
  import pydantic
  class N(pydantic.BaseModel):

@@ -39,8 +39,12 @@ _CLASS_FACTS = frozenset({
     "__abstractmethods__", "_abc_impl", "__annotate__", "__annotate_func__", "__annotations_cache__", "__signature__",
     "__parameters__", "__slotnames__",
 })
+# What pydantic was told, and what people write; the others it makes of that.
+_PYDANTIC_FACTS = frozenset({
+    "__pydantic_fields__", "__pydantic_decorators__", "__pydantic_config__", "__pydantic_init_subclass__",
+    "__pydantic_on_complete__",
+})
 # fmt: on
-_PYDANTIC_FIELDS = frozenset({"__pydantic_fields__", "__pydantic_decorators__"})
 _INIT_UNTIL_USE = "_no_init_or_replace_init"
 """What `typing.Protocol` gives to protocols: it looks up the constructor and puts it into the class of the instance."""
 
@@ -185,7 +189,7 @@ def _members(cls: type) -> tuple[list[str], list[Any]]:
     """Return the names and values of the members of a class that count, in their order."""
     members = vars(cls)
     names = [name for name in members if name not in _CLASS_FACTS]
-    names = [name for name in names if not name.startswith("__pydantic_") or name in _PYDANTIC_FIELDS]
+    names = [name for name in names if not name.startswith("__pydantic_") or name in _PYDANTIC_FACTS]
     if _has_init_by_use(cls):
         names.remove("__init__")
     if issubclass(cls, enum.Flag):  # whose members are found again there, and each combination of them that is made
