@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import linecache
 import sys
 import types
@@ -447,6 +448,60 @@ def test_a_file_that_changed_after_import_does_not_count(load: Load, tmp_path: P
     stale = fingerprint(module.task)
     assert next(c for c in stale.components if c.kind == "function").source is None
     assert fingerprint(load("def task():\n    return 2  # now\n").task).hash != stale.hash
+
+
+def test_a_module_counts_as_it_was_loaded(load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An edit of its file has no effect before it is loaded again, and then it has."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)  # it is known by size and whole seconds
+    path = tmp_path / "imported_late.py"
+    path.write_text("K = 1\n")
+    task = load("def task():\n    import imported_late\n    return imported_late.K\n").task
+    before = fingerprint(task).hash
+    assert task() == 1
+    assert fingerprint(task).hash == before
+
+    path.write_text("K = 22\n")
+    assert task() == 1
+    assert fingerprint(task).hash == before
+    importlib.reload(sys.modules["imported_late"])
+    assert task() == 22
+    assert fingerprint(task).hash != before
+    del sys.modules["imported_late"]
+    path.write_text("K = 1\n")
+    assert fingerprint(task).hash == before
+
+
+def test_of_a_module_that_was_edited_about_when_it_was_loaded_nobody_knows_the_code(
+    load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may run as the file was or as it is now: its fingerprint is one that no other process has."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    path = tmp_path / "imported_late.py"
+    path.write_text("K = 1\n")
+    task = load("def task():\n    import imported_late\n    return imported_late.K\n").task
+    before = fingerprint(task).hash
+    assert task() == 1
+    path.write_text("K = 22\n")
+    found = fingerprint(task).hash
+    assert fingerprint(task).hash == found != before
+
+    del sys.modules["imported_late"]
+    assert fingerprint(task).hash not in (found, before)
+
+
+def test_state_counts_by_the_code_that_made_its_first_value(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And not by what its file says once the module is loaded."""
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    text = "C = {}\ndef task(k):\n    C[k] = 1\n"
+    (tmp_path / "keeps_state.py").write_text(text)
+    module = importlib.import_module("keeps_state")
+    before = fingerprint(module.task).hash
+    (tmp_path / "keeps_state.py").write_text(text.replace("{}", "{1: 2}"))
+    assert fingerprint(module.task).hash == before
+    importlib.reload(module)
+    assert fingerprint(module.task).hash != before
+    del sys.modules["keeps_state"]
 
 
 def test_a_notebook_cell_has_source() -> None:

@@ -39,7 +39,7 @@ def initial_code(text: str, name: str) -> Initial:
     """Return the code of a module that runs when it is imported and names a variable or attribute `name`."""
     parsed = parse(text) if text else None
     if parsed is None:
-        return Initial(NormalForm(""), "")
+        return Initial(NormalForm(text), "")
     index = _index(parsed)
     writers = [writer for writer in index.functions.get(name, ()) if writer != name]
     found = [*index.pieces.get(name, ()), *index.pieces.get("*", ())]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping
+from importlib.machinery import ModuleSpec
 from itertools import repeat
 from operator import is_
 from types import CellType, FunctionType
@@ -12,7 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 from prefect_helix.core.digest import digest, registrations
 from prefect_helix.core.errors import UndigestibleError
 from prefect_helix.core.fingerprint.distributions import Distribution, Origin, Owner, owner_of_module
-from prefect_helix.core.fingerprint.source import read_text
+from prefect_helix.core.fingerprint.source import read_text, text_as_loaded
 from prefect_helix.core.fingerprint.values import MAPPINGS, SEQUENCES, is_plain
 
 T = TypeVar("T")
@@ -52,6 +53,7 @@ class Live:
         self._owners: dict[str, Owner] = {}
         self._classes: dict[type, Owner] = {}
         self._texts: dict[str, str] = {}
+        self._loaded_texts: dict[str, str] = {}
         self._cells: dict[int, object] = {}
         self._digests: dict[int, Content] = {}
         self._noted: dict[int, object] = {}
@@ -114,9 +116,19 @@ class Live:
         return text
 
     def module_text(self, namespace: dict[str, Any]) -> str:
-        """Return the source of the module with globals `namespace`; empty if there is none."""
+        """Return the source that the module with globals `namespace` was loaded from; empty if there is none."""
         file = self.item(namespace, "__file__")
-        return self.text(file, namespace) if isinstance(file, str) and file.endswith(".py") else ""
+        if not (isinstance(file, str) and file.endswith(".py")):
+            return ""
+        return self.text_as_loaded(file, namespace, self.item(namespace, "__spec__"))
+
+    def text_as_loaded(self, filename: str, namespace: dict[str, Any], spec: object) -> str:
+        """Return the source of a module as it was when it was loaded by `spec`; see there."""
+        text = self._loaded_texts.get(filename)
+        if text is None:
+            loaded_by = spec if isinstance(spec, ModuleSpec) else None
+            text = self._loaded_texts[filename] = self.repeat(text_as_loaded, filename, namespace, loaded_by)
+        return text
 
     def cell(self, cell: CellType) -> object:
         """Return what a closure cell holds, `MISSING` if it is empty."""

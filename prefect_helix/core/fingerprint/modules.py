@@ -2,18 +2,18 @@
 
 A module counts as a whole where code uses it other than by naming what is in it: an import inside a function, a dynamic
 import with a literal name, a module passed as a value or given as a dependency. Whether it happens to be loaded must
-not matter, or the fingerprint would change while the function runs.
+not matter, or the fingerprint would change while the function runs. Once it is loaded, an edit of its file has no
+effect until it is loaded again.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from importlib.util import resolve_name
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 from prefect_helix.core.digest import hash_parts
 from prefect_helix.core.fingerprint.components import Edge, Node
@@ -74,9 +74,11 @@ class Modules:
         loaded = found if isinstance(found, ModuleType) else None
         place = self._live.repeat(find_place, name) if name != "__main__" else None
         loaded_file = MISSING if loaded is None else self._live.item(vars(loaded), "__file__")
+        spec = None if loaded is None else self._live.item(vars(loaded), "__spec__")
         if place is not None and place.file is not None:
             file, context = place.file, {"__name__": name, "__loader__": place.loader}
             package = name if place.is_package else name.rpartition(".")[0]
+            spec = spec if loaded_file == file else None  # else it is another module of that name
         elif loaded is not None and isinstance(loaded_file, str):
             file, context = loaded_file, vars(loaded)
             package = str(self._live.item(context, "__package__") or "")
@@ -90,13 +92,13 @@ class Modules:
             node.edges = [_edge(owner.name, self.distribution(owner))]
         elif owner is Origin.PROJECT:
             node.kind, node.file = "module", file
-            self._read_project_file(node, file, context, package)
+            self._read_project_file(node, file, partial(self._live.text_as_loaded, file, context, spec), package)
 
-    def _read_project_file(self, node: Node, file: str, context: dict[str, Any], package: str) -> None:
+    def _read_project_file(self, node: Node, file: str, read: Callable[[], str], package: str) -> None:
         if not file.endswith(".py"):
             node.own = hash_parts("extension", self._live.repeat(_bytes, file))
             return
-        text = self._live.text(file, context)
+        text = read()
         parsed = parse(text)
         if parsed is None:
             node.own = f"unparsed {text}"

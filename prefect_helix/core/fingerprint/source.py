@@ -16,6 +16,7 @@ from functools import lru_cache
 from importlib.machinery import ExtensionFileLoader, ModuleSpec, SourceFileLoader, SourcelessFileLoader
 from types import CodeType
 from typing import Any, NamedTuple
+from uuid import uuid4
 
 from prefect_helix.core.fingerprint.bytecode import normalise_bytecode
 from prefect_helix.core.fingerprint.form import NormalForm
@@ -23,6 +24,7 @@ from prefect_helix.core.fingerprint.normalise import normalise
 from prefect_helix.core.fingerprint.scope import Scope, nested_codes
 from prefect_helix.core.fingerprint.stored import stored_code
 from prefect_helix.core.fingerprint.syntax import FunctionNode, statements_in
+from prefect_helix.core.recent import Recent
 
 _KEPT_FILES = 32
 _FILE_LOADERS = (SourceFileLoader, SourcelessFileLoader, ExtensionFileLoader)
@@ -98,6 +100,35 @@ def read_text(filename: str, module_globals: dict[str, Any] | None = None) -> st
     if known is None or known[0] is not lines:
         known = _texts[filename] = (lines, "".join(lines))
     return known[1]
+
+
+def text_as_loaded(filename: str, module_globals: dict[str, Any], loaded_by: object) -> str:
+    """Return the source of a module as it was when it was loaded; a module that is not loaded will be as its file is.
+
+    It is known from when this process was first seen to have the module. Where the file was edited between the last
+    look before that and the first one after it, nobody knows which text runs: it is then one that no other process has.
+
+    Args:
+        filename: Its file.
+        module_globals: Its globals, or what leads to its source where it is not loaded.
+        loaded_by: Its spec, which it has another of once it is loaded again; None if it is not loaded.
+    """
+    text = read_text(filename, module_globals)
+    unloaded, key = (filename, 0), (filename, id(loaded_by))
+    if loaded_by is None:
+        _seen.put(unloaded, (None, text))
+        return text
+    seen, before = _seen.get(key), _seen.get(unloaded)
+    if seen is not None:
+        text = seen[1]
+    elif before is not None and before[1] != text:
+        text = f"? {uuid4().hex}"
+    _seen.put(key, (loaded_by, text))
+    _seen.drop(unloaded)
+    return text
+
+
+_seen: Recent[tuple[str, int], tuple[object, str]] = Recent(1024)  # with the specs: an identity is not to be used again
 
 
 @lru_cache(maxsize=_KEPT_FILES)
