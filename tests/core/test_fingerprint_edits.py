@@ -890,6 +890,43 @@ EDITS = parse(r"""
 @ tools.py
 -C = {}
 +C = {1: 2}
+== change: state imported under a try
+@ project.py
+ try:
+     from fast import C
+ except ImportError:
+     from tools import C
+ def task(k):
+     C[k] = 1
+     return C
+@ tools.py
+-C = {}
++C = {1: 2}
+== change: state imported under another name under an if
+@ project.py
+ import sys
+ if sys:
+     from tools import D as C
+ else:
+     C = {}
+ def task(k):
+     C[k] = 1
+     return C
+@ tools.py
+-D = {}
++D = {1: 2}
+== change: state of a package or of a script beside it
+@ project.py
+ try:
+     from .tools import C
+ except ImportError:
+     from tools import C
+ def task(k):
+     C[k] = 1
+     return C
+@ tools.py
+-C = {}
++C = {1: 2}
 == change: state through module
 @ project.py
  import tools
@@ -2277,6 +2314,20 @@ EDITS = parse(r"""
      from . import two
      return two.h()
 @ pkg/two.py
+-def h(): return 1
++def h(): return 2
+== change: import inside a function that reaches beyond its package, and what is imported instead
+@ project.py
+ from pkg.steps import task
+@ pkg/__init__.py
+@ pkg/steps.py
+ def task():
+     try:
+         from ..common import h
+     except ImportError:
+         from common import h
+     return h()
+@ common.py
 -def h(): return 1
 +def h(): return 2
 == change: conditional def

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.util import resolve_name
 
 Chain = tuple[str, ...]
 """A dotted name, split: ``features.clean`` is ``("features", "clean")``."""
@@ -15,6 +16,13 @@ class Imported:
     module: str
     level: int = 0
     names: tuple[str, ...] = ()
+
+    def absolute(self, package: str) -> str | None:
+        """Return the full name of the module, for code in `package`; None where there is none, so that it fails."""
+        try:
+            return resolve_name("." * self.level + self.module, package) if self.level else self.module
+        except ImportError:
+            return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from types import CodeType
 
-from prefect_helix.core.fingerprint.form import NormalForm
+from prefect_helix.core.fingerprint.form import Imported, NormalForm
 from prefect_helix.core.fingerprint.normalise import normalise_pieces
 from prefect_helix.core.fingerprint.source import ParsedSource, parse
+from prefect_helix.core.fingerprint.syntax import statements_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +27,12 @@ class Initial:
     Attributes:
         form: Its normal form.
         source: Its source for people; empty if there is none.
-        imported: The modules and names it is imported by: ``from ..pkg import a as b`` is ``("pkg", 2, "a")``.
+        imported: The statements it is imported by, with its own name there.
     """
 
     form: NormalForm
     source: str
-    imported: tuple[tuple[str, int, str], ...] = ()
+    imported: tuple[Imported, ...] = ()
 
 
 @lru_cache(maxsize=4096)
@@ -45,14 +46,25 @@ def initial_code(text: str, name: str) -> Initial:
     found = [*index.pieces.get(name, ()), *index.pieces.get("*", ())]
     found += [piece for writer in writers for piece in index.pieces.get(writer, ()) if _runs_in_it(piece, writer)]
     pieces: list[ast.AST] = []
-    imported: list[tuple[str, int, str]] = []
+    imported: list[Imported] = []
     for piece in dict.fromkeys(found):
         if isinstance(piece, ast.ImportFrom):
-            names = [alias.name for alias in piece.names if name in (alias.asname, alias.name)] or [name]
-            imported += [(piece.module or "", piece.level, original) for original in names]
+            imported.append(_imported(piece, _originals(piece, name) or (name,)))
         elif not isinstance(piece, ast.Import):
             pieces.append(piece)
+            nested = [each for each in statements_in(piece) if isinstance(each, ast.ImportFrom)]  # as in a try
+            imported += [_imported(each, _originals(each, name)) for each in nested]
     return Initial(normalise_pieces(pieces), "\n".join(map(ast.unparse, pieces)), tuple(imported))
+
+
+def _imported(statement: ast.ImportFrom, names: tuple[str, ...]) -> Imported:
+    return Imported(statement.module or "", statement.level, names)
+
+
+def _originals(statement: ast.ImportFrom, name: str) -> tuple[str, ...]:
+    """Return what `name` is called in the module that a statement imports it from; it may be among all of a star."""
+    found = tuple(alias.name for alias in statement.names if name in (alias.asname, alias.name))
+    return found or tuple(name for alias in statement.names if alias.name == "*")
 
 
 @lru_cache(maxsize=4096)

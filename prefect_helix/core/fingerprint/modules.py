@@ -11,7 +11,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from importlib.util import resolve_name
 from pathlib import Path
 from types import ModuleType
 
@@ -110,9 +109,9 @@ class Modules:
             self._unseen(node, node.name, what)
 
     def _loaded_by(self, statement: Imported, package: str) -> Iterator[str]:
-        if statement.level and not package:
+        base = statement.absolute(package)
+        if base is None:
             return
-        base = resolve_name("." * statement.level + statement.module, package)
         parts = base.split(".")
         yield from (".".join(parts[:depth]) for depth in range(1, len(parts) + 1))
         if self._may_be_project(base):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from importlib.util import resolve_name
 from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -127,9 +126,8 @@ class Origins:
             node.kind, node.source = "state", initial.source
         chains = initial.form.references
         node.edges = [self._reach.reference(node, resolve_global(self._live, namespace, chain)) for chain in chains]
-        for module, level, name in initial.imported:
-            package = self._reach.package_of(namespace)
-            full_name = resolve_name("." * level + module, package) if level else module
-            loaded = self._live.item(sys.modules, full_name)
+        for statement in initial.imported:
+            full_name = statement.absolute(self._reach.package_of(namespace))
+            loaded = None if full_name is None else self._live.item(sys.modules, full_name)
             if isinstance(loaded, ModuleType) and is_project_module(self._live, loaded):
-                node.edges.append(self.of_name(vars(loaded), name))
+                node.edges += [self.of_name(vars(loaded), name) for name in statement.names]
