@@ -465,6 +465,25 @@ EDITS = parse(r"""
 @ deep.py
 -def h(): return 1
 +def h(): return 2
+== change: dynamic import below a package that is named
+@ project.py
+ import importlib
+ def task(): return importlib.import_module('.tools', package='pkg').h()
+@ pkg/__init__.py
+@ pkg/tools.py
+-def h(): return 1
++def h(): return 2
+== change: dynamic import below another package than its own
+@ project.py
+ from pkg.steps import task
+@ pkg/__init__.py
+@ pkg/steps.py
+ import importlib
+ def task(): return importlib.import_module('.resnet', 'pkg.nets').h()
+@ pkg/nets/__init__.py
+@ pkg/nets/resnet.py
+-def h(): return 1
++def h(): return 2
 == change: module passed as a value
 @ project.py
  import tools

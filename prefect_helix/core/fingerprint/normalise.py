@@ -273,7 +273,13 @@ class _Writer:
                     self.refer_besides((*chain, attribute))
             case (("import_module" | "__import__"), [ast.Constant(value=str(module)), *_]):
                 level = len(module) - len(module.lstrip("."))
-                self.imports.append(Imported(module.lstrip("."), level))
+                imported = Imported(module.lstrip("."), level)
+                match [*node.args[1:2], *(each.value for each in node.keywords if each.arg == "package")]:
+                    case [ast.Constant(value=str(package)), *_] if level:
+                        full_name = imported.absolute(package)
+                        self.imports += [Imported(full_name)] if full_name else []
+                    case _:
+                        self.imports.append(imported)
             case name, arguments if name in STRING_READERS:
                 for text in arguments[:1] or [keyword.value for keyword in node.keywords]:
                     literals = [part.value for part in ast.walk(text) if isinstance(part, ast.Constant)]
