@@ -295,6 +295,81 @@ EDITS = parse(r"""
  def h(x): return x
  h.__doc__ = TEXT
  def task(): return pydantic.TypeAdapter(h)
+== change: annotation of a function in a module that is imported inside one
+@ project.py
+ import pydantic
+ def task(x):
+     from tools import h
+     return pydantic.validate_call(h)(x)
+@ tools.py
+-def h(x: int): return x
++def h(x: float): return x
+== change: docstring of a function in a module that is imported inside one
+@ project.py
+ def task(agent):
+     from tools import search
+     return agent(tools=[search])
+@ tools.py
+ def search(q):
+-    'Search the index.'
++    'Search the index for a whole question.'
+     return q
+== keep: comment in a module that is imported inside a function
+@ project.py
+ def task(x):
+     from tools import h
+     return h(x)
+@ tools.py
+-def h(x): return x
++def h(x): return x  # as it is
+== change: docstring of a class in a function
+ import pydantic
+ def task(x):
+     class Answer(pydantic.BaseModel):
+-        'a'
++        'b'
+         text: str
+     return Answer.model_json_schema()
+== change: annotation of a method of a class in a function
+ import pydantic
+ def task(x):
+     class Step(pydantic.BaseModel):
+-        def run(self, x: int): return x
++        def run(self, x: float): return x
+     return Step
+== change: docstring of a function that another one makes
+ def make(index):
+     def search(q):
+-        'a'
++        'b'
+         return index[q]
+     return search
+ def task(agent, index): return agent(tools=[make(index)])
+== change: what the annotation in a class in a function names
+ from __future__ import annotations
+ import pydantic, typing
+-Limit = typing.Annotated[int, pydantic.Field(gt=3)]
++Limit = typing.Annotated[int, pydantic.Field(gt=4)]
+ def task(d):
+     class M(pydantic.BaseModel):
+         x: Limit
+     return M(**d)
+== change: what the text of an annotation in a class in a function names
+ import pydantic, typing
+-Limit = typing.Annotated[int, pydantic.Field(gt=3)]
++Limit = typing.Annotated[int, pydantic.Field(gt=4)]
+ def task(d):
+     class M(pydantic.BaseModel):
+         x: "list[Limit]"
+     return M(**d)
+== change: what the annotation of a function in a function names
+ from __future__ import annotations
+ import pydantic, typing
+-Limit = typing.Annotated[int, pydantic.Field(gt=3)]
++Limit = typing.Annotated[int, pydantic.Field(gt=4)]
+ def task(d):
+     def h(x: Limit): return x
+     return pydantic.validate_call(h)(d)
 == change: annotation in a class body
  import pydantic
  class M(pydantic.BaseModel):

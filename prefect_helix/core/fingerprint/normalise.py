@@ -51,8 +51,11 @@ def normalise(function: FunctionNode, scope: Scope, documented: bool) -> NormalF
 
 
 def normalise_statements(statements: Sequence[ast.stmt]) -> NormalForm:
-    """Return the normal form of module-level code; all names keep their names."""
-    return _normalise_module_code(without_docstring(list(statements)), Scope())
+    """Return the normal form of a module; all names keep their names.
+
+    Docstrings and annotations in it count: whoever imports what is in it may give it to somebody who reads them.
+    """
+    return _normalise_module_code(without_docstring(list(statements)), Scope(), documented=True)
 
 
 def normalise_pieces(pieces: Sequence[ast.AST]) -> NormalForm:
@@ -63,11 +66,11 @@ def normalise_pieces(pieces: Sequence[ast.AST]) -> NormalForm:
         for node in ast.walk(piece)
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
     }
-    return _normalise_module_code(pieces, Scope(outer=frozenset(loaded)))
+    return _normalise_module_code(pieces, Scope(outer=frozenset(loaded)), documented=False)
 
 
-def _normalise_module_code(code: Sequence[ast.AST], scope: Scope) -> NormalForm:
-    writer = _Writer(scope, documented=False)
+def _normalise_module_code(code: Sequence[ast.AST], scope: Scope, *, documented: bool) -> NormalForm:
+    writer = _Writer(scope, documented)
     writer.in_class = True
     writer.value(code)
     for chain in writer.dotted:
@@ -318,7 +321,7 @@ class _Writer:
         self.parameters(node.args, with_defaults=not top)
         body = node.body if self.documented or isinstance(node, ast.Lambda) else without_docstring(node.body)
         if self.documented:
-            self.value(getattr(node, "returns", None))
+            self.annotation(getattr(node, "returns", None))
         self.value(body)
         self.out.append(")")
         self.documented, self.in_class = before
@@ -331,10 +334,15 @@ class _Writer:
                 if parameter is not None:
                     self.out.append(f"{parameter.arg!r};")
                     if self.documented:
-                        self.value(parameter.annotation)
+                        self.annotation(parameter.annotation)
         if with_defaults:
             self.value(node.defaults)
             self.value(node.kw_defaults)
+
+    def annotation(self, node: ast.expr | None) -> None:
+        if node is not None:
+            self.named.update(_names_in(node))
+        self.value(node)
 
     def type_parameters(self, node: ast.AST) -> None:
         """Write the type parameters of a definition; Python has them from 3.12 on."""
@@ -342,18 +350,21 @@ class _Writer:
             self.value(parameters)
 
     def klass(self, node: ast.ClassDef) -> None:
-        before = self.in_class
+        before = self.documented, self.in_class
+        if node.decorator_list or node.bases or node.keywords:  # these may read all of it
+            self.documented = True
         self.out.append(f"ClassDef({node.name!r}")
         self.type_parameters(node)
         for part in (node.decorator_list, node.bases, node.keywords):
             self.value(part)
         self.in_class = True
         self.value(node.body if self.documented else without_docstring(node.body))
-        self.in_class = before
+        self.documented, self.in_class = before
         self.out.append(")")
 
     def annotated(self, node: ast.AnnAssign) -> None:
         if self.in_class:
+            self.named.update(_names_in(node.annotation))
             self.generic(node)
         elif node.value is None:
             self.out.append("Declared(")
@@ -395,6 +406,15 @@ class _Writer:
         for name in node.names:
             self.identifier(name)
         self.out.append(")")
+
+
+def _names_in(annotation: ast.expr) -> Iterator[str]:
+    """Yield the names in an annotation, which are looked up when it is read if it is kept as text."""
+    for part in ast.walk(annotation):
+        if isinstance(part, ast.Name):
+            yield part.id
+        elif isinstance(part, ast.Constant) and isinstance(part.value, str):
+            yield from _IDENTIFIER.findall(part.value)
 
 
 _HANDLERS: dict[type, Callable[[_Writer, Any], None]] = {

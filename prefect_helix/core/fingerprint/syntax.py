@@ -39,14 +39,10 @@ def without_docstring(body: list[ast.stmt]) -> list[ast.stmt]:
 
 
 def nested_values(function: ast.AST) -> frozenset[str]:
-    """Return the names used other than by calling or returning them: nested functions of these are given away."""
+    """Return the names used other than by calling them: nested functions of these are given away."""
     if not any(isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) for node in statements_in(function)):
         return frozenset()
-    harmless = {
-        id(node.func if isinstance(node, ast.Call) else node.value)
-        for node in ast.walk(function)
-        if isinstance(node, ast.Call | ast.Return)
-    }
+    harmless = {id(node.func) for node in ast.walk(function) if isinstance(node, ast.Call)}
     return frozenset(
         node.id
         for node in ast.walk(function)
