@@ -295,6 +295,35 @@ EDITS = parse(r"""
  def h(x): return x
  h.__doc__ = TEXT
  def task(): return pydantic.TypeAdapter(h)
+== change: docstring of a function in a list passed to foreign code
+ import pydantic
+ def h(x):
+-    'a'
++    'b'
+     return x
+ TOOLS = [h]
+ def task(): return pydantic.TypeAdapter(TOOLS)
+== change: annotation of a function below a partial in a dict passed to code that is not known
+ import functools
+-def h(x: int, k): return x
++def h(x: float, k): return x
+ TOOLS = {'h': functools.partial(h, k=1)}
+ def task(agent): return agent(TOOLS)
+== change: annotation of a function that is given on to foreign code
+ import pydantic
+-def h(x: int): return x
++def h(x: float): return x
+ def checked(f): return pydantic.validate_call(f)
+ def task(x): return checked(h)(x)
+== keep: docstring of a function in a list
+ def h(x):
+-    'a'
++    'b'
+     return x
+ STEPS = [h]
+ def task(x):
+     for step in STEPS: x = step(x)
+     return x, STEPS[0](x), len(STEPS)
 == change: annotation of a function in a module that is imported inside one
 @ project.py
  import pydantic

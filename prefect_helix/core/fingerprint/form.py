@@ -32,7 +32,8 @@ class NormalForm:
     Attributes:
         text: Canonical text; names from outside are ``#0``, ``#1``, ... into `references`.
         references: Dotted names it reads from outside, by first occurrence.
-        passed: References given away as values, each with the callee that gets them (None if not known).
+        passed: References that are arguments of calls, each with the callee that gets them (None if not known).
+        values: References used otherwise than by calling them.
         writes: Dotted names from outside, or of parameters, that it binds.
         item_writes: Those whose items it sets.
         mutations: Those it calls a method of that changes a container in place.
@@ -51,6 +52,7 @@ class NormalForm:
     text: str
     references: tuple[Chain, ...] = ()
     passed: tuple[tuple[Chain, Chain | None], ...] = ()
+    values: tuple[Chain, ...] = ()
     writes: frozenset[Chain] = frozenset()
     item_writes: frozenset[Chain] = frozenset()
     mutations: frozenset[Chain] = frozenset()

@@ -34,6 +34,7 @@ _WRAPPED = ("fget", "func", "__func__", "__wrapped__")
 """Where descriptors and wrappers have what they stand for."""
 
 _MOST_WRAPPERS = 4
+_KNOWN = (Origin.PYTHON, Origin.OURS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,16 +167,16 @@ def default_values(function: FunctionType) -> Iterator[tuple[str, object]]:
 
 
 def is_known(live: Live, function: FunctionType, callee: Chain | None) -> bool:
-    """Return whether `callee` is code that is followed or documented: the project, Python, or ourselves."""
+    """Return whether `callee` is code of Python or of ours, which reads no docstrings and gives nothing on."""
     if callee is None:
         return False
     value = resolve(live, function, callee).value
     if isinstance(value, ModuleType):
-        return isinstance(live.owner_of_namespace(vars(value)), Origin)
+        return live.owner_of_namespace(vars(value)) in _KNOWN
     if type(value) in (FunctionType, BuiltinFunctionType):
         live.attribute(value, "__module__")
-        return isinstance(live.owner(getattr(value, "__module__", None) or "builtins"), Origin)
-    return isinstance(live.owner_of_class(value if isinstance(value, type) else live.repeat(type, value)), Origin)
+        return live.owner(getattr(value, "__module__", None) or "builtins") in _KNOWN
+    return live.owner_of_class(value if isinstance(value, type) else live.repeat(type, value)) in _KNOWN
 
 
 def is_found_by_name(function: FunctionType) -> bool:

@@ -89,6 +89,7 @@ class _Writer:
     numbers: dict[str, int] = field(default_factory=dict)
     references: dict[Chain, int] = field(default_factory=dict)
     passed: list[tuple[Chain, Chain | None]] = field(default_factory=list)
+    values: list[Chain] = field(default_factory=list)
     writes: set[Chain] = field(default_factory=set)
     item_writes: set[Chain] = field(default_factory=set)
     mutations: set[Chain] = field(default_factory=set)
@@ -112,6 +113,7 @@ class _Writer:
             text="".join(self.out),
             references=tuple(self.references),
             passed=tuple(self.passed),
+            values=tuple(self.values),
             writes=frozenset(self.writes),
             item_writes=frozenset(self.item_writes),
             mutations=frozenset(self.mutations),
@@ -205,7 +207,7 @@ class _Writer:
             self.identifier(node.id)
         elif node.id in self.scope.outer:
             self.refer((node.id,))
-            self.passed.append(((node.id,), None))
+            self.values.append((node.id,))
         else:
             self.identifier(node.id)
             self.dotted.add((node.id,))
@@ -229,7 +231,7 @@ class _Writer:
             self.generic(node)
         else:
             self.refer(chain)
-            self.passed.append((chain, None))
+            self.values.append(chain)
 
     def subscript(self, node: ast.Subscript) -> None:
         if not isinstance(node.ctx, ast.Load):

@@ -37,9 +37,17 @@ from prefect_helix.core.fingerprint.names import (
 )
 from prefect_helix.core.fingerprint.origins import Origins
 from prefect_helix.core.fingerprint.reads import source_of
-from prefect_helix.core.fingerprint.values import attributes_set, is_environment, reads_environment
+from prefect_helix.core.fingerprint.values import (
+    MAPPINGS,
+    SEQUENCES,
+    SETS,
+    attributes_set,
+    is_environment,
+    reads_environment,
+)
 
 _MODULE_FACTS = frozenset({"__name__", "__file__", "__spec__", "__package__", "__path__", "__loader__", "__builtins__"})
+_HOLDERS = (*MAPPINGS, *SEQUENCES, *SETS, partial)
 
 Expand = Callable[["Reach", Node, object], None]
 
@@ -78,6 +86,7 @@ class Reach:
         self._written_objects: set[int] = set()
         self._written_owners: set[int] = set()
         self._changed: list[tuple[Node, object]] = []
+        self._holders: list[Node] = []
         self._states: dict[int, Node] = {}
         self._origins = Origins(self)
         self._hidden: set[int] = set()
@@ -193,6 +202,9 @@ class Reach:
             nodes = [node for node in self._nodes.values() if node.kind in ("function", "class", None)]
             self._pending += [(node, self._values[id(node)]) for node in nodes]
             return True
+        for holder in self._holders:
+            if holder.kind is None:  # else it holds no code
+                self.visit(self._values[id(holder)], holder.name, given=True)
         grew = False
         for code in list(self._codes.values()):
             if code.form.reads_strings:
@@ -314,11 +326,21 @@ class Reach:
             *(self._unseen(node, what) for what in sorted(opaque)),
             *self._origins.of_written(function, form),
         ]
+        self._give(node, function, form)
+        self._note_writes(node, function, form)
+
+    def _give(self, node: Node, function: FunctionType, form: NormalForm) -> None:
+        """Note what a function gives to code that may read docstrings and annotations, of it or of what it holds."""
+        for chain in form.values:
+            value = resolve(self.live, function, chain).value
+            if is_project_code(self.live, value):
+                self.visit(value, node.name, given=True)
         for chain, callee in form.passed:
             value = resolve(self.live, function, chain).value
-            if is_project_code(self.live, value) and not is_known(self.live, function, callee):
-                self.visit(value, node.name, given=True)
-        self._note_writes(node, function, form)
+            holds = issubclass(type(value), _HOLDERS)
+            if (holds or is_project_code(self.live, value)) and not is_known(self.live, function, callee):
+                target = self.visit(value, node.name, given=not holds)
+                self._holders += [target] if holds else []
 
     def annotated(
         self, node: Node, namespace: dict[str, Any], annotations: Iterable[tuple[str, object]]
