@@ -2806,6 +2806,14 @@ def test_the_order_of_a_set_does_not_count(name: str, sets_by_seed: list[dict[st
     assert len(found.pop()) == 32
 
 
+def test_the_order_of_a_set_that_is_a_default_does_not_count_where_signatures_are_read(tmp_path: Path) -> None:
+    text = "import dataclasses, inspect\n@dataclasses.dataclass\nclass P: x: frozenset = frozenset('abcdef')\n"
+    (tmp_path / "project.py").write_text(f"{text}def task(): return inspect.signature(P)\n")
+    found = {load({"only": str(tmp_path)}, seed=seed)["only"] for seed in ("1", "2", "3")}
+    assert len(found) == 1
+    assert len(found.pop()) == 32
+
+
 def test_hash_seed_does_not_count_where_code_changes_several_containers(tmp_path: Path) -> None:
     names = ("a", "b", "c", "d", "e")
     text = "".join(f"def {name}(): return 1\n{name.upper()} = {{0: {name}}}\n" for name in names)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import enum
+import inspect
 import sys
 from _abc import _get_dump  # type: ignore[import-not-found]  # nothing else tells what is registered
 from types import FunctionType, ModuleType
@@ -144,7 +145,8 @@ def _class(reach: Reach, node: Node, cls: type, given: bool) -> None:
     live.attribute(cls, "__bases__")
     given = given or isinstance(live.owner_of_class(type(cls)), Distribution)
     if given or reach.documented:
-        node.own += f" {without_addresses(repr(live.repeat(getattr, cls, '__doc__')))}"
+        live.attribute(cls, "__doc__")
+        node.own += f" {_docstring(cls)}"
     node.edges = reach.owned_by(owner)
     node.edges += [reach.edge("base", base, node.name) for base in cls.__bases__]
     if given or reach.documented:
@@ -161,6 +163,20 @@ def _class(reach: Reach, node: Node, cls: type, given: bool) -> None:
     for name, value in members if reach.lists_members else sorted(members):
         node.edges.append(reach.held(cls, name, value, f"{node.name}.{name}", given=given))
         reach.bind(node, value, namespace, name)
+
+
+def _docstring(cls: type) -> str:
+    """Return the docstring of a class as text; nothing for one that `dataclasses` has made of the fields.
+
+    These count by themselves, and in the text a default that is a set has another order in each process.
+    """
+    if "__dataclass_fields__" in vars(cls):
+        try:
+            if cls.__doc__ == cls.__name__ + str(inspect.signature(cls)).replace(" -> None", ""):
+                return ""
+        except (TypeError, ValueError):
+            pass
+    return without_addresses(repr(cls.__doc__))
 
 
 def _is_made_for_project(live: Live, cls: type, owner: Owner) -> bool:
