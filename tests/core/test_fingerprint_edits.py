@@ -1562,6 +1562,19 @@ EDITS = parse(r"""
 +    def __get__(self, df, cls): return 3
  pandas.DataFrame.half9 = Half()
  def task(df): return df.half9
+== change: submodule that its package loads when it is asked for
+@ project.py
+ import pkg
+ def task(): return pkg.features.h()
+@ pkg/__init__.py
+ import importlib
+ LAZY = ['features']
+ def __getattr__(name):
+     if name not in LAZY: raise AttributeError(name)
+     return importlib.import_module(f'{__name__}.{name}')
+@ pkg/features.py
+-def h(): return 1
++def h(): return 2
 == change: import package attr
 @ project.py
  import pkg.sub

@@ -5,14 +5,14 @@ from __future__ import annotations
 import builtins
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
 
 from prefect_helix.core.fingerprint.distributions import Origin
-from prefect_helix.core.fingerprint.form import Chain
+from prefect_helix.core.fingerprint.form import Chain, Imported
 from prefect_helix.core.fingerprint.live import MISSING, Live
 from prefect_helix.core.fingerprint.values import PLAIN_TYPES, has_no_content
 
@@ -88,6 +88,15 @@ def _follow(live: Live, root: Binding, chain: Chain) -> Binding:
     if foreign is not None and not is_project_code(live, binding.value):
         return foreign
     return binding
+
+
+def asked_for(live: Live, bindings: Iterable[Binding]) -> Iterator[Imported]:
+    """Yield what is asked of packages of the project that do not hold it: submodules that they load when asked."""
+    for binding in bindings:
+        module: object = binding.value
+        if binding.rest and isinstance(module, ModuleType) and is_project_module(live, module):
+            names = tuple(".".join(binding.rest[:depth]) for depth in range(1, len(binding.rest) + 1))
+            yield Imported(module.__name__, 0, names)
 
 
 def is_project_code(live: Live, value: object) -> bool:

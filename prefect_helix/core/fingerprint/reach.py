@@ -21,6 +21,7 @@ from prefect_helix.core.fingerprint.names import (
     FrameClasses,
     Slot,
     annotations_of,
+    asked_for,
     chains_in,
     default_values,
     docstring,
@@ -316,7 +317,7 @@ class Reach:
             *(self.reference(node, binding) for binding in bindings),
             *(self.reference(node, binding) for binding in self._named(function, form)),
             *(self.edge(name, patch, name) for name in sorted(form.attributes) for patch in self.frames.patched(name)),
-            *self.modules.imported(form.imports, package),
+            *self.modules.imported([*form.imports, *asked_for(self.live, bindings)], package),
             *(
                 self.held(function, f"{name}=", value, f"{node.name}.{name}")
                 for name, value in default_values(function)

@@ -11,7 +11,7 @@ from prefect_helix.core.fingerprint.components import Fingerprint, summarise
 from prefect_helix.core.fingerprint.distributions import module_file
 from prefect_helix.core.fingerprint.live import Live
 from prefect_helix.core.fingerprint.modules import Modules
-from prefect_helix.core.fingerprint.names import is_project_code, resolve
+from prefect_helix.core.fingerprint.names import asked_for, is_project_code, resolve
 from prefect_helix.core.fingerprint.source import FunctionSource, read_function
 from prefect_helix.core.naming import is_script
 
@@ -41,8 +41,8 @@ def reads_of(function: FunctionType) -> set[str]:
 
 def _reads(live: Live, function: FunctionType) -> Iterator[str]:
     form = source_of(live, function).form
-    for chain in form.references:
-        binding = resolve(live, function, chain)
+    bindings = [resolve(live, function, chain) for chain in form.references]
+    for binding in bindings:
         if isinstance(binding.value, ModuleType):
             yield f"{binding.value.__name__}:"
         elif binding.namespace is not None and binding.namespace is not function.__globals__:
@@ -50,7 +50,7 @@ def _reads(live: Live, function: FunctionType) -> Iterator[str]:
             if module != builtins.__name__ and not is_script(module):
                 yield f"{module}:{binding.label}"
     package = str(function.__globals__.get("__package__") or "")
-    for edge in Modules(live).imported(form.imports, package):
+    for edge in Modules(live).imported([*form.imports, *asked_for(live, bindings)], package):
         yield f"{edge.label}:"
 
 
