@@ -53,8 +53,18 @@ class ParsedSource:
             return None
         nodes: Sequence[FunctionNode] = self.nodes.get(place, ())
         if code.co_name == "<lambda>":
-            nodes = [each for each in ast.walk(self.tree) if isinstance(each, ast.Lambda) and each.lineno == place[1]]
+            nodes = _lambdas_of(self).get(place[1], ())
         return nodes[0] if len(nodes) == 1 else None
+
+
+@lru_cache(maxsize=_KEPT_FILES)
+def _lambdas_of(parsed: ParsedSource) -> Mapping[int, list[ast.Lambda]]:
+    """Return the lambdas in a file by their lines; of most files nobody asks for them."""
+    found: defaultdict[int, list[ast.Lambda]] = defaultdict(list)
+    for node in ast.walk(parsed.tree):
+        if isinstance(node, ast.Lambda):
+            found[node.lineno].append(node)
+    return found
 
 
 @dataclass(frozen=True, slots=True)
