@@ -18,9 +18,9 @@ MODULES = sorted(ROOT.rglob("*.py"))
 
 
 PREFECT_LAYER = (
-    "answers archive blocks clones clusters compat difference elsewhere engine flows frames futures helix_run inputs metrics "
-    "outlooks preview progress records repeating reporting runners runs settings tasks terminal verifying visiting "
-    "workers"
+    "answers archive blocks clones clusters compat difference elsewhere engine flows frames futures helix_run inputs "
+    "metrics outlooks preview progress records repeating reporting runners runs settings tasks terminal verifying "
+    "visiting workers"
 )
 PREFECT_AND_BELOW = f"core storage views runtime {PREFECT_LAYER}"
 

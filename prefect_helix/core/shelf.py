@@ -146,10 +146,10 @@ class Shelf:
     def lodge(self, parcel: Parcel, at_us: int) -> tuple[str, ...] | None:
         """Decide whether a computed result that is not worth storing is stored for now, where nothing of worth goes.
 
-        It is if making it again from what is stored by then would take longer than writing it, and than loading it by so
-        much that the write would pay if the result turned out to be worth staying. What several results are made from
-        counts for each of them there. So all these writes together take no longer than the steps did so far, and no run
-        takes several times what its steps do.
+        It is if making it again from what is stored by then would take longer than writing it, and than loading it by
+        so much that the write would pay if the result turned out to be worth staying. What several results are made
+        from counts for each of them there. So all these writes together take no longer than the steps did so far, and
+        no run takes several times what its steps do.
 
         Args:
             parcel: The result.

@@ -448,7 +448,11 @@ def an_argument_is_changed_meanwhile() -> list[Any]:
         first = patient.submit(gate)
         second = text.submit(allow_failure(first))
         batch, array = [1, 2], np.arange(2)
-        taking = [joined.submit(allow_failure(first), batch), joined.submit(second, batch), joined.submit(second, array)]
+        taking = [
+            joined.submit(allow_failure(first), batch),
+            joined.submit(second, batch),
+            joined.submit(second, array),
+        ]
         batch.clear()
         array[:] = 7
         os.write(end, b"x")
