@@ -174,7 +174,9 @@ class ClusterEngine(ApartEngine):
             if call.taken_back:
                 promise.cancel()
                 return
-            if late:
+            if luggage is not None:
+                luggage.pack()
+            if late:  # what is looked at is what was copied, or newer
                 self.session.check_arguments(node)
             place = self._submitted(node, call, parameters, waits)
         except BaseException as error:

@@ -6,9 +6,9 @@ import operator
 import pickle
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
 from types import ModuleType
 from typing import Any, TypeAlias
+from uuid import uuid4
 
 from prefect_helix.runtime.arguments import immutable
 from prefect_helix.runtime.execution import digest_of
@@ -50,7 +50,7 @@ class Inputs:
 
 
 class Luggage:
-    """What a call brings along, copied as the call is submitted.
+    """What a call brings along, copied before the call is submitted.
 
     Dask reads the memory of arrays some time after that, when the flow may have changed them. All goes in one copy, so
     that what two arguments share is shared where they arrive.
@@ -62,6 +62,7 @@ class Luggage:
     def __init__(self, pickler: ModuleType) -> None:
         self._pickler = pickler
         self._values: list[object] = []
+        self._copy = b""
 
     def add(self, value: object) -> object:
         """Return what arrives as the value, or the value itself if nobody can change it."""
@@ -70,10 +71,9 @@ class Luggage:
         self._values.append(value)
         return _Packed(self, len(self._values) - 1)
 
-    @cached_property
-    def _copy(self) -> bytes:
-        copied: bytes = self._pickler.dumps(self._values)
-        return copied
+    def pack(self) -> None:
+        """Make the copy, of all that was added."""
+        self._copy = self._pickler.dumps(self._values)
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         return self._pickler.loads, (pickle.PickleBuffer(self._copy),)
@@ -85,6 +85,10 @@ class _Packed:
     def __init__(self, luggage: Luggage, position: int) -> None:
         self._luggage = luggage
         self._position = position
+
+    def __dask_tokenize__(self) -> str:
+        """Return a name, which Dask puts into that of the call: it would unpack all of the luggage to make one."""
+        return uuid4().hex
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         return operator.getitem, (self._luggage, self._position)

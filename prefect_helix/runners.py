@@ -94,7 +94,10 @@ class DaskCluster:
 
     def put(self, value: Any) -> Handle:
         """Bring a value to a worker, as an argument: what is scattered goes with its worker, and starts none."""
-        return self.call(given_there, self.luggage().add(value))
+        luggage = self.luggage()
+        brought = luggage.add(value)
+        luggage.pack()
+        return self.call(given_there, brought)
 
     def then(self, handle: Handle, done: Callable[[], object]) -> None:
         """Call `done` once there is a value or an error."""

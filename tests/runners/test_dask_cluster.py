@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
+import pickle
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+
+from prefect_helix.inputs import Luggage
 
 from .telling import MEGABYTE, told, warnings
 
@@ -184,6 +187,36 @@ def test_what_the_flow_changes_after_a_call_does_not_show_in_it(stories: dict[st
     assert first["result"] == repr([(200_000.0, True), (831_072.0, False)])
     assert first["ran"] == ["large", "summed", "summed"]
     assert (again["result"], again["ran"]) == (first["result"], [])
+
+
+UNPACKED: list[int] = []
+
+
+class Grain:
+    """Takes note of being unpacked."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return unpacked, (self.number,)
+
+
+def unpacked(number: int) -> Grain:
+    UNPACKED.append(number)
+    return Grain(number)
+
+
+def test_what_many_arguments_bring_along_is_unpacked_once_and_only_where_it_arrives() -> None:
+    tokenize = pytest.importorskip("dask.tokenize").tokenize
+    luggage = Luggage(pickle)
+    given = [luggage.add(Grain(number)) for number in range(3)]
+    luggage.pack()
+
+    assert len(tokenize(given)) == 32, "a part of the name that Dask gives to the call"
+    assert UNPACKED == []
+    assert [one.number for one in pickle.loads(pickle.dumps(given, protocol=5))] == [0, 1, 2]
+    assert UNPACKED == [0, 1, 2]
 
 
 def test_a_run_that_begins_with_loads_starts_one_cluster(stories: dict[str, list[Any]]) -> None:
