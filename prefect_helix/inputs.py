@@ -57,16 +57,18 @@ class Luggage:
 
     Args:
         pickler: The module whose `dumps` makes the copy, and whose `loads` unpacks it.
+        handles: The class of what the cluster replaces by a value that it has, if it does.
     """
 
-    def __init__(self, pickler: ModuleType) -> None:
+    def __init__(self, pickler: ModuleType, *handles: type) -> None:
         self._pickler = pickler
+        self._handles = handles
         self._values: list[object] = []
         self._copy = b""
 
     def add(self, value: object) -> object:
-        """Return what arrives as the value, or the value itself if nobody can change it."""
-        if immutable(value):
+        """Return what arrives as the value; the value itself if nobody can change it, or it is a handle."""
+        if immutable(value) or isinstance(value, self._handles):
             return value
         self._values.append(value)
         return _Packed(self, len(self._values) - 1)

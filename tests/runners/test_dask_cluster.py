@@ -29,6 +29,7 @@ STORIES = (
     "an_allowed_failure",
     "an_argument_is_changed_meanwhile",
     "an_argument_is_changed_at_once",
+    "a_future_of_dask_is_given",
     "a_cluster_of_its_own",
     "a_flow_fails",
     "an_interrupt",
@@ -187,6 +188,12 @@ def test_what_the_flow_changes_after_a_call_does_not_show_in_it(stories: dict[st
     assert first["result"] == repr([(200_000.0, True), (831_072.0, False)])
     assert first["ran"] == ["large", "summed", "summed"]
     assert (again["result"], again["ran"]) == (first["result"], [])
+
+
+def test_a_future_of_dask_that_is_an_argument_arrives_as_its_value(stories: dict[str, list[Any]]) -> None:
+    (run,) = stories["a_future_of_dask_is_given"]
+
+    assert (run["result"], run["ran"]) == (repr((100.0, 100.0)), ["total", "total"])
 
 
 UNPACKED: list[int] = []

@@ -492,6 +492,16 @@ def an_argument_is_changed_at_once() -> list[Any]:
     return found
 
 
+def a_future_of_dask_is_given() -> list[Any]:
+    """What the flow has brought to the workers by itself arrives as the value there."""
+
+    def giving() -> Any:
+        scattered = FlowRunContext.get().task_runner.client.scatter(np.ones(100))
+        return total.submit(scattered).result(), total.submit([scattered]).result()
+
+    return [run(giving)]
+
+
 def a_cluster_of_its_own() -> list[Any]:
     """A run that begins with loads has its task runner start a cluster."""
     from prefect_dask import DaskTaskRunner  # noqa: PLC0415
