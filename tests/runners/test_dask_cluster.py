@@ -30,6 +30,7 @@ STORIES = (
     "an_argument_is_changed_meanwhile",
     "an_argument_is_changed_at_once",
     "a_future_of_dask_is_given",
+    "an_argument_of_a_module_that_is_copied",
     "a_cluster_of_its_own",
     "a_flow_fails",
     "an_interrupt",
@@ -194,6 +195,12 @@ def test_a_future_of_dask_that_is_an_argument_arrives_as_its_value(stories: dict
     (run,) = stories["a_future_of_dask_is_given"]
 
     assert (run["result"], run["ran"]) == (repr((100.0, 100.0)), ["total", "total"])
+
+
+def test_an_argument_brings_along_its_class_where_workers_cannot_import_that(stories: dict[str, list[Any]]) -> None:
+    (run,) = stories["an_argument_of_a_module_that_is_copied"]
+
+    assert run["result"] == repr(["heavy", "heavy"])
 
 
 UNPACKED: list[int] = []

@@ -8,6 +8,7 @@ import gc
 import importlib
 import json
 import os
+import pickle
 import resource
 import select
 import signal
@@ -28,6 +29,7 @@ from prefect.utilities.annotations import allow_failure
 from steps import ran, scaled, split, table, tagged, text, total, zeroed
 
 from prefect_helix import find_run, helix_flow, helix_task, log_metric
+from prefect_helix.runners import DaskCluster
 from prefect_helix.runs import current_run
 
 MEGABYTES = 100
@@ -489,6 +491,29 @@ def an_argument_is_changed_at_once() -> list[Any]:
 
     found = [run(submitting), run(submitting)]
     os.close(end)
+    return found
+
+
+def an_argument_of_a_module_that_is_copied() -> list[Any]:
+    """Workers cannot import the module, and somebody has told cloudpickle so."""
+    folder = steps.HERE / "of_the_flow"
+    folder.mkdir()
+    (folder / "only_here.py").write_text("class Weight:\n    def __str__(self):\n        return 'heavy'\n")
+    sys.path.append(str(folder))
+    only_here = importlib.import_module("only_here")
+    sys.path.remove(str(folder))
+
+    def bringing() -> Any:
+        runner: Any = FlowRunContext.get().task_runner
+        luggage = DaskCluster(runner).luggage()
+        brought = luggage.add(only_here.Weight())
+        luggage.pack()
+        copied = pickle.dumps(brought, protocol=5)
+        return sorted(runner.client.run(lambda: str(pickle.loads(copied))).values())
+
+    cloudpickle.register_pickle_by_value(only_here)
+    found = [run(bringing)]
+    cloudpickle.unregister_pickle_by_value(only_here)
     return found
 
 
