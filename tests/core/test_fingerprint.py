@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import linecache
+import os
+import subprocess
 import sys
 import types
 import zipfile
@@ -502,6 +504,46 @@ def test_state_counts_by_the_code_that_made_its_first_value(tmp_path: Path, monk
     importlib.reload(module)
     assert fingerprint(module.task).hash != before
     del sys.modules["keeps_state"]
+
+
+SCRIPT = """
+from pathlib import Path
+
+from prefect_helix.core.fingerprint import fingerprint
+
+C = {}
+
+
+def task(k):
+    C[k] = 1
+
+
+before = fingerprint(task).hash
+path = Path(__file__)
+path.write_text(path.read_text().replace("C = {}", "C = {1: 2}", 1))
+print(fingerprint(task).hash == before)
+"""
+
+
+def test_state_of_a_script_counts_as_the_script_was_started(tmp_path: Path) -> None:
+    """And not by what its file says while it goes on; once it is started again, the edit counts."""
+    (tmp_path / "script.py").write_text(SCRIPT + "print(before)\n")
+    path = os.pathsep.join([str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])])
+
+    def started() -> list[str]:
+        done = subprocess.run(
+            [sys.executable, "script.py"],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": path},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return done.stdout.split()
+
+    (stands, first), (_, second) = started(), started()
+    assert stands == "True"
+    assert first != second
 
 
 def test_a_notebook_cell_has_source() -> None:

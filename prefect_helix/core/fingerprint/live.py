@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping
-from importlib.machinery import ModuleSpec
+from importlib.machinery import ModuleSpec, SourceFileLoader
 from itertools import repeat
 from operator import is_
 from types import CellType, FunctionType
@@ -120,13 +120,14 @@ class Live:
         file = self.item(namespace, "__file__")
         if not (isinstance(file, str) and file.endswith(".py")):
             return ""
-        return self.text_as_loaded(file, namespace, self.item(namespace, "__spec__"))
+        spec = self.item(namespace, "__spec__")
+        return self.text_as_loaded(file, namespace, self.item(namespace, "__loader__") if spec is None else spec)
 
     def text_as_loaded(self, filename: str, namespace: dict[str, Any], spec: object) -> str:
-        """Return the source of a module as it was when it was loaded by `spec`; see there."""
+        """Return the source of a module as it was when it was loaded by `spec`, or by a loader; see there."""
         text = self._loaded_texts.get(filename)
         if text is None:
-            loaded_by = spec if isinstance(spec, ModuleSpec) else None
+            loaded_by = spec if isinstance(spec, ModuleSpec | SourceFileLoader) else None
             text = self._loaded_texts[filename] = self.repeat(text_as_loaded, filename, namespace, loaded_by)
         return text
 

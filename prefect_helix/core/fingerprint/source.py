@@ -121,7 +121,8 @@ def text_as_loaded(filename: str, module_globals: dict[str, Any], loaded_by: obj
     Args:
         filename: Its file.
         module_globals: Its globals, or what leads to its source where it is not loaded.
-        loaded_by: Its spec, which it has another of once it is loaded again; None if it is not loaded.
+        loaded_by: Its spec, which it has another of once it is loaded again; the loader of a script, which has no spec;
+            None if it is not loaded.
     """
     text = read_text(filename, module_globals)
     unloaded, key = (filename, 0), (filename, id(loaded_by))
