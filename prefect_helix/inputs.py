@@ -6,9 +6,10 @@ import operator
 import pickle
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from types import ModuleType
 from typing import Any, TypeAlias
 from uuid import uuid4
+
+import cloudpickle
 
 from prefect_helix.runtime.arguments import immutable
 from prefect_helix.runtime.execution import digest_of
@@ -56,29 +57,27 @@ class Luggage:
     that what two arguments share is shared where they arrive.
 
     Args:
-        pickler: The module whose `dumps` makes the copy, and whose `loads` unpacks it.
         handles: The class of what the cluster replaces by a value that it has, if it does.
     """
 
-    def __init__(self, pickler: ModuleType, *handles: type) -> None:
-        self._pickler = pickler
+    def __init__(self, *handles: type) -> None:
         self._handles = handles
         self._values: list[object] = []
         self._copy = b""
 
     def add(self, value: object) -> object:
         """Return what arrives as the value; the value itself if nobody can change it, or it is a handle."""
-        if immutable(value) or isinstance(value, self._handles):
+        if immutable(value) or issubclass(type(value), self._handles):
             return value
         self._values.append(value)
         return _Packed(self, len(self._values) - 1)
 
     def pack(self) -> None:
         """Make the copy, of all that was added."""
-        self._copy = self._pickler.dumps(self._values)
+        self._copy = cloudpickle.dumps(self._values)
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-        return self._pickler.loads, (pickle.PickleBuffer(self._copy),)
+        return cloudpickle.loads, (pickle.PickleBuffer(self._copy),)
 
 
 class _Packed:

@@ -60,7 +60,7 @@ class DaskCluster:
 
     def luggage(self) -> Luggage:
         """Return what takes the arguments that a call brings along."""
-        return Luggage(sys.modules["cloudpickle"], sys.modules["distributed"].Future)
+        return Luggage(sys.modules["distributed"].Future)
 
     def call(self, function: Callable[..., Any], *args: Any) -> Handle:
         """Have a function called, beside its largest argument as a rule."""

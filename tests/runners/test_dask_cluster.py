@@ -223,7 +223,7 @@ def unpacked(number: int) -> Grain:
 
 def test_what_many_arguments_bring_along_is_unpacked_once_and_only_where_it_arrives() -> None:
     tokenize = pytest.importorskip("dask.tokenize").tokenize
-    luggage = Luggage(pickle)
+    luggage = Luggage()
     given = [luggage.add(Grain(number)) for number in range(3)]
     luggage.pack()
 
