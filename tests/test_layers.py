@@ -37,6 +37,7 @@ LAW = {
     "runtime": ("core storage views", ""),
     **dict.fromkeys(PREFECT_LAYER.split(), (PREFECT_AND_BELOW, "prefect pydantic pydantic_settings")),
     "frames": (PREFECT_AND_BELOW, "pandas"),
+    "inputs": (PREFECT_AND_BELOW, "cloudpickle"),
     "progress": (PREFECT_AND_BELOW, "prefect rich"),
     "terminal": ("", ""),
     "web": (f"{PREFECT_AND_BELOW} __init__", "jinja2 starlette uvicorn"),

@@ -36,6 +36,8 @@ class Dispatcher:
         """Start a call made through a task runner, if it is to compute."""
         if self._start_if_due(node):
             self.settled(node)
+        if not node.started:
+            freeze(node)  # the flow goes on, and may change what it gave
 
     def start(self, node: Node) -> None:
         """Hand a node to the task runner, after the parents it needs, so that no thread of it waits for them."""

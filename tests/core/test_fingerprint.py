@@ -521,7 +521,8 @@ def task(k):
 before = fingerprint(task).hash
 path = Path(__file__)
 path.write_text(path.read_text().replace("C = {}", "C = {1: 2}", 1))
-print(fingerprint(task).hash == before)
+after = fingerprint(task).hash
+print(after == before)
 """
 
 
