@@ -73,7 +73,7 @@ SYSTEMS = {
             "inputs",
         ),
         System("never", "helix", "policy never", "never"),
-        System(ALWAYS, "helix", "policy always, no limit", "always"),
+        *_ours(ALWAYS),
         *_ours("helix"),
         *_ours("auto"),
         System("joblib", "direct", "joblib.Memory, without Prefect", "joblib"),
